@@ -1,0 +1,241 @@
+"""The command line: parse, make a configuration, run, give an exit status. Heavy libraries are imported when needed."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+EXIT_DONE, EXIT_SOME_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Apparent facial expressions in folders of images and videos, as Parquet tables.",
+)
+
+
+class DeviceOption(StrEnum):
+    """Where faces are classified."""
+
+    auto = "auto"
+    cpu = "cpu"
+    gpu = "gpu"
+
+
+Window = Annotated[float, typer.Option(min=0.001, help="Seconds per row of the timeline.")]
+
+
+@app.command()
+def run(
+    paths: Annotated[list[Path], typer.Argument(help="Files and directories to analyse.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder for the results.", show_default=False)],
+    fps: Annotated[float | None, typer.Option(help="Samples per second of video.  [default: 1.0]")] = None,
+    every: Annotated[int | None, typer.Option(min=1, help="Sample every Nth frame instead.")] = None,
+    keyframes: Annotated[bool, typer.Option("--keyframes", help="Sample only key frames.")] = False,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Take the nearest frame that is cheap to decode, at most 1/4 interval away.")
+    ] = False,
+    start: Annotated[float, typer.Option(min=0.0, help="Seconds into each video to start at.")] = 0.0,
+    end: Annotated[float | None, typer.Option(min=0.0, help="Seconds into each video to stop before.")] = None,
+    detector: Annotated[str, typer.Option(help="Face detector: haar or yunet.")] = "haar",
+    detector_model: Annotated[Path | None, typer.Option(help="Model file of the detector.")] = None,
+    min_face: Annotated[int, typer.Option(min=1, help="Smallest face, in pixels of the frame.")] = 10,
+    min_score: Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Least score of a detection.")] = None,
+    model: Annotated[str, typer.Option(help="Emotion model: an embedded one's name, or a folder.")] = "emotion",
+    merge_disgust: Annotated[bool, typer.Option("--merge-disgust", help="Six classes: disgust joins angry.")] = False,
+    device: Annotated[DeviceOption, typer.Option(help="Where faces are classified.")] = DeviceOption.auto,
+    batch_size: Annotated[int, typer.Option(min=1, help="Faces per call of the classifier.")] = 64,
+    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes.  [default: the cores]")] = None,
+    include: Annotated[list[str] | None, typer.Option(help="Only paths or names that match this glob.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="No paths or names that match this glob.")] = None,
+    follow_symlinks: Annotated[bool, typer.Option("--follow-symlinks", help="Follow links found in folders.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try files again that have failed.")] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Remove earlier results in the folder first.")] = False,
+    window: Window = 10.0,
+    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds a file, or 16 images, may take.")] = 7200.0,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Only errors.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="More messages.")] = False,
+    log_file: Annotated[Path | None, typer.Option(help="Write all messages there too.")] = None,
+) -> None:
+    """Find, classify and tabulate the faces of all images and videos under PATHS."""
+    with _endings():
+        _set_up_logging(quiet, verbose, log_file)
+        from fer_batch import run as orchestrator
+        from fer_batch import usage
+        from fer_batch.config import RunConfig
+        from fer_batch.models.folder import find_model, read_config
+
+        model_folder = find_model(model)
+        model_config = read_config(model_folder)
+        config = RunConfig(
+            sampling=usage.choose_sampling(fps, every, keyframes, fast, start, end),
+            detector=usage.choose_detector(detector, detector_model, min_face, min_score),
+            model_folder=model_folder,
+            model_digest=model_config.digest,
+            labels=usage.choose_labels(model_config, merge_disgust),
+            inputs=usage.check_inputs(paths),
+            out=usage.check_out(out),
+            include=tuple(include or ()),
+            exclude=tuple(exclude or ()),
+            follow_symlinks=follow_symlinks,
+            device=device.value,
+            batch_size=batch_size,
+            workers=workers or len(os.sched_getaffinity(0)),
+            timeout=timeout,
+            window=window,
+            retry_failed=retry_failed,
+            restart=restart,
+            progress=not quiet,
+        )
+        all_done = orchestrator.run(config)
+    raise typer.Exit(EXIT_DONE if all_done else EXIT_SOME_FAILED)
+
+
+@app.command()
+def summarize(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run.", show_default=False)],
+    window: Window = 10.0,
+) -> None:
+    """Rebuild summary/ from the tables in DIR, without decoding anything again."""
+    with _endings():
+        from fer_batch.config import UsageError
+        from fer_batch.stages import summarize as stage
+
+        try:
+            stage.summarize(directory, window)
+        except FileNotFoundError as error:
+            raise UsageError(f"{error}; give the --out folder of a run") from error
+
+
+@app.command()
+def train(
+    data: Annotated[Path, typer.Argument(help="A .parquet or fer2013.csv, or a folder of train/<emotion>/*.jpg.")],
+    out: Annotated[Path, typer.Option(help="Model folder to make.", show_default=False)],
+    recipe: Annotated[Path | None, typer.Option(help="Recipe as JSON; options below override it.")] = None,
+    architecture: Annotated[str | None, typer.Option(help="Network.  [default: classic-cnn]")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1)] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1)] = None,
+    learning_rate: Annotated[float | None, typer.Option(min=0.0)] = None,
+    seed: Annotated[int | None, typer.Option(min=0)] = None,
+    merge_disgust: Annotated[bool, typer.Option("--merge-disgust", help="Six classes: disgust joins angry.")] = False,
+    name: Annotated[str, typer.Option(help="The model's name.")] = "emotion",
+    version: Annotated[str, typer.Option(help="The model's version.")] = "1",
+) -> None:
+    """Train an emotion model; the same command goes on from the last epoch's checkpoint."""
+    with _endings():
+        _set_up_backend()
+        from fer_batch.training.dataset import read_faces
+        from fer_batch.training.train import Recipe, read_recipe, with_overrides
+        from fer_batch.training.train import train as train_model
+
+        overrides = {
+            "architecture": architecture,
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "seed": seed,
+            "merge_disgust": merge_disgust or None,
+        }
+        chosen = with_overrides(read_recipe(recipe) if recipe else Recipe(), overrides)
+        train_model(read_faces(data), chosen, out, name, version)
+        typer.echo(f"wrote {out}")
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Argument(help="Model folder, or the name of an embedded model.")],
+    data: Annotated[Path, typer.Argument(help="Labelled faces, as for train.")],
+    usage: Annotated[str, typer.Option(help="The split of DATA to look at.")] = "PublicTest",
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures there too.")] = None,
+    card: Annotated[Path | None, typer.Option(help="Write a model card there.")] = None,
+) -> None:
+    """Accuracy, calibration and per-class figures of a model on labelled faces."""
+    with _endings():
+        _set_up_backend()
+        from fer_batch.files import write_json
+        from fer_batch.models.folder import find_model
+        from fer_batch.training.card import model_card
+        from fer_batch.training.dataset import read_faces
+        from fer_batch.training.evaluate import evaluate as evaluate_model
+        from fer_batch.training.evaluate import report
+
+        folder = find_model(model)
+        figures = evaluate_model(folder, read_faces(data), usage)
+        typer.echo(report(figures))
+        if json_file is not None:
+            write_json(json_file, figures)
+        if card is not None:
+            card.write_text(model_card(folder, figures), encoding="utf-8")
+
+
+@app.command()
+def info() -> None:
+    """Versions, devices, the models at hand with their sha256, and the video decoders."""
+    with _endings():
+        from fer_batch.info import describe
+
+        typer.echo(json.dumps(describe(), indent=2, ensure_ascii=False))
+
+
+@contextmanager
+def _endings() -> Iterator[None]:
+    """What the user can mend becomes one line and status 2; Ctrl-C and SIGTERM become status 130."""
+    from fer_batch.config import UsageError
+
+    def interrupt(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    except UsageError as error:
+        typer.echo(f"fer-batch: {' '.join(str(error).split())}", err=True)
+        raise typer.Exit(EXIT_USAGE) from None
+    except KeyboardInterrupt:
+        typer.echo("fer-batch: interrupted; the same command goes on where it stopped", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def _set_up_logging(quiet: bool, verbose: bool, log_file: Path | None) -> None:
+    from tqdm import tqdm
+
+    from fer_batch.config import UsageError
+
+    class AboveTheBar(logging.Handler):
+        """Messages go over the progress bar, not through it."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            tqdm.write(f"fer-batch: {self.format(record)}", file=sys.stderr)
+
+    to_stderr = AboveTheBar()
+    to_stderr.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO)
+    handlers: list[logging.Handler] = [to_stderr]
+    if log_file is not None:
+        try:
+            to_file = logging.FileHandler(log_file, encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"--log-file {log_file}: can't be written ({error.strerror})") from error
+        to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        handlers.append(to_file)
+    package = logging.getLogger("fer_batch")
+    package.setLevel(logging.DEBUG)
+    package.handlers = handlers
+    package.propagate = False
+
+
+def _set_up_backend() -> None:
+    """Let the user's choice of Keras backend stand, TensorFlow being the default, without its start-up notes."""
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

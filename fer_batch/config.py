@@ -1,0 +1,107 @@
+"""The configuration of a run, and the fingerprint of what in it decides the results."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+SCHEMA_VERSION = 1
+
+SamplingMode = Literal["fps", "every", "keyframes"]
+Device = Literal["auto", "cpu", "gpu"]
+
+
+class UsageError(Exception):
+    """The command can't be carried out as given; one line that says what is wrong and how to mend it."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Which frames of a video are looked at. `fps`: samples per second; `every`: every Nth frame; `start`, `end`:
+    seconds since the start of the stream, `end` excluded; `fast`: the nearest frame that is cheap to
+    decode will do, at most a quarter of the sampling interval away."""
+
+    mode: SamplingMode = "fps"
+    fps: float = 1.0
+    every: int = 1
+    start: float = 0.0
+    end: float | None = None
+    fast: bool = False
+
+
+@dataclass(frozen=True)
+class DetectorConfig:
+    """Which detector, on which model file. `min_face`: pixels of the original frame, the smaller side of the box;
+    `min_score`: 0..1, None for the detector's own; `longest_side`: frames are reduced to it before the search."""
+
+    name: str = "haar"
+    model_file: str | None = None
+    model_sha256: str | None = None
+    min_face: int = 10
+    min_score: float | None = None
+    longest_side: int = 640
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """All that a run needs to know. Fields are grouped by whether they change the rows of the tables."""
+
+    sampling: Sampling
+    detector: DetectorConfig
+    model_folder: Path
+    model_digest: str
+    labels: tuple[str, ...]
+    inputs: tuple[str, ...]
+    out: Path
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    follow_symlinks: bool = False
+    device: Device = "auto"
+    batch_size: int = 64
+    workers: int = 1
+    timeout: float | None = None
+    window: float = 10.0
+    retry_failed: bool = False
+    restart: bool = False
+    progress: bool = field(default=True)
+
+    def results(self) -> dict[str, Any]:
+        """The part that decides the rows, as plain values: only these make a folder incompatible."""
+        sampling = asdict(self.sampling)
+        # Values that the chosen mode does not read must not tell two equal runs apart.
+        for mode in ("fps", "every"):
+            if self.sampling.mode != mode:
+                del sampling[mode]
+        detector = asdict(self.detector)
+        del detector["model_file"]
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "inputs": list(self.inputs),
+            "sampling": sampling,
+            "detector": detector,
+            "model": {"sha256": self.model_digest, "labels": list(self.labels)},
+        }
+
+    def fingerprint(self) -> str:
+        """A sha256 over `results()`."""
+        return fingerprint(self.results())
+
+
+def fingerprint(results: dict[str, Any]) -> str:
+    """A sha256, in hexadecimal, over plain values, whatever the order of their keys."""
+    return hashlib.sha256(json.dumps(results, sort_keys=True).encode()).hexdigest()
+
+
+def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    """The leaves in which two nested dictionaries differ, as `name: old -> new`."""
+    found = []
+    for key in sorted({*old, *new}):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            found += differences(before, after, f"{prefix}{key}.")
+        elif before != after:
+            found.append(f"{prefix}{key}: {before} -> {after}")
+    return found

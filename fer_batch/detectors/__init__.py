@@ -1,0 +1,21 @@
+"""Face detectors behind one Protocol, an adapter a file. This module loads none of them."""
+
+from __future__ import annotations
+
+from fer_batch.config import DetectorConfig, UsageError
+from fer_batch.detectors.base import Detector
+
+DETECTORS = ("haar", "yunet")
+
+
+def create_detector(config: DetectorConfig) -> Detector:
+    """The detector that a configuration names. Raises UsageError where its model can't be loaded."""
+    if config.name == "haar":
+        from fer_batch.detectors.haar import HaarDetector
+
+        return HaarDetector(config)
+    if config.name == "yunet":
+        from fer_batch.detectors.yunet import YuNetDetector
+
+        return YuNetDetector(config)
+    raise UsageError(f"--detector {config.name}: is none of {', '.join(DETECTORS)}")

@@ -1,0 +1,36 @@
+"""What every face detector offers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_batch.records import Detection
+
+
+@dataclass(frozen=True)
+class CropRule:
+    """How a detector's box becomes the square that the classifier sees. `scale`: side of the square over the longer
+    side of the box; `shift_y`: how far the centre moves down, as a share of the box's height.
+    benchmarks/crop_margin.py measures both."""
+
+    scale: float
+    shift_y: float = 0.0
+
+
+class Detector(Protocol):
+    """Finds faces in pictures. `needs_colour`: it wants BGR, not gray."""
+
+    needs_colour: bool
+    crop_rule: CropRule
+
+    def detect(self, picture: NDArray[np.uint8], min_face: float) -> Sequence[Detection]:
+        """Faces in a picture, uint8 (h, w) or, where colour is needed, (h, w, 3); boxes in its pixels, in any order.
+
+        `min_face`: faces whose box is smaller than this many pixels of `picture` need not be found.
+        """
+        ...

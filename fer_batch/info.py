@@ -1,0 +1,34 @@
+"""What `fer-batch info` tells: versions, devices, models, decoders."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import av
+import cv2
+
+from fer_batch.detectors import DETECTORS
+from fer_batch.models.folder import CONFIG_FILE, embedded_folder, read_config
+from fer_batch.runfile import package_versions
+from fer_batch.stages.classify import prepare_device
+
+#: The decoders that footage commonly needs, by FFmpeg's names.
+_COMMON_DECODERS = (
+    "h264", "hevc", "av1", "libdav1d", "vp8", "vp9", "mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v3", "mjpeg",
+    "prores", "dnxhd", "vc1", "wmv3", "theora", "gif", "flv", "rawvideo",
+)  # fmt: skip
+
+
+def describe() -> dict[str, Any]:
+    """Plain values for JSON. Imports TensorFlow to see the devices."""
+    models = {path.parent.name: read_config(path.parent) for path in embedded_folder().glob(f"*/{CONFIG_FILE}")}
+    return {
+        "versions": {**package_versions(), "opencv": cv2.__version__, "ffmpeg": av.ffmpeg_version_info},
+        "device": prepare_device("auto"),
+        "detectors": list(DETECTORS),
+        "models": {
+            name: {"version": model.version, "architecture": model.architecture, "sha256": model.weights_sha256}
+            for name, model in sorted(models.items())
+        },
+        "video_decoders": [name for name in _COMMON_DECODERS if name in av.codecs_available],
+    }

@@ -1,0 +1,141 @@
+"""What is done and what failed, read from the media table itself: there is no second book to disagree with it.
+
+A file is known by its path, size and modification time; the folder by its configuration's fingerprint.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from fer_batch.config import RunConfig, UsageError, differences
+from fer_batch.files import remove_partial
+from fer_batch.records import Media
+from fer_batch.runfile import RUN_FILE
+from fer_batch.schema import modified_time
+from fer_batch.stages.summarize import SUMMARY_FILES, SUMMARY_FOLDER
+from fer_batch.stages.write import COMMIT_ORDER, commit_part, part_path, read_results, write_table
+
+_COLUMNS = ["media_path", "size_bytes", "modified", "status"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A committed file: the part it is in, and what it was when it was read."""
+
+    part: int
+    size_bytes: int
+    modified: datetime
+    failed: bool
+
+
+class Ledger:
+    """The committed files of an output folder."""
+
+    def __init__(self, out: Path) -> None:
+        """Read the media table's parts; clears away what an interrupted run left uncommitted."""
+        self.out = out
+        self.entries: dict[str, Entry] = {}
+        self._next_part = 1
+        for number in _clean(out):
+            self._enter(number, pq.read_table(part_path(out, "media", number), columns=_COLUMNS))
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether any part has been committed."""
+        return self._next_part > 1
+
+    def _enter(self, number: int, media: pa.Table) -> None:
+        self._next_part = number + 1
+        for row in media.select(_COLUMNS).to_pylist():
+            failed = row["status"] == "failed"
+            self.entries[row["media_path"]] = Entry(number, row["size_bytes"], row["modified"], failed)
+
+    def commit(self, tables: Mapping[str, pa.Table], results: dict[str, Any]) -> None:
+        """Write the rows of some files as the next part of every table."""
+        number = self._next_part
+        commit_part(self.out, number, tables, results)
+        self._enter(number, tables["media"])
+
+    def outstanding(self, found: Iterable[Media], retry_failed: bool) -> list[Media]:
+        """The files that have not been done, have changed since, or, on request, have failed."""
+        return [media for media in found if not self._settled(media, retry_failed)]
+
+    def _settled(self, media: Media, retry_failed: bool) -> bool:
+        entry = self.entries.get(media.path)
+        if entry is None or (entry.failed and retry_failed):
+            return False
+        return (entry.size_bytes, entry.modified) == (media.size_bytes, modified_time(media.modified_ns))
+
+    def forget(self, paths: Sequence[str]) -> None:
+        """Take the rows of some files out of all tables, because they are about to be made anew.
+
+        The media rows go last: interrupted before, the same files are found outstanding and forgotten again.
+        """
+        parts = {self.entries.pop(path).part for path in paths if path in self.entries}
+        gone = pa.array(paths, pa.string())
+        for number in sorted(parts):
+            kept = {}
+            for name in COMMIT_ORDER:
+                table = pq.read_table(part_path(self.out, name, number))
+                kept[name] = table.filter(pc.invert(pc.is_in(table["media_path"], value_set=gone)))
+            for name in COMMIT_ORDER:
+                path = part_path(self.out, name, number)
+                if kept["media"].num_rows:
+                    write_table(path, kept[name])
+                else:
+                    path.unlink()
+
+
+def _clean(out: Path) -> list[int]:
+    """The numbers of the committed parts, ascending, once everything uncommitted is removed."""
+    for name in (*COMMIT_ORDER, SUMMARY_FOLDER, "."):
+        remove_partial(out / name)
+    committed = {path.name for path in (out / "media").glob("part-*.parquet")}
+    for name in COMMIT_ORDER:
+        for path in (out / name).glob("part-*.parquet"):
+            if path.name not in committed:
+                path.unlink()
+    return sorted(int(name.removeprefix("part-").removesuffix(".parquet")) for name in committed)
+
+
+def check_folder(config: RunConfig) -> None:
+    """Raise UsageError, naming the difference, if the folder was written under another configuration."""
+    old = _results_in(config.out)
+    new = json.loads(json.dumps(config.results()))
+    if old is not None and old != new:
+        changed = "; ".join(differences(old, new))
+        raise UsageError(
+            f"{config.out} was written otherwise ({changed}); use another --out, or --restart to start over"
+        )
+
+
+def _results_in(out: Path) -> dict[str, Any] | None:
+    for part in sorted((out / "media").glob("part-*.parquet")):
+        return read_results(part)
+    return None
+
+
+def clear_folder(out: Path) -> None:
+    """Remove what runs leave in a folder, by the names they use, and nothing else that may be there.
+
+    The media table goes first, so that an interruption leaves nothing that counts.
+    """
+    for name in (*reversed(COMMIT_ORDER), SUMMARY_FOLDER):
+        directory = out / name
+        for path in [*directory.glob("part-*.parquet"), *(directory / file for file in SUMMARY_FILES)]:
+            path.unlink(missing_ok=True)
+        remove_partial(directory)
+        with suppress(OSError):  # Not there, or not empty: somebody else's files stay.
+            directory.rmdir()
+    for name in (RUN_FILE, "report.html"):
+        (out / name).unlink(missing_ok=True)

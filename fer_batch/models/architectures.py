@@ -1,0 +1,40 @@
+"""Network architectures by name. Each maps (n, 48, 48, 1) float32 to (n, classes) logits in float32.
+
+Keras is imported where a network is built: the names are needed without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from fer_batch.models.preprocessing import CROP_SIZE
+
+if TYPE_CHECKING:
+    import keras
+
+
+def classic_cnn(classes: int, dense: int = 256, dropout: float = 0.5) -> keras.Model:
+    """The original project's network: three blocks of three 3x3 convolutions (32, 64, 128 filters),
+    each ended by 2x2 max pooling, then two dense layers with dropout.
+
+    No batch normalization, as in the original; He initialization lets nine layers train without it.
+    """
+    import keras
+    from keras import layers
+
+    inputs = x = keras.Input((CROP_SIZE, CROP_SIZE, 1))
+    for filters in (32, 64, 128):
+        for _ in range(3):
+            x = layers.Conv2D(filters, 3, padding="same", activation="relu", kernel_initializer="he_normal")(x)
+        x = layers.MaxPooling2D()(x)
+    x = layers.Flatten()(x)
+    for _ in range(2):
+        x = layers.Dense(dense, activation="relu", kernel_initializer="he_normal")(x)
+        x = layers.Dropout(dropout)(x)
+    # Logits stay in float32 under mixed precision: the softmax and the temperature need the digits.
+    logits = layers.Dense(classes, dtype="float32")(x)
+    return keras.Model(inputs, logits, name="classic-cnn")
+
+
+ARCHITECTURES: dict[str, Callable[..., keras.Model]] = {"classic-cnn": classic_cnn}

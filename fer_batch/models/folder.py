@@ -1,0 +1,104 @@
+"""The folder a trained emotion model is kept in: config.json, the weights, a card.
+
+Nothing here imports Keras, so that a run can read labels and digests before it starts TensorFlow.
+The folder holds no code: the architecture is named in the config and built by this package.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from fer_batch.config import UsageError
+from fer_batch.emotions import EMOTIONS, EMOTIONS_MERGED
+from fer_batch.models.architectures import ARCHITECTURES
+from fer_batch.models.preprocessing import PREPROCESSING
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.weights.h5"
+FORMAT = 1
+
+
+class ModelFolderError(UsageError):
+    """The folder is no emotion model this version can use; the message says what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What config.json says. `temperature` divides the logits before the softmax (Guo et al. 2017);
+    `labels` are the columns of the network's output; `options` are the architecture's arguments."""
+
+    name: str
+    version: str
+    architecture: str
+    labels: tuple[str, ...]
+    preprocessing: str
+    temperature: float
+    weights_sha256: str
+    options: dict[str, Any] = field(default_factory=dict)
+    format: int = FORMAT
+
+    @cached_property
+    def digest(self) -> str:
+        """A sha256 over everything that decides the model's output."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """The sha256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def embedded_folder() -> Path:
+    """Where the models that come with the package are: inside it when installed, beside it in a checkout."""
+    package = Path(str(files("fer_batch")))
+    installed = package / "embedded"
+    return installed if installed.is_dir() else package.parent / "models"
+
+
+def find_model(name: str) -> Path:
+    """The folder of a model given by path or by the name of an embedded one. Raises ModelFolderError."""
+    for folder in (Path(name), embedded_folder() / name):
+        if (folder / CONFIG_FILE).is_file():
+            return folder
+    known = ", ".join(sorted(path.parent.name for path in embedded_folder().glob(f"*/{CONFIG_FILE}")))
+    raise ModelFolderError(f"{name}: neither a folder with a {CONFIG_FILE} nor one of the embedded models ({known})")
+
+
+def read_config(folder: Path) -> ModelConfig:
+    """Read and check a model folder's config and the digest of its weights. Raises ModelFolderError."""
+    path = folder / CONFIG_FILE
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        values["labels"] = tuple(values["labels"])
+        config = ModelConfig(**values)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ModelFolderError(f"{path}: cannot be read as a model's config ({error})") from error
+    if config.format != FORMAT:
+        raise ModelFolderError(f"{path}: format {config.format}, but this version reads format {FORMAT}")
+    if config.labels not in (EMOTIONS, EMOTIONS_MERGED):
+        raise ModelFolderError(f"{path}: labels must be {', '.join(EMOTIONS)} in this order, with or without disgust")
+    if config.architecture not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
+        raise ModelFolderError(f"{path}: architecture {config.architecture!r} is none of {known}")
+    if config.preprocessing not in PREPROCESSING:
+        raise ModelFolderError(f"{path}: preprocessing {config.preprocessing!r} is none of {', '.join(PREPROCESSING)}")
+    if not (isinstance(config.temperature, int | float) and config.temperature > 0):
+        raise ModelFolderError(f"{path}: temperature must be a number above 0, found {config.temperature!r}")
+    weights = folder / WEIGHTS_FILE
+    if not weights.is_file():
+        raise ModelFolderError(f"{weights}: missing; the folder is incomplete")
+    if file_sha256(weights) != config.weights_sha256:
+        raise ModelFolderError(f"{weights}: its sha256 is not the one in {CONFIG_FILE}; copy the folder anew")
+    return config
+
+
+def write_config(folder: Path, config: ModelConfig) -> None:
+    """Write config.json into the folder."""
+    (folder / CONFIG_FILE).write_text(json.dumps(asdict(config), indent=2) + "\n", encoding="utf-8")

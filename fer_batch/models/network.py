@@ -1,0 +1,66 @@
+"""A trained emotion network, loaded from its folder and called on crops."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_batch.models.architectures import ARCHITECTURES
+from fer_batch.models.folder import WEIGHTS_FILE, ModelFolderError, read_config
+from fer_batch.models.preprocessing import CROP_SIZE, PREPROCESSING, Preprocess
+
+
+def softmax(logits: NDArray[np.floating], temperature: float = 1.0) -> NDArray[np.float64]:
+    """Softmax of logits / temperature over the last axis, in float64, so that rows sum to 1 within 1e-12."""
+    scaled = logits.astype(np.float64) / temperature
+    scaled -= scaled.max(axis=-1, keepdims=True)
+    exponent = np.exp(scaled)
+    exponent /= exponent.sum(axis=-1, keepdims=True)
+    return np.asarray(exponent)
+
+
+class EmotionNetwork:
+    """A network with its preprocessing and temperature.
+
+    Always called on batches of one fixed shape: the graph is traced once, and memory stays flat over a
+    night (`model.predict` in a loop traces and leaks).
+    """
+
+    def __init__(self, folder: Path, batch_size: int = 64) -> None:
+        """Load the folder. Raises ModelFolderError where the weights do not fit the architecture."""
+        self.config = read_config(folder)
+        self.batch_size = batch_size
+        try:
+            self.model = ARCHITECTURES[self.config.architecture](len(self.config.labels), **self.config.options)
+            self.model.load_weights(folder / WEIGHTS_FILE)
+        except (ValueError, TypeError, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise ModelFolderError(f"{folder}: the weights do not fit {self.config.architecture} ({reason})") from error
+
+    def probabilities(self, crops: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Calibrated probabilities of crops. uint8 (n, 48, 48) to float64 (n, labels), rows sum to 1."""
+        return softmax(self.logits(crops), self.config.temperature)
+
+    def logits(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Logits before the temperature. uint8 (n, 48, 48) to float32 (n, labels)."""
+        return network_logits(self.model, PREPROCESSING[self.config.preprocessing], crops, self.batch_size)
+
+
+def network_logits(
+    model: keras.Model, preprocess: Preprocess, crops: NDArray[np.uint8], batch_size: int
+) -> NDArray[np.float32]:
+    """Call a Keras model on crops of any number, in batches padded to one shape.
+
+    `preprocess` maps uint8 (n, 48, 48) to the model's input. Returns float32 (n, outputs).
+    """
+    parts = [np.empty((0, model.output_shape[-1]), np.float32)]
+    for start in range(0, len(crops), batch_size):
+        chunk = crops[start : start + batch_size]
+        batch = np.zeros((batch_size, CROP_SIZE, CROP_SIZE), np.uint8)
+        batch[: len(chunk)] = chunk
+        output = model.predict_on_batch(preprocess(batch))
+        parts.append(np.asarray(output, np.float32)[: len(chunk)])
+    return np.concatenate(parts)

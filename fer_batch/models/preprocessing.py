@@ -1,0 +1,36 @@
+"""What happens to a 48x48 gray crop before the network sees it; training and inference share it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+CROP_SIZE = 48
+
+#: uint8 (n, 48, 48) to float32 (n, 48, 48, 1).
+Preprocess = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+
+def standardize(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Give every crop zero mean and unit variance.
+
+    `crops`: uint8, shape (n, 48, 48). Returns float32, shape (n, 48, 48, 1). Brightness, contrast and
+    the limited range of video luma (16..235) drop out, so that a photograph and a video frame of one
+    face look the same to the network. A crop of a single gray value becomes all zeros.
+    """
+    pixels = crops.reshape(len(crops), -1).astype(np.float32)
+    pixels -= pixels.mean(axis=1, keepdims=True)
+    deviation = pixels.std(axis=1, keepdims=True)
+    pixels /= np.maximum(deviation, 1.0)
+    return pixels.reshape(len(crops), CROP_SIZE, CROP_SIZE, 1)
+
+
+def unit_range(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Map 0..255 to 0..1. Takes uint8 (n, 48, 48), returns float32 (n, 48, 48, 1)."""
+    return (crops.astype(np.float32) / 255.0)[..., None]
+
+
+#: Named in a model folder's config.json under `preprocessing`.
+PREPROCESSING: dict[str, Preprocess] = {"standardize": standardize, "unit_range": unit_range}

@@ -1,0 +1,156 @@
+"""The records that pass between the stages. Frozen; no stage is known here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+MediaType = Literal["image", "video"]
+
+
+class Stage(StrEnum):
+    """Where something went wrong; the values of `error_stage`."""
+
+    DISCOVER = "discover"
+    DECODE = "decode"
+    DETECT = "detect"
+    CROP = "crop"
+    WORK = "work"
+
+
+class Code(StrEnum):
+    """What went wrong; the closed set of values of `error_code`. docs/tables.md explains each for users."""
+
+    EMPTY_FILE = "empty_file"
+    UNREADABLE = "unreadable"
+    CHANGED = "changed"
+    NOT_MEDIA = "not_media"
+    INVALID_DATA = "invalid_data"
+    NO_VIDEO_STREAM = "no_video_stream"
+    NO_FRAMES = "no_frames"
+    NO_TIMESTAMPS = "no_timestamps"
+    UNSUPPORTED = "unsupported"
+    TOO_LARGE = "too_large"
+    DAMAGED = "damaged"
+    TRUNCATED = "truncated"
+    DETECTOR_ERROR = "detector_error"
+    OUT_OF_MEMORY = "out_of_memory"
+    TIMEOUT = "timeout"
+    WORKER_DIED = "worker_died"
+    INTERNAL = "internal"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a file failed, or, beside frames that were read, what was lost of it."""
+
+    stage: Stage
+    code: Code
+    message: str
+
+
+class MediaError(Exception):
+    """Raised by a stage for one file; carries the Failure that becomes its row."""
+
+    def __init__(self, stage: Stage, code: Code, message: str) -> None:
+        super().__init__(message)
+        self.failure = Failure(stage, code, message)
+
+
+@dataclass(frozen=True)
+class Media:
+    """One input file. `file` is the path to open (undecodable bytes as surrogates), `path` the name it has in
+    every table; `size_bytes` and `modified_ns` (since the epoch) tell whether it has changed.
+    `failure` is set where discovery already knows that it can't be read."""
+
+    file: str
+    path: str
+    media_type: MediaType
+    size_bytes: int
+    modified_ns: int
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What one worker takes on at a time: a video, or a bucket of images."""
+
+    media: tuple[Media, ...]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One decoded picture, upright.
+
+    `luma`: uint8 (h, w), perhaps at a reduced size; `width`, `height`: pixels of the full picture. `time`: seconds
+    since the start of the stream, exact (pts x time base), None for an image. `bgr`: the same picture in colour, uint8
+    (h, w, 3), perhaps smaller still; None where the detector needs no colour.
+    """
+
+    luma: NDArray[np.uint8]
+    width: int
+    height: int
+    time: Fraction | None
+    bgr: NDArray[np.uint8] | None = None
+
+
+@dataclass(frozen=True)
+class Detection:
+    """A face as a detector reports it. Box in pixels of the picture it was given; `score` in 0..1 or None;
+    `landmarks`, where the detector has them: float32 (5, 2), right eye, left eye, nose, right and left
+    corner of the mouth."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    score: float | None = None
+    landmarks: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class SampledFrame:
+    """A sampled frame after its picture has been let go: its number, time and size, and its faces in pixels of
+    the full upright frame, left to right."""
+
+    sample_index: int
+    time: Fraction | None
+    width: int
+    height: int
+    faces: tuple[Detection, ...]
+
+
+@dataclass(frozen=True)
+class MediaInfo:
+    """What a container or an image header says. Sizes in upright pixels; None where unknown."""
+
+    width: int | None = None
+    height: int | None = None
+    duration_s: float | None = None
+    codec: str | None = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One file, decoded and searched for faces, ready to classify.
+
+    `crops`: uint8 (faces, 48, 48), in the order of the frames and of the faces within them. With
+    `failure` set and no frames the file has failed; with both, what was read is kept and the rest was lost.
+    """
+
+    media: Media
+    info: MediaInfo
+    frames: tuple[SampledFrame, ...]
+    crops: NDArray[np.uint8]
+    failure: Failure | None
+    processing_s: float
+
+    @property
+    def failed(self) -> bool:
+        """Whether nothing of the file could be used."""
+        return self.failure is not None and not self.frames

@@ -1,0 +1,85 @@
+"""run.json: how the tables of a folder were made, for people and for the next run."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from fer_batch.config import SCHEMA_VERSION, RunConfig
+from fer_batch.files import write_json
+
+RUN_FILE = "run.json"
+_PACKAGES = ("fer-batch", "tensorflow", "keras", "opencv-python-headless", "av", "pillow", "numpy", "pandas", "pyarrow")
+
+
+def read_run_file(out: Path) -> dict[str, Any]:
+    """What run.json says; empty where there is none or it can't be read."""
+    try:
+        values = json.loads((out / RUN_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def write_run_file(
+    config: RunConfig, status: str, started: datetime, counts: Mapping[str, float], device: str | None
+) -> None:
+    """Write run.json. `status`: running, done or interrupted; `counts`: of the folder and of this run; `device`: what
+    classified the faces, None where none was classified."""
+    ended = None if status == "running" else datetime.now(UTC)
+    seconds = (ended - started).total_seconds() if ended else None
+    write_json(
+        config.out / RUN_FILE,
+        {
+            "status": status,
+            "schema_version": SCHEMA_VERSION,
+            "fingerprint": config.fingerprint(),
+            "configuration": {**config.results(), **_operation(config)},
+            "model": {"folder": str(config.model_folder), "sha256": config.model_digest, "device": device},
+            "detector": {"name": config.detector.name, "sha256": config.detector.model_sha256},
+            "versions": package_versions(),
+            "started": started.isoformat(),
+            "ended": ended and ended.isoformat(),
+            "counts": dict(counts),
+            "throughput": _throughput(counts, seconds) if seconds else None,
+        },
+    )
+
+
+def package_versions() -> dict[str, str]:
+    """The versions of Python and of the packages that decide results."""
+    versions = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "not installed under this name"
+    return versions
+
+
+def _operation(config: RunConfig) -> dict[str, Any]:
+    """The part of the configuration that does not decide the rows."""
+    return {
+        "include": list(config.include),
+        "exclude": list(config.exclude),
+        "follow_symlinks": config.follow_symlinks,
+        "device": config.device,
+        "batch_size": config.batch_size,
+        "workers": config.workers,
+        "timeout": config.timeout,
+        "window": config.window,
+    }
+
+
+def _throughput(counts: Mapping[str, float], seconds: float) -> dict[str, float]:
+    return {
+        "wall_s": round(seconds, 3),
+        "media_seconds_per_s": round(counts["processed_media_seconds"] / seconds, 3),
+        "frames_per_s": round(counts["processed_frames"] / seconds, 3),
+        "faces_per_s": round(counts["processed_faces"] / seconds, 3),
+    }

@@ -1,0 +1,1 @@
+"""Where units of work run. Runners get callables; they know no stage."""

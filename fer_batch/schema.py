@@ -1,0 +1,161 @@
+"""The Arrow schemas of the tables and the way from records to columns: the one place that knows both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from fer_batch.engagement import add_face_measures, frame_means
+from fer_batch.records import Prepared
+
+TABLES = ("faces", "frames", "media")
+_CATEGORY = pa.dictionary(pa.int32(), pa.string())
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A prepared file with the calibrated probabilities of its faces, float (faces, labels)."""
+
+    prepared: Prepared
+    probabilities: NDArray[np.floating]
+
+
+def faces_schema(labels: Sequence[str]) -> pa.Schema:
+    """A row per detected face."""
+    return pa.schema(
+        [
+            ("media_path", pa.string()),
+            ("media_type", _CATEGORY),
+            ("sample_index", pa.int64()),
+            ("timestamp_s", pa.float64()),
+            ("face_index", pa.int32()),
+            ("track_id", pa.int32()),
+            *((name, pa.float32()) for name in ("x", "y", "width", "height", "detection_score")),
+            *((name, pa.float32()) for name in ("yaw", "pitch", "roll")),
+            *((name, pa.float32()) for name in labels),
+            ("emotion", _CATEGORY),
+            ("valence", pa.float32()),
+            ("expressiveness", pa.float32()),
+            ("facing", pa.bool_()),
+        ]
+    )
+
+
+def frames_schema(labels: Sequence[str]) -> pa.Schema:
+    """A row per sampled frame, those without a face too."""
+    return pa.schema(
+        [
+            ("media_path", pa.string()),
+            ("media_type", _CATEGORY),
+            ("sample_index", pa.int64()),
+            ("timestamp_s", pa.float64()),
+            ("width", pa.int32()),
+            ("height", pa.int32()),
+            ("face_count", pa.int32()),
+            *((name, pa.float32()) for name in labels),
+            *((name, pa.float32()) for name in ("valence", "expressiveness", "attention", "engagement")),
+        ]
+    )
+
+
+def media_schema() -> pa.Schema:
+    """A row per input file, failed ones too."""
+    return pa.schema(
+        [
+            ("media_path", pa.string()),
+            ("media_type", _CATEGORY),
+            ("status", _CATEGORY),
+            ("error_stage", pa.string()),
+            ("error_code", pa.string()),
+            ("error_message", pa.string()),
+            ("size_bytes", pa.int64()),
+            ("modified", pa.timestamp("us", tz="UTC")),
+            ("width", pa.int32()),
+            ("height", pa.int32()),
+            ("duration_s", pa.float64()),
+            ("codec", pa.string()),
+            ("frames_sampled", pa.int64()),
+            ("faces_found", pa.int64()),
+            ("processing_s", pa.float64()),
+        ]
+    )
+
+
+def modified_time(modified_ns: int) -> datetime:
+    """A file's modification time as the media table keeps it: UTC, whole microseconds."""
+    seconds, rest = divmod(modified_ns, 1_000_000_000)
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // 1000)
+
+
+def to_tables(scored: Sequence[Scored], labels: Sequence[str]) -> dict[str, pa.Table]:
+    """The rows of all three tables for some files, ordered by path, frame and face."""
+    ordered = sorted(scored, key=lambda one: one.prepared.media.path)
+    faces = _faces(ordered, labels)
+    frames = _frames(ordered, faces, labels)
+    media = [_media_row(one.prepared) for one in ordered]
+    return {
+        "faces": pa.Table.from_pandas(faces, faces_schema(labels), preserve_index=False),
+        "frames": pa.Table.from_pandas(frames, frames_schema(labels), preserve_index=False),
+        "media": pa.Table.from_pylist(media, media_schema()),
+    }
+
+
+def _faces(scored: Sequence[Scored], labels: Sequence[str]) -> pd.DataFrame:
+    rows: list[tuple[Any, ...]] = []
+    for one in scored:
+        media = one.prepared.media
+        for frame in one.prepared.frames:
+            time = None if frame.time is None else float(frame.time)
+            for index, face in enumerate(frame.faces):
+                box = (face.x, face.y, face.width, face.height, face.score)
+                rows.append((media.path, media.media_type, frame.sample_index, time, index, *box))
+    names = ["media_path", "media_type", "sample_index", "timestamp_s", "face_index"]
+    table = pd.DataFrame(rows, columns=[*names, "x", "y", "width", "height", "detection_score"])
+    probabilities = np.concatenate([np.empty((0, len(labels))), *(one.probabilities for one in scored)])
+    for column, name in enumerate(labels):
+        table[name] = probabilities[:, column]
+    table["emotion"] = np.asarray(labels)[probabilities.argmax(axis=1)] if len(table) else ""
+    # Filled by later stages of the project; the columns stand so that readers need not change.
+    for name in ("track_id", "yaw", "pitch", "roll"):
+        table[name] = None
+    return add_face_measures(table)
+
+
+def _frames(scored: Sequence[Scored], faces: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
+    rows = [
+        (one.prepared.media.path, one.prepared.media.media_type, frame.sample_index,
+         None if frame.time is None else float(frame.time), frame.width, frame.height, len(frame.faces))
+        for one in scored
+        for frame in one.prepared.frames
+    ]  # fmt: skip
+    names = ["media_path", "media_type", "sample_index", "timestamp_s", "width", "height", "face_count"]
+    keys = ["media_path", "sample_index"]
+    return pd.DataFrame(rows, columns=names).join(frame_means(faces, keys, tuple(labels)), on=keys)
+
+
+def _media_row(prepared: Prepared) -> dict[str, Any]:
+    media, info, failure = prepared.media, prepared.info, prepared.failure
+    return {
+        "media_path": media.path,
+        "media_type": media.media_type,
+        "status": "failed" if prepared.failed else "done",
+        "error_stage": failure and failure.stage.value,
+        "error_code": failure and failure.code.value,
+        "error_message": failure and failure.message,
+        "size_bytes": media.size_bytes,
+        "modified": modified_time(media.modified_ns),
+        "width": info.width,
+        "height": info.height,
+        "duration_s": info.duration_s,
+        "codec": info.codec,
+        "frames_sampled": len(prepared.frames),
+        "faces_found": len(prepared.crops),
+        "processing_s": prepared.processing_s,
+    }

@@ -1,0 +1,98 @@
+"""Crops to probabilities, in one process, on the GPU if there is one. TensorFlow is imported at the first crop."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_batch.config import Device, UsageError
+from fer_batch.emotions import EMOTIONS, merge_disgust
+
+if TYPE_CHECKING:
+    from fer_batch.models.network import EmotionNetwork
+
+log = logging.getLogger(__name__)
+
+
+class Classifier:
+    """The emotion model of a run; loads itself when it is first needed."""
+
+    def __init__(self, folder: Path, labels: tuple[str, ...], batch_size: int, device: Device) -> None:
+        """`labels`: the wanted columns; where they lack disgust and the model has it, it joins angry."""
+        self._folder, self._labels, self._batch_size, self._device = folder, labels, batch_size, device
+        self._network: EmotionNetwork | None = None
+        #: What the classifier runs on, once it has run: `cpu` or the GPU's name.
+        self.device_name: str | None = None
+
+    def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Calibrated probabilities, uint8 (n, 48, 48) to float64 (n, labels); rows sum to 1."""
+        if len(crops) == 0:
+            return np.empty((0, len(self._labels)))
+        if self._network is None:
+            self._network = self._load()
+        probabilities = self._network.probabilities(crops)
+        merged = self._network.config.labels == EMOTIONS and self._labels != EMOTIONS
+        return merge_disgust(probabilities) if merged else probabilities
+
+    def _load(self) -> EmotionNetwork:
+        self.device_name = prepare_device(self._device)
+        log.info("classifying on %s", self.device_name)
+        from fer_batch.models.network import EmotionNetwork
+
+        return EmotionNetwork(self._folder, self._batch_size)
+
+
+def prepare_device(device: Device) -> str:
+    """Import TensorFlow and set it up for a device; returns `cpu` or the GPU's name.
+
+    Raises UsageError where a GPU is asked for and TensorFlow sees none.
+    """
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    with _native_notes_to_log():
+        import keras
+        import tensorflow as tf
+
+        gpus = tf.config.list_physical_devices("GPU")
+    if device == "gpu" and not gpus:
+        raise UsageError(
+            "--device gpu: TensorFlow sees no GPU; install fer-batch[gpu] and a driver, or use --device auto"
+        )
+    if device == "cpu" or not gpus:
+        tf.config.set_visible_devices([], "GPU")
+        return "cpu"
+    for gpu in gpus:  # Without growth TensorFlow takes all memory of every GPU at once.
+        tf.config.experimental.set_memory_growth(gpu, True)
+    details = tf.config.experimental.get_device_details(gpus[0])
+    if details.get("compute_capability", (0, 0)) >= (7, 0):  # Tensor cores begin here; earlier, float16 is slower.
+        keras.config.set_dtype_policy("mixed_float16")
+    return str(details.get("device_name", gpus[0].name))
+
+
+@contextmanager
+def _native_notes_to_log() -> Iterator[None]:
+    """Pass what native code writes to stderr on to the debug log.
+
+    TensorFlow 2.21 prints notes on its CPU kernels and, where there is no GPU, CUDA errors as it is imported, before
+    any of its own settings take effect.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as notes:
+        os.dup2(notes.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            notes.seek(0)
+            for line in notes.read().decode(errors="replace").splitlines():
+                log.debug("tensorflow: %s", line)

@@ -1,0 +1,91 @@
+"""Choose frames of a video by their presentation time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from typing import Protocol, TypeVar
+
+from fer_batch.config import Sampling
+
+
+class Timed(Protocol):
+    """Anything with a presentation time: seconds since the start of the stream, exact."""
+
+    @property
+    def time(self) -> Fraction:
+        """Seconds."""
+        ...
+
+
+T = TypeVar("T", bound=Timed)
+
+
+class TooSparse(Exception):
+    """Raised by fast sampling where no frame lies near enough; the file must be sampled exactly."""
+
+
+def select(pictures: Iterable[T], sampling: Sampling, tick: Fraction, length: Fraction | None = None) -> Iterator[T]:
+    """The pictures to look at, out of all that were decoded, in order.
+
+    `tick`: resolution of the time stamps in seconds; a frame that rounding puts one tick before its due time still
+    counts. `length`: the stated length of the stream in seconds. Stops reading at `sampling.end`. Raises TooSparse
+    (fast sampling only).
+    """
+    ranged = _in_range(pictures, sampling)
+    if sampling.mode == "keyframes":
+        return ranged  # The reader was told to give key frames alone.
+    if sampling.mode == "every":
+        return (picture for index, picture in enumerate(ranged) if index % sampling.every == 0)
+    interval = 1 / exact(sampling.fps)
+    if sampling.fast:
+        end = None if sampling.end is None else exact(sampling.end)
+        last = min((limit for limit in (length, end) if limit is not None), default=None)
+        return _nearest(ranged, exact(sampling.start), interval, last)
+    return _first_due(ranged, exact(sampling.start), interval, tick)
+
+
+def exact(value: float) -> Fraction:
+    """The number as it was written: 0.1 means one tenth, not the nearest binary fraction."""
+    return Fraction(str(value))
+
+
+def _in_range(pictures: Iterable[T], sampling: Sampling) -> Iterator[T]:
+    for picture in pictures:
+        if sampling.end is not None and picture.time >= exact(sampling.end):
+            return
+        if picture.time >= exact(sampling.start):
+            yield picture
+
+
+def _first_due(pictures: Iterable[T], start: Fraction, interval: Fraction, tick: Fraction) -> Iterator[T]:
+    """For each due time start + k x interval the first picture at or after it and before the next; none is given
+    twice, and where a gap swallows a due time there is no sample: no time is made up."""
+    slot = -1
+    for picture in pictures:
+        reached = (picture.time + tick - start) // interval
+        if reached > slot:
+            slot = reached
+            yield picture
+
+
+def _nearest(pictures: Iterable[T], start: Fraction, interval: Fraction, end: Fraction | None) -> Iterator[T]:
+    """For each due time the nearest picture. Raises TooSparse if one is more than a quarter of the interval away."""
+    due = start
+    before: T | None = None
+    given: T | None = None
+    for picture in pictures:
+        while picture.time >= due:
+            near = picture if before is None or picture.time - due <= due - before.time else before
+            if abs(near.time - due) > interval / 4:
+                raise TooSparse
+            if near is not given:
+                yield near
+                given = near
+            due += interval
+        before = picture
+    # The frames behind the last due time may all have been ones the decoder left out.
+    if before is not None and before is not given and end is not None and due < end:
+        if due - before.time > interval / 4:
+            raise TooSparse
+        yield before

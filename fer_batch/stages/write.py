@@ -1,0 +1,50 @@
+"""Commit rows to the tables, a part file of each at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fer_batch.config import SCHEMA_VERSION, fingerprint
+from fer_batch.files import write_whole
+
+#: The order of the renames: a part counts once its media file is there, so that one comes last.
+COMMIT_ORDER = ("faces", "frames", "media")
+_CONFIGURATION = b"fer_batch.configuration"
+
+
+def part_path(out: Path, table: str, number: int) -> Path:
+    """Where part `number` of a table is kept."""
+    return out / table / f"part-{number:06d}.parquet"
+
+
+def commit_part(out: Path, number: int, tables: Mapping[str, pa.Table], results: dict[str, Any]) -> None:
+    """Write one part of all three tables. `results`: the configuration that decided the rows, kept as metadata.
+
+    Interrupted at any moment it leaves a part that does not count, never a half one.
+    """
+    metadata = {
+        b"fer_batch.schema_version": str(SCHEMA_VERSION).encode(),
+        b"fer_batch.fingerprint": fingerprint(results).encode(),
+        _CONFIGURATION: json.dumps(results, sort_keys=True).encode(),
+    }
+    for name in COMMIT_ORDER:
+        table = tables[name].replace_schema_metadata(metadata)
+        write_table(part_path(out, name, number), table)
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write an Arrow table as one zstd Parquet file, whole or not at all."""
+    write_whole(path, lambda aside: pq.write_table(table, aside, compression="zstd"))
+
+
+def read_results(part: Path) -> dict[str, Any] | None:
+    """The configuration kept in a part file's metadata, None where it has none."""
+    metadata = pq.read_schema(part).metadata or {}
+    text = metadata.get(_CONFIGURATION)
+    return json.loads(text) if text else None

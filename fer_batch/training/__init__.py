@@ -1,0 +1,1 @@
+"""Training and evaluation of emotion models. Nothing outside this folder imports it but the CLI."""

@@ -1,0 +1,68 @@
+"""From what the user typed to a checked configuration. Every UsageError here says what to type instead."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from fer_batch.config import DetectorConfig, Sampling, UsageError
+from fer_batch.detectors import DETECTORS
+from fer_batch.emotions import EMOTIONS_MERGED
+from fer_batch.models.folder import ModelConfig, file_sha256
+
+
+def check_inputs(paths: Sequence[Path]) -> tuple[str, ...]:
+    """The absolute paths of the inputs. Raises UsageError for one that does not exist."""
+    for path in paths:
+        if not path.exists():
+            raise UsageError(f"{path}: no such file or directory; check the path")
+    return tuple(os.path.abspath(path) for path in paths)
+
+
+def check_out(out: Path) -> Path:
+    """The absolute output folder. Raises UsageError where a file is in the way or nothing can be written."""
+    nearest = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        raise UsageError(f"--out {out}: {nearest} is a file; choose a folder")
+    if not os.access(nearest, os.W_OK):
+        raise UsageError(f"--out {out}: {nearest} can't be written to; choose another folder")
+    return out.absolute()
+
+
+def choose_sampling(
+    fps: float | None, every: int | None, keyframes: bool, fast: bool, start: float, end: float | None
+) -> Sampling:
+    """The sampling asked for, one sample a second if none. Raises UsageError for options that exclude each other."""
+    asked = [name for name, given in (("--fps", fps), ("--every", every), ("--keyframes", keyframes)) if given]
+    if len(asked) > 1:
+        raise UsageError(f"{' and '.join(asked)} exclude each other; give one of them")
+    if fps is not None and not 0 < fps < float("inf"):
+        raise UsageError(f"--fps {fps:g}: must be above 0")
+    if end is not None and end <= start:
+        raise UsageError(f"--end {end:g}: must be above --start {start:g}")
+    if fast and (every or keyframes):
+        raise UsageError(f"--fast goes with --fps; {asked[0]} already says which frames")
+    if keyframes:
+        return Sampling("keyframes", start=start, end=end)
+    if every is not None:
+        return Sampling("every", every=every, start=start, end=end)
+    return Sampling("fps", fps=1.0 if fps is None else fps, start=start, end=end, fast=fast)
+
+
+def choose_detector(name: str, model_file: Path | None, min_face: int, min_score: float | None) -> DetectorConfig:
+    """The detector asked for. Raises UsageError for an unknown name or a missing file."""
+    if name not in DETECTORS:
+        raise UsageError(f"--detector {name}: is none of {', '.join(DETECTORS)}")
+    if model_file is None:
+        return DetectorConfig(name, min_face=min_face, min_score=min_score)
+    if name == "haar":
+        raise UsageError("--detector-model: the detector haar takes no file; add --detector yunet")
+    if not model_file.is_file():
+        raise UsageError(f"--detector-model {model_file}: no such file")
+    return DetectorConfig(name, os.path.abspath(model_file), file_sha256(model_file), min_face, min_score)
+
+
+def choose_labels(model: ModelConfig, merge_disgust: bool) -> tuple[str, ...]:
+    """The emotions the tables have columns for."""
+    return EMOTIONS_MERGED if merge_disgust else model.labels

@@ -1,0 +1,163 @@
+"""What a worker does: decode, sample, detect, crop. The only place where an exception becomes a Failure.
+
+No TensorFlow here: workers hand on crops, one process classifies them.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_batch.config import DetectorConfig, Sampling
+from fer_batch.detectors import create_detector
+from fer_batch.media.image import read_image
+from fer_batch.media.video import Picture, Skip, open_video
+from fer_batch.models.preprocessing import CROP_SIZE
+from fer_batch.records import (
+    Code,
+    Detection,
+    Failure,
+    Frame,
+    Media,
+    MediaError,
+    MediaInfo,
+    Prepared,
+    SampledFrame,
+    Stage,
+    Unit,
+)
+from fer_batch.stages.crop import crop_face
+from fer_batch.stages.detect import find_faces
+from fer_batch.stages.sample import TooSparse, select
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What workers need of the configuration. `decoder_threads` per worker."""
+
+    sampling: Sampling
+    detector: DetectorConfig
+    decoder_threads: int = 1
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What one file gave; `loss` where a part of it was damaged."""
+
+    info: MediaInfo
+    frames: tuple[SampledFrame, ...] = ()
+    crops: tuple[NDArray[np.uint8], ...] = ()
+    loss: Failure | None = None
+
+
+class Worker:
+    """A worker's state: its settings and a loaded detector."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Load the detector. Raises UsageError where that fails."""
+        # Parallelism comes from worker processes; threads of OpenCV on top of them only fight for the cores.
+        cv2.setNumThreads(1)
+        self._settings = settings
+        self._detector = create_detector(settings.detector)
+
+    def prepare(self, unit: Unit) -> tuple[Prepared, ...]:
+        """Every file of the unit, each inside its own error boundary. Never raises for what a file holds."""
+        return tuple(self._prepare(media) for media in unit.media)
+
+    def _prepare(self, media: Media) -> Prepared:
+        started = time.perf_counter()
+        try:
+            reading = self._read(media)
+        except MediaError as error:
+            reading = _Reading(MediaInfo(), loss=error.failure)
+        except MemoryError:
+            reading = _broken(Stage.WORK, Code.OUT_OF_MEMORY, "not enough memory for this file")
+        except OSError as error:
+            reading = _broken(Stage.DECODE, Code.UNREADABLE, error.strerror or str(error))
+        except Exception as error:
+            reading = _broken(Stage.WORK, Code.INTERNAL, f"{type(error).__name__}: {error}")
+        crops = np.stack(reading.crops) if reading.crops else np.empty((0, CROP_SIZE, CROP_SIZE), np.uint8)
+        seconds = time.perf_counter() - started
+        return Prepared(media, reading.info, reading.frames, crops, _with_name(reading.loss, media), seconds)
+
+    def _read(self, media: Media) -> _Reading:
+        if media.failure is not None:
+            return _Reading(MediaInfo(), loss=media.failure)
+        status = os.stat(media.file)
+        if (status.st_size, status.st_mtime_ns) != (media.size_bytes, media.modified_ns):
+            raise MediaError(Stage.DECODE, Code.CHANGED, "has changed since the run began; run again once it is whole")
+        if media.media_type == "image":
+            info, frame = read_image(media.file, self._detector.needs_colour)
+            face_crops = self._look(frame)
+            return _Reading(info, (_sampled(0, frame, face_crops),), tuple(crop for _, crop in face_crops))
+        sampling = self._settings.sampling
+        try:
+            return self._read_video(media, sampling)
+        except TooSparse:
+            return self._read_video(media, replace(sampling, fast=False))
+
+    def _read_video(self, media: Media, sampling: Sampling) -> _Reading:
+        frames: list[SampledFrame] = []
+        crops: list[NDArray[np.uint8]] = []
+        skip = _skip(sampling)
+        with open_video(media.file, self._settings.decoder_threads) as reader:
+            pictures = reader.pictures(skip, sampling.start)
+            for picture in select(pictures, sampling, reader.tick, reader.length):
+                frame = self._frame(picture)
+                face_crops = self._look(frame)
+                frames.append(_sampled(len(frames), frame, face_crops))
+                crops += [crop for _, crop in face_crops]
+            if reader.damage.end is None:
+                raise reader.nothing_read()
+            info = reader.info((frames[0].width, frames[0].height) if frames else None)
+            loss = reader.loss(whole=sampling.end is None and skip != "NONKEY")
+        return _Reading(info, tuple(frames), tuple(crops), loss)
+
+    def _frame(self, picture: Picture) -> Frame:
+        luma = picture.luma()
+        bgr = picture.bgr(self._settings.detector.longest_side) if self._detector.needs_colour else None
+        return Frame(luma, luma.shape[1], luma.shape[0], picture.time, bgr)
+
+    def _look(self, frame: Frame) -> list[tuple[Detection, NDArray[np.uint8]]]:
+        """The faces of a frame, left to right, each with its crop."""
+        try:
+            faces = find_faces(frame, self._detector, self._settings.detector)
+        except cv2.error as error:
+            raise MediaError(Stage.DETECT, Code.DETECTOR_ERROR, f"the detector failed ({error})") from error
+        return [(face, crop_face(frame, face, self._detector.crop_rule)) for face in faces]
+
+
+def make_worker(settings: Settings) -> Callable[[Unit], tuple[Prepared, ...]]:
+    """The function that a worker process calls on units."""
+    return Worker(settings).prepare
+
+
+def _sampled(index: int, frame: Frame, face_crops: list[tuple[Detection, NDArray[np.uint8]]]) -> SampledFrame:
+    # Landmarks have served the crop; they are not kept.
+    faces = tuple(replace(face, landmarks=None) for face, _ in face_crops)
+    return SampledFrame(index, frame.time, frame.width, frame.height, faces)
+
+
+def _skip(sampling: Sampling) -> Skip:
+    if sampling.mode == "keyframes":
+        return "NONKEY"
+    return "NONREF" if sampling.fast and sampling.mode == "fps" else "DEFAULT"
+
+
+def _broken(stage: Stage, code: Code, message: str) -> _Reading:
+    return _Reading(MediaInfo(), loss=Failure(stage, code, message))
+
+
+def _with_name(failure: Failure | None, media: Media) -> Failure | None:
+    """The failure with a message that leads with the file's table path and has no control characters."""
+    if failure is None:
+        return None
+    text = " ".join(f"{media.path}: {failure.message}".split())
+    printable = "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+    return replace(failure, message=printable)
