@@ -1,0 +1,48 @@
+# Everything a newcomer needs, from git, make and Python alone. Versions and hashes come from requirements/.
+PYTHON ?= python3
+VENV ?= .venv
+PIP = $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: demo test lint lock sample-media clean
+
+# Sets everything up and runs the main job on sample_media/.
+demo: $(VENV)/run.stamp
+	$(VENV)/bin/fer-batch run sample_media --out results/sample_media
+	@echo "The tables are in results/sample_media; see README.md for reading them."
+
+# Sets everything up and passes the tests.
+test: $(VENV)/dev.stamp
+	$(VENV)/bin/python -m pytest
+
+lint: $(VENV)/dev.stamp
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	  || { echo "fer_batch needs Python 3.11 to 3.13; name one: make PYTHON=python3.12 ..." >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run.stamp: requirements/run.txt pyproject.toml | $(VENV)/bin/python
+	$(PIP) install --require-hashes -r requirements/run.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(VENV)/dev.stamp: requirements/dev.txt $(VENV)/run.stamp
+	$(PIP) install --require-hashes -r requirements/dev.txt
+	touch $@
+
+# Renews the lock after a change of pyproject.toml; needs uv.
+LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
+lock:
+	$(LOCK) --group dev --group samples pyproject.toml --output-file requirements/dev.txt
+	$(LOCK) --group build --constraint requirements/dev.txt pyproject.toml --output-file requirements/run.txt
+
+# Draws the sample media anew.
+sample-media: $(VENV)/dev.stamp
+	$(VENV)/bin/python sample_media/make.py
+
+clean:
+	rm -rf $(VENV) results build dist
