@@ -14,9 +14,9 @@ class Augmentation:
     """Ranges of the random changes. `rotation` in degrees to either side, `shift` as a share of the
     width to either side, `scale` as the largest relative change of size, `flip` as a probability."""
 
-    rotation: float = 15.0
-    shift: float = 0.1
-    scale: float = 0.15
+    rotation: float = 10.0
+    shift: float = 0.08
+    scale: float = 0.1
     flip: float = 0.5
 
 

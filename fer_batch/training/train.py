@@ -42,13 +42,13 @@ class Recipe:
     options: dict[str, Any] = field(default_factory=dict)
     preprocessing: str = "standardize"
     merge_disgust: bool = False
-    epochs: int = 45
+    epochs: int = 32
     batch_size: int = 128
-    learning_rate: float = 1e-3
-    warmup_epochs: float = 2.0
-    weight_decay: float = 1e-3
+    learning_rate: float = 2e-3
+    warmup_epochs: float = 1.0
+    weight_decay: float = 1e-2
     label_smoothing: float = 0.1
-    ema: float = 0.9995
+    ema: float = 0.999
     holdout: float = 0.05
     precision: str = "bfloat16"
     seed: int = 0
