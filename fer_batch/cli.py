@@ -92,7 +92,7 @@ def run(
             follow_symlinks=follow_symlinks,
             device=device.value,
             batch_size=batch_size,
-            workers=workers or len(os.sched_getaffinity(0)),
+            workers=workers or usage.available_cores(),
             timeout=timeout,
             window=window,
             retry_failed=retry_failed,

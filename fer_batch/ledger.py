@@ -45,24 +45,21 @@ class Ledger:
         """Read the media table's parts; clears away what an interrupted run left uncommitted."""
         self.out = out
         self.entries: dict[str, Entry] = {}
-        self._next_part = 1
+        #: The highest part number there is, 0 where there is none.
+        self.last_part = 0
         for number in _clean(out):
             self._enter(number, pq.read_table(part_path(out, "media", number), columns=_COLUMNS))
 
-    @property
-    def has_parts(self) -> bool:
-        """Whether any part has been committed."""
-        return self._next_part > 1
-
     def _enter(self, number: int, media: pa.Table) -> None:
-        self._next_part = number + 1
+        self.last_part = number
         for row in media.select(_COLUMNS).to_pylist():
             failed = row["status"] == "failed"
             self.entries[row["media_path"]] = Entry(number, row["size_bytes"], row["modified"], failed)
 
     def commit(self, tables: Mapping[str, pa.Table], results: dict[str, Any]) -> None:
-        """Write the rows of some files as the next part of every table."""
-        number = self._next_part
+        """Write the rows of some files as the next part of every table, in place of rows they had before."""
+        self._forget(tables["media"]["media_path"].to_pylist())
+        number = self.last_part + 1
         commit_part(self.out, number, tables, results)
         self._enter(number, tables["media"])
 
@@ -76,10 +73,11 @@ class Ledger:
             return False
         return (entry.size_bytes, entry.modified) == (media.size_bytes, modified_time(media.modified_ns))
 
-    def forget(self, paths: Sequence[str]) -> None:
-        """Take the rows of some files out of all tables, because they are about to be made anew.
+    def _forget(self, paths: Sequence[str]) -> None:
+        """Take the rows of some files out of all tables, because new ones are ready.
 
-        The media rows go last: interrupted before, the same files are found outstanding and forgotten again.
+        The media rows of a part go last, or first where none is left: interrupted in between, either the same files are
+        found outstanding and forgotten again, or the part no longer counts.
         """
         parts = {self.entries.pop(path).part for path in paths if path in self.entries}
         gone = pa.array(paths, pa.string())
@@ -88,12 +86,12 @@ class Ledger:
             for name in COMMIT_ORDER:
                 table = pq.read_table(part_path(self.out, name, number))
                 kept[name] = table.filter(pc.invert(pc.is_in(table["media_path"], value_set=gone)))
-            for name in COMMIT_ORDER:
-                path = part_path(self.out, name, number)
-                if kept["media"].num_rows:
-                    write_table(path, kept[name])
-                else:
-                    path.unlink()
+            if kept["media"].num_rows:
+                for name in COMMIT_ORDER:
+                    write_table(part_path(self.out, name, number), kept[name])
+            else:
+                for name in reversed(COMMIT_ORDER):
+                    part_path(self.out, name, number).unlink()
 
 
 def _clean(out: Path) -> list[int]:

@@ -68,21 +68,26 @@ def run(config: RunConfig) -> bool:
     check_folder(config)
     ledger = Ledger(config.out)
     outstanding = ledger.outstanding(found, config.retry_failed)
-    if not outstanding and _is_complete(config):
+    if not outstanding and _is_complete(config, ledger):
         log.info("nothing to do: all %d files are in %s", len(found), config.out)
         return not any(ledger.entries[media.path].failed for media in found)
     done = Processed()
     classifier = Classifier(config.model_folder, config.labels, config.batch_size, config.device)
-    write_run_file(config, "running", started, _counts(found, ledger, done), None)
-    status = "interrupted"
+
+    def write_end(status: str) -> dict[str, float]:
+        counts = _counts(found, ledger, done)
+        write_run_file(config, status, started, counts, classifier.device_name, ledger.last_part)
+        return counts
+
     try:
-        ledger.forget([media.path for media in outstanding])
         _process(config, ledger, outstanding, done, classifier)
         summarize.summarize(config.out, config.window)
-        status = "done"
-    finally:
-        counts = _counts(found, ledger, done)
-        write_run_file(config, status, started, counts, classifier.device_name)
+    except UsageError:  # A model that does not fit shows before anything is written.
+        raise
+    except BaseException as error:
+        write_end("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+        raise
+    counts = write_end("done")
     if counts["discovered"] != counts["done"] + counts["failed"]:
         raise AssertionError(f"counts do not add up: {counts}")
     log.info(
@@ -98,11 +103,12 @@ def _check_place(config: RunConfig) -> None:
             raise UsageError(f"--out {config.out}: {directory} lies inside an input; choose a folder outside of them")
 
 
-def _is_complete(config: RunConfig) -> bool:
-    """Whether the last run ended, with the summaries that are wanted now."""
+def _is_complete(config: RunConfig, ledger: Ledger) -> bool:
+    """Whether the last run ended after the last part, with the summaries that are wanted now."""
     last = read_run_file(config.out)
     same_window = last.get("configuration", {}).get("window") == config.window
-    return last.get("status") == "done" and same_window and summarize.has_summaries(config.out)
+    up_to_date = last.get("status") == "done" and last.get("last_part") == ledger.last_part
+    return up_to_date and same_window and summarize.has_summaries(config.out)
 
 
 def _counts(found: Sequence[Media], ledger: Ledger, done: Processed) -> dict[str, float]:
@@ -214,7 +220,7 @@ class _Committer:
 
     def commit(self) -> None:
         """Write what has been scored as one part of every table."""
-        if self._scored or not self._ledger.has_parts:  # A run without media leaves empty tables, not none.
+        if self._scored or not self._ledger.last_part:  # A run without media leaves empty tables, not none.
             self._ledger.commit(to_tables(self._scored, self._config.labels), self._config.results())
             self._scored = []
         self._committed = time.monotonic()

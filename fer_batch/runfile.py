@@ -27,12 +27,11 @@ def read_run_file(out: Path) -> dict[str, Any]:
 
 
 def write_run_file(
-    config: RunConfig, status: str, started: datetime, counts: Mapping[str, float], device: str | None
+    config: RunConfig, status: str, started: datetime, counts: Mapping[str, float], device: str | None, last_part: int
 ) -> None:
-    """Write run.json. `status`: running, done or interrupted; `counts`: of the folder and of this run; `device`: what
-    classified the faces, None where none was classified."""
-    ended = None if status == "running" else datetime.now(UTC)
-    seconds = (ended - started).total_seconds() if ended else None
+    """Write run.json. `status`: done, interrupted or failed; `counts`: of the folder and of this run; `device`: what
+    classified the faces, None where none was classified; `last_part`: the number of the last part file."""
+    ended = datetime.now(UTC)
     write_json(
         config.out / RUN_FILE,
         {
@@ -44,9 +43,10 @@ def write_run_file(
             "detector": {"name": config.detector.name, "sha256": config.detector.model_sha256},
             "versions": package_versions(),
             "started": started.isoformat(),
-            "ended": ended and ended.isoformat(),
+            "ended": ended.isoformat(),
             "counts": dict(counts),
-            "throughput": _throughput(counts, seconds) if seconds else None,
+            "throughput": _throughput(counts, (ended - started).total_seconds()),
+            "last_part": last_part,
         },
     )
 

@@ -63,6 +63,13 @@ def choose_detector(name: str, model_file: Path | None, min_face: int, min_score
     return DetectorConfig(name, os.path.abspath(model_file), file_sha256(model_file), min_face, min_score)
 
 
+def available_cores() -> int:
+    """The processors this process may use; containers and schedulers often allow fewer than there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def choose_labels(model: ModelConfig, merge_disgust: bool) -> tuple[str, ...]:
     """The emotions the tables have columns for."""
     return EMOTIONS_MERGED if merge_disgust else model.labels

@@ -6,7 +6,8 @@ Keras is imported where a network is built: the names are needed without it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from inspect import signature
+from typing import TYPE_CHECKING, Any
 
 from fer_batch.models.preprocessing import CROP_SIZE
 
@@ -42,3 +43,10 @@ def classic_cnn(classes: int, dense: int = 256, dropout: float = 0.4, batch_norm
 
 
 ARCHITECTURES: dict[str, Callable[..., keras.Model]] = {"classic-cnn": classic_cnn}
+
+
+def all_options(architecture: str, options: dict[str, Any]) -> dict[str, Any]:
+    """An architecture's options with its defaults filled in, so that a folder outlives a change of the defaults."""
+    parameters = signature(ARCHITECTURES[architecture]).parameters.values()
+    defaults = {parameter.name: parameter.default for parameter in parameters if parameter.name != "classes"}
+    return {**defaults, **options}

@@ -56,7 +56,7 @@ def prepare_device(device: Device) -> str:
 
     Raises UsageError where a GPU is asked for and TensorFlow sees none.
     """
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # Runs classify with TensorFlow, whatever trains on this machine.
     with _native_notes_to_log():
         import keras
         import tensorflow as tf

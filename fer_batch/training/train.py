@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_batch.emotions import EMOTIONS, EMOTIONS_MERGED, merge_disgust
-from fer_batch.models.architectures import ARCHITECTURES
+from fer_batch.models.architectures import ARCHITECTURES, all_options
 from fer_batch.models.folder import WEIGHTS_FILE, ModelConfig, file_sha256, write_config
 from fer_batch.models.network import network_logits, softmax
 from fer_batch.models.preprocessing import PREPROCESSING
@@ -256,7 +256,7 @@ def _write_folder(
         name=name,
         version=version,
         architecture=recipe.architecture,
-        options=recipe.options,
+        options=all_options(recipe.architecture, recipe.options),
         labels=recipe.labels,
         preprocessing=recipe.preprocessing,
         temperature=round(temperature, 6),
