@@ -224,7 +224,7 @@ def _set_up_logging(quiet: bool, verbose: bool, log_file: Path | None) -> None:
     handlers: list[logging.Handler] = [to_stderr]
     if log_file is not None:
         try:
-            to_file = logging.FileHandler(log_file, encoding="utf-8")
+            to_file = logging.FileHandler(log_file, encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             raise UsageError(f"--log-file {log_file}: can't be written ({error.strerror})") from error
         to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))

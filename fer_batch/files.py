@@ -30,9 +30,9 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def write_json(path: Path, values: Any) -> None:
-    """Write plain values as JSON, whole or not at all."""
+    """Write plain values as JSON, whole or not at all. Undecodable bytes of file names become JSON escapes."""
     text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
-    write_whole(path, lambda aside: aside.write_text(text, encoding="utf-8"))
+    write_whole(path, lambda aside: aside.write_bytes(text.encode("utf-8", "backslashreplace")))
 
 
 def remove_partial(directory: Path) -> None:

@@ -15,7 +15,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from fer_batch.config import RunConfig, UsageError, differences
 from fer_batch.files import remove_partial
@@ -23,7 +22,8 @@ from fer_batch.records import Media
 from fer_batch.runfile import RUN_FILE
 from fer_batch.schema import modified_time
 from fer_batch.stages.summarize import SUMMARY_FILES, SUMMARY_FOLDER
-from fer_batch.stages.write import COMMIT_ORDER, commit_part, part_path, read_results, write_table
+from fer_batch.stages.write import COMMIT_ORDER, commit_part, read_results
+from fer_batch.tables import part_path, part_paths, read_table, write_table
 
 _COLUMNS = ["media_path", "size_bytes", "modified", "status"]
 
@@ -48,7 +48,7 @@ class Ledger:
         #: The highest part number there is, 0 where there is none.
         self.last_part = 0
         for number in _clean(out):
-            self._enter(number, pq.read_table(part_path(out, "media", number), columns=_COLUMNS))
+            self._enter(number, read_table(part_path(out, "media", number), _COLUMNS))
 
     def _enter(self, number: int, media: pa.Table) -> None:
         self.last_part = number
@@ -84,7 +84,7 @@ class Ledger:
         for number in sorted(parts):
             kept = {}
             for name in COMMIT_ORDER:
-                table = pq.read_table(part_path(self.out, name, number))
+                table = read_table(part_path(self.out, name, number))
                 kept[name] = table.filter(pc.invert(pc.is_in(table["media_path"], value_set=gone)))
             if kept["media"].num_rows:
                 for name in COMMIT_ORDER:
@@ -98,9 +98,9 @@ def _clean(out: Path) -> list[int]:
     """The numbers of the committed parts, ascending, once everything uncommitted is removed."""
     for name in (*COMMIT_ORDER, SUMMARY_FOLDER, "."):
         remove_partial(out / name)
-    committed = {path.name for path in (out / "media").glob("part-*.parquet")}
+    committed = {path.name for path in part_paths(out, "media")}
     for name in COMMIT_ORDER:
-        for path in (out / name).glob("part-*.parquet"):
+        for path in part_paths(out, name):
             if path.name not in committed:
                 path.unlink()
     return sorted(int(name.removeprefix("part-").removesuffix(".parquet")) for name in committed)
@@ -118,7 +118,7 @@ def check_folder(config: RunConfig) -> None:
 
 
 def _results_in(out: Path) -> dict[str, Any] | None:
-    for part in sorted((out / "media").glob("part-*.parquet")):
+    for part in part_paths(out, "media"):
         return read_results(part)
     return None
 
@@ -130,7 +130,7 @@ def clear_folder(out: Path) -> None:
     """
     for name in (*reversed(COMMIT_ORDER), SUMMARY_FOLDER):
         directory = out / name
-        for path in [*directory.glob("part-*.parquet"), *(directory / file for file in SUMMARY_FILES)]:
+        for path in [*part_paths(out, name), *(directory / file for file in SUMMARY_FILES)]:
             path.unlink(missing_ok=True)
         remove_partial(directory)
         with suppress(OSError):  # Not there, or not empty: somebody else's files stay.

@@ -281,6 +281,25 @@ def test_restart_removes_only_what_runs_make(tmp_path: Path) -> None:
     assert "disgust" not in pq.ParquetDataset(list((out / "faces").glob("*.parquet"))).schema.names
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems want file names in Unicode")
+def test_any_file_name_the_system_allows(tmp_path: Path) -> None:
+    folder = os.fsdecode(os.fsencode(tmp_path) + b"/in \xff")
+    out = os.fsdecode(os.fsencode(tmp_path) + b"/out \xfe")
+    os.mkdir(folder)
+    for name in (b"line\nbreak.jpg", b"b\xe4d.jpg", "größe 猫.jpg".encode(), b"back\\slash.jpg", b"-dash.jpg"):
+        shutil.copy(SAMPLES / "photos" / "astronaut.jpg", os.fsdecode(os.fsencode(folder) + b"/" + name))
+    assert fer_batch("run", folder, "--out", out, "--log-file", tmp_path / "log").returncode == 0
+    before = snapshot(Path(out))
+    assert fer_batch("run", folder, "--out", out).returncode == 0
+    assert snapshot(Path(out)) == before
+    os.rename(out, tmp_path / "plain")  # Arrow's own readers, used below, want UTF-8.
+    media = rows(tmp_path / "plain", "media")
+    assert list(media.media_path) == [
+        "-dash.jpg", "back\\\\slash.jpg", "b\\xe4d.jpg", "größe 猫.jpg", "line\nbreak.jpg"
+    ]  # fmt: skip
+    assert (media.faces_found == 1).all()
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals differ elsewhere")
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_run_ends_with_130_and_goes_on(run: Path, tmp_path: Path, sent: signal.Signals) -> None:

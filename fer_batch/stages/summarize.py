@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from fer_batch.emotions import EMOTIONS
 from fer_batch.engagement import MEASURES, shares
 from fer_batch.files import write_whole
-from fer_batch.stages.write import write_table
+from fer_batch.tables import part_paths, read_schema, read_table, write_table
 
 SUMMARY_FOLDER = "summary"
 SUMMARY_FILES = tuple(f"{name}.{kind}" for name in ("overall", "by_media", "timeline") for kind in ("parquet", "csv"))
@@ -42,10 +41,10 @@ def has_summaries(out: Path) -> bool:
 
 def read_tables(out: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, tuple[str, ...]]:
     """The columns of media, frames and faces that summaries need, and the labels that the tables have."""
-    parts = {name: sorted((out / name).glob("part-*.parquet")) for name in ("media", "frames", "faces")}
+    parts = {name: part_paths(out, name) for name in ("media", "frames", "faces")}
     if not parts["media"]:
         raise FileNotFoundError(f"{out}: holds no tables of a run")
-    names = pq.read_schema(parts["frames"][0]).names
+    names = read_schema(parts["frames"][0]).names
     labels = tuple(label for label in EMOTIONS if label in names)
     frame_columns = [*_MEDIA, "sample_index", "timestamp_s", "face_count", *labels, *MEASURES]
     columns = {
@@ -55,7 +54,7 @@ def read_tables(out: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, tu
     }
     media, frames, faces = (
         pa.concat_tables(
-            [pq.read_table(part, columns=columns[name]) for part in parts[name]]
+            [read_table(part, columns[name]) for part in parts[name]]
         ).unify_dictionaries().to_pandas()
         for name in ("media", "frames", "faces")
     )  # fmt: skip

@@ -8,19 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from fer_batch.config import SCHEMA_VERSION, fingerprint
-from fer_batch.files import write_whole
+from fer_batch.tables import part_path, read_schema, write_table
 
 #: The order of the renames: a part counts once its media file is there, so that one comes last.
 COMMIT_ORDER = ("faces", "frames", "media")
 _CONFIGURATION = b"fer_batch.configuration"
-
-
-def part_path(out: Path, table: str, number: int) -> Path:
-    """Where part `number` of a table is kept."""
-    return out / table / f"part-{number:06d}.parquet"
 
 
 def commit_part(out: Path, number: int, tables: Mapping[str, pa.Table], results: dict[str, Any]) -> None:
@@ -38,13 +32,8 @@ def commit_part(out: Path, number: int, tables: Mapping[str, pa.Table], results:
         write_table(part_path(out, name, number), table)
 
 
-def write_table(path: Path, table: pa.Table) -> None:
-    """Write an Arrow table as one zstd Parquet file, whole or not at all."""
-    write_whole(path, lambda aside: pq.write_table(table, aside, compression="zstd"))
-
-
 def read_results(part: Path) -> dict[str, Any] | None:
     """The configuration kept in a part file's metadata, None where it has none."""
-    metadata = pq.read_schema(part).metadata or {}
+    metadata = read_schema(part).metadata or {}
     text = metadata.get(_CONFIGURATION)
     return json.loads(text) if text else None

@@ -1,0 +1,41 @@
+"""The docs name what the code has, all of it, and nothing else."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from fer_batch.emotions import EMOTIONS
+from fer_batch.records import Code, Stage
+from fer_batch.schema import faces_schema, frames_schema, media_schema
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+TABLES = (REPOSITORY / "docs" / "tables.md").read_text(encoding="utf-8")
+
+
+def test_every_error_code_is_explained_once() -> None:
+    explained = re.findall(r"^\| (\w+) \| ([\w, ]+) \|", TABLES.split("| error_code |")[1], re.MULTILINE)
+    assert sorted(code for code, _ in explained) == sorted(code.value for code in Code)
+    stages = {stage.strip() for _, names in explained for stage in names.split(",")}
+    assert stages == {stage.value for stage in Stage}
+
+
+def test_every_column_is_explained() -> None:
+    names = {
+        name for schema in (faces_schema(EMOTIONS), frames_schema(EMOTIONS), media_schema()) for name in schema.names
+    }
+    assert sorted(name for name in names if not re.search(rf"\b{name}\b", TABLES)) == []
+
+
+def test_the_readme_has_both_commands_and_they_are_targets() -> None:
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    targets = re.findall(r"^(\w+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    commands = re.findall(r"^make (\w+)", readme, re.MULTILINE)
+    assert commands == ["demo", "test"]
+    assert set(commands) <= set(targets)
+
+
+def test_links_between_the_docs_lead_somewhere() -> None:
+    for page in [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")]:
+        for link in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / link).exists(), f"{page.name} links to {link}"

@@ -1,0 +1,167 @@
+"""The orchestrator's own decisions: units, second tries, quarantine, and what is left to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from fer_batch import run as orchestrator
+from fer_batch.config import DetectorConfig, RunConfig, Sampling, UsageError
+from fer_batch.emotions import EMOTIONS
+from fer_batch.ledger import Ledger
+from fer_batch.records import Code, Failure, Media, MediaInfo, Prepared, Stage, Unit
+from fer_batch.runners.base import Loss, Outcome
+
+NO_CROPS = np.empty((0, 48, 48), np.uint8)
+
+
+def config(tmp_path: Path, **changes: Any) -> RunConfig:
+    (tmp_path / "in").mkdir(exist_ok=True)
+    made = RunConfig(
+        sampling=Sampling(),
+        detector=DetectorConfig(),
+        model_folder=tmp_path / "model",
+        model_digest="0" * 64,
+        labels=EMOTIONS,
+        inputs=(str(tmp_path / "in"),),
+        out=tmp_path / "out",
+        progress=False,
+    )
+    return replace(made, **changes)
+
+
+def media(name: str, kind: str = "image", size: int = 1) -> Media:
+    return Media(name, name, kind, size, 0)  # type: ignore[arg-type]
+
+
+def prepared(one: Media) -> Prepared:
+    return Prepared(one, MediaInfo(), (), NO_CROPS, None, 0.0)
+
+
+class FakeRunner:
+    """Loses units that hold certain files as often as told, and prepares all others."""
+
+    def __init__(self, losses: dict[str, int], loss: Loss) -> None:
+        self.losses, self.loss, self.calls = losses, loss, []
+
+    def __call__(self, *_: object) -> FakeRunner:
+        return self
+
+    def run(self, units: Iterable[Unit]) -> Iterator[Outcome[Unit, tuple[Prepared, ...]]]:
+        for unit in units:
+            names = [one.path for one in unit.media]
+            self.calls.append(names)
+            doomed = [name for name in names if self.losses.get(name, 0) > 0]
+            for name in doomed:
+                self.losses[name] -= 1
+            if doomed:
+                yield Outcome(unit, None, self.loss, "its worker process died (signal SIGKILL)")
+            else:
+                yield Outcome(unit, tuple(prepared(one) for one in unit.media))
+
+
+def test_videos_come_alone_and_largest_first_images_in_buckets() -> None:
+    images = [media(f"{i:02d}.jpg") for i in range(20)]
+    units = orchestrator.plan([media("small.mp4", "video", 1), *images, media("large.mp4", "video", 9)])
+    assert [[one.path for one in unit.media] for unit in units[:2]] == [["large.mp4"], ["small.mp4"]]
+    assert [len(unit.media) for unit in units[2:]] == [16, 4]
+
+
+def test_innocents_of_a_lost_bucket_are_saved_and_the_culprit_quarantined(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = FakeRunner({"b.jpg": 2}, Loss.WORKER_DIED)
+    monkeypatch.setattr(orchestrator, "LocalRunner", {(Unit, tuple[Prepared, ...]): runner})
+    results = list(orchestrator._prepared(config(tmp_path), [media(name) for name in ("a.jpg", "b.jpg", "c.jpg")]))
+    assert runner.calls == [["a.jpg", "b.jpg", "c.jpg"], ["a.jpg"], ["b.jpg"], ["c.jpg"]]
+    failures = {one.media.path: one.failure for one in results}
+    message = "b.jpg: its worker process died (signal SIGKILL)"
+    assert failures == {"a.jpg": None, "b.jpg": Failure(Stage.WORK, Code.WORKER_DIED, message), "c.jpg": None}
+
+
+def test_what_failed_once_by_chance_is_done_at_the_second_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = FakeRunner({"a.mp4": 1}, Loss.TIMEOUT)
+    monkeypatch.setattr(orchestrator, "LocalRunner", {(Unit, tuple[Prepared, ...]): runner})
+    (result,) = orchestrator._prepared(config(tmp_path), [media("a.mp4", "video")])
+    assert result.failure is None
+
+
+def test_a_timeout_has_its_own_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = FakeRunner({"a.mp4": 9}, Loss.TIMEOUT)
+    monkeypatch.setattr(orchestrator, "LocalRunner", {(Unit, tuple[Prepared, ...]): runner})
+    (result,) = orchestrator._prepared(config(tmp_path), [media("a.mp4", "video")])
+    assert result.failed
+    assert result.failure is not None
+    assert result.failure.code is Code.TIMEOUT
+
+
+def commit(made: RunConfig, ledger: Ledger, *files: Prepared) -> None:
+    committer = orchestrator._Committer(made, ledger, lambda crops: np.empty((len(crops), 7)))  # type: ignore[arg-type]
+    for one in files:
+        committer.add(one)
+    committer.classify()
+    committer.commit()
+
+
+def test_the_ledger_knows_what_is_left(tmp_path: Path) -> None:
+    made = config(tmp_path)
+    failed = replace(prepared(media("bad.jpg")), failure=Failure(Stage.DECODE, Code.INVALID_DATA, "bad.jpg: bad"))
+    commit(made, Ledger(made.out), prepared(media("a.jpg")), failed)
+    found = [media("a.jpg"), media("bad.jpg"), media("new.jpg")]
+    ledger = Ledger(made.out)
+    assert [one.path for one in ledger.outstanding(found, retry_failed=False)] == ["new.jpg"]
+    assert [one.path for one in ledger.outstanding(found, retry_failed=True)] == ["bad.jpg", "new.jpg"]
+    touched = replace(media("a.jpg"), modified_ns=5_000)
+    assert ledger.outstanding([touched], retry_failed=False) == [touched]
+
+
+def test_new_rows_replace_old_ones_and_spare_their_neighbours(tmp_path: Path) -> None:
+    made = config(tmp_path)
+    commit(made, Ledger(made.out), prepared(media("a.jpg")), prepared(media("b.jpg")))
+    commit(made, Ledger(made.out), prepared(media("b.jpg", size=2)))
+    table = pq.ParquetDataset(made.out / "media").read().to_pandas().set_index("media_path")
+    assert dict(table.size_bytes) == {"a.jpg": 1, "b.jpg": 2}
+    commit(made, Ledger(made.out), prepared(media("a.jpg", size=3)))  # Empties the first part.
+    assert [path.name for path in sorted((made.out / "media").iterdir())] == [
+        "part-000002.parquet",
+        "part-000003.parquet",
+    ]
+
+
+@pytest.mark.parametrize("there", [("faces",), ("faces", "frames")])
+def test_a_part_without_its_media_file_does_not_count(tmp_path: Path, there: tuple[str, ...]) -> None:
+    made = config(tmp_path)
+    commit(made, Ledger(made.out), prepared(media("a.jpg")))
+    for name in {"faces", "frames", "media"} - set(there):
+        (made.out / name / "part-000001.parquet").unlink()
+    (made.out / "faces" / ".part-000002.parquet.partial").write_bytes(b"half")
+    assert Ledger(made.out).entries == {}
+    assert [path for path in made.out.rglob("*") if path.is_file()] == []
+
+
+def test_a_model_that_does_not_fit_touches_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def does_not_fit(*_: object) -> None:
+        raise UsageError("the weights do not fit")
+
+    monkeypatch.setattr(orchestrator, "_process", does_not_fit)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jpg").write_bytes(b"\xff\xd8\xff")
+    with pytest.raises(UsageError):
+        orchestrator.run(config(tmp_path))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_defect_still_leaves_run_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def break_down(*_: object) -> None:
+        raise RuntimeError("defect")
+
+    monkeypatch.setattr(orchestrator, "_process", break_down)
+    with pytest.raises(RuntimeError):
+        orchestrator.run(config(tmp_path))
+    assert '"status": "failed"' in (tmp_path / "out" / "run.json").read_text()
