@@ -162,8 +162,7 @@ def _prepared(config: RunConfig, media: Sequence[Media]) -> Iterator[Prepared]:
     if not units:
         return
     workers = max(1, min(config.workers, len(units)))
-    threads = max(1, config.workers // workers)
-    settings = Settings(config.sampling, config.detector, threads)
+    settings = Settings(config.sampling, config.detector)
     runner = LocalRunner[Unit, tuple[Prepared, ...]](partial(make_worker, settings), workers, config.timeout)
     suspects: list[Unit] = []
     for outcome in runner.run(units):

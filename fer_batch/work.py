@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from fer_batch.config import DetectorConfig, Sampling
 from fer_batch.detectors import create_detector
 from fer_batch.media.image import read_image
-from fer_batch.media.video import Picture, Skip, open_video
+from fer_batch.media.picture import Picture, Skip
+from fer_batch.media.video import open_video
 from fer_batch.models.preprocessing import CROP_SIZE
 from fer_batch.records import (
     Code,
@@ -39,11 +40,10 @@ from fer_batch.stages.sample import TooSparse, select
 
 @dataclass(frozen=True)
 class Settings:
-    """What workers need of the configuration. `decoder_threads` per worker."""
+    """What workers need of the configuration."""
 
     sampling: Sampling
     detector: DetectorConfig
-    decoder_threads: int = 1
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,8 @@ class Worker:
             reading = _Reading(MediaInfo(), loss=error.failure)
         except MemoryError:
             reading = _broken(Stage.WORK, Code.OUT_OF_MEMORY, "not enough memory for this file")
+        except FileNotFoundError:
+            reading = _broken(Stage.DECODE, Code.CHANGED, "has gone since the run began")
         except OSError as error:
             reading = _broken(Stage.DECODE, Code.UNREADABLE, error.strerror or str(error))
         except Exception as error:
@@ -106,7 +108,7 @@ class Worker:
         frames: list[SampledFrame] = []
         crops: list[NDArray[np.uint8]] = []
         skip = _skip(sampling)
-        with open_video(media.file, self._settings.decoder_threads) as reader:
+        with open_video(media.file) as reader:
             pictures = reader.pictures(skip, sampling.start)
             for picture in select(pictures, sampling, reader.tick, reader.length):
                 frame = self._frame(picture)

@@ -15,6 +15,7 @@ from fer_batch.records import Detection
 _MIN_SCORE = 0.6
 _NMS_THRESHOLD = 0.3
 _TOP_K = 5000
+_LEAST_SIDE = 64
 
 
 class YuNetDetector:
@@ -43,7 +44,11 @@ class YuNetDetector:
     def detect(self, picture: NDArray[np.uint8], min_face: float) -> Sequence[Detection]:
         """See `Detector.detect`."""
         height, width = picture.shape[:2]
-        self._net.setInputSize((width, height))
+        # Below two strides of 32 OpenCV's network reads memory that is not its own and invents faces.
+        low, narrow = max(0, _LEAST_SIDE - height), max(0, _LEAST_SIDE - width)
+        if low or narrow:
+            picture = np.pad(picture, ((0, low), (0, narrow), (0, 0)))
+        self._net.setInputSize((picture.shape[1], picture.shape[0]))
         _, rows = self._net.detect(picture)
         if rows is None:
             return []

@@ -69,7 +69,7 @@ def may_be_animated(header: bytes) -> bool:
     if header.startswith((b"GIF87a", b"GIF89a")):
         return True
     # Extended WebP: the second bit of the flags says that it moves (WebP container specification).
-    return header[:4] == b"RIFF" and header[8:16] == b"WEBPVP8X" and bool(header[20] & 0x02)
+    return header[:4] == b"RIFF" and header[8:16] == b"WEBPVP8X" and len(header) > 20 and bool(header[20] & 0x02)
 
 
 def is_animated(file: str) -> bool:

@@ -33,7 +33,7 @@ def find_faces(frame: Frame, detector: Detector, config: DetectorConfig) -> tupl
 
 
 def _scaled(face: Detection, scale_x: float, scale_y: float) -> Detection:
-    landmarks = None if face.landmarks is None else face.landmarks * (scale_x, scale_y)
+    landmarks = None if face.landmarks is None else face.landmarks * np.array((scale_x, scale_y), np.float32)
     return replace(
         face,
         x=face.x * scale_x,

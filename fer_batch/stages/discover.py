@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -22,10 +22,12 @@ def discover(
     in `inputs` counts always. `include` and `exclude` are globs over the table path or the bare name; `*` matches
     `/` too. Links found in directories are followed on request only, and no directory is entered twice.
     """
+    inputs = list({os.path.realpath(given): given for given in reversed(inputs)}.values())[::-1]
     found: dict[str, Media] = {}  # By real path: one file, one row, however many ways lead to it.
     for given, lead in zip(inputs, _leads(inputs), strict=True):
         for file, relative in _walk(given, follow_symlinks):
-            path = table_path("/".join(part for part in (lead, relative) if part))
+            parts = [part for part in (lead, relative) if part] or [os.path.basename(os.path.abspath(given))]
+            path = table_path("/".join(parts))
             if not _selected(path, include, exclude):
                 continue
             real = os.path.realpath(file)
@@ -47,11 +49,12 @@ def _leads(inputs: Sequence[str]) -> list[str]:
     tells them apart. A directory given alone needs no lead."""
     if len(inputs) == 1 and os.path.isdir(inputs[0]):
         return [""]
-    parts = [[part for part in os.path.realpath(given).split(os.sep) if part] or ["root"] for given in inputs]
+    parts = [[part for part in os.path.abspath(given).split(os.sep) if part] or ["root"] for given in inputs]
     lengths = [1] * len(parts)
     while True:
         tails = ["/".join(part[-length:]) for part, length in zip(parts, lengths, strict=True)]
         doubled = {tail for tail, count in Counter(tails).items() if count > 1}
+        doubled |= {tail for tail in tails if any(tail.startswith(f"{other}/") for other in tails)}
         growing = [i for i, tail in enumerate(tails) if tail in doubled and lengths[i] < len(parts[i])]
         if not growing:
             return tails
@@ -78,13 +81,21 @@ def _walk(given: str, follow_symlinks: bool) -> Iterator[tuple[str, str]]:
             below = f"{relative}/{entry.name}" if relative else entry.name
             if entry.name.startswith(".") or (entry.is_symlink() and not follow_symlinks):
                 continue
-            if entry.is_dir():
+            if _is(entry.is_dir):
                 real = os.path.realpath(entry.path)
                 if real not in seen:
                     seen.add(real)
                     pending.append((entry.path, below))
-            elif entry.is_file():
+            elif _is(entry.is_file):
                 yield entry.path, below
+
+
+def _is(question: Callable[[], bool]) -> bool:
+    """The answer of a directory entry; no, where a link leads round or nowhere."""
+    try:
+        return question()
+    except OSError:
+        return False
 
 
 def _entries(directory: str) -> list[os.DirEntry[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from math import ceil
 from typing import Protocol, TypeVar
 
 from fer_batch.config import Sampling
@@ -63,7 +64,8 @@ def _first_due(pictures: Iterable[T], start: Fraction, interval: Fraction, tick:
     twice, and where a gap swallows a due time there is no sample: no time is made up."""
     slot = -1
     for picture in pictures:
-        reached = (picture.time + tick - start) // interval
+        # The last due time before picture.time + tick: a whole tick early is no rounding.
+        reached = ceil((picture.time + tick - start) / interval) - 1
         if reached > slot:
             slot = reached
             yield picture

@@ -1,0 +1,65 @@
+"""Animated WebP, by Pillow: FFmpeg decodes only still ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+from PIL import Image
+
+from fer_batch.media.image import MAX_PIXELS, flat
+from fer_batch.media.picture import Damage, Picture, Skip
+from fer_batch.records import Code, Failure, MediaError, MediaInfo, Stage
+
+
+class AnimatedWebpReader:
+    """An animated WebP, with the interface of `VideoReader`. Its times are the sums of its frames' durations."""
+
+    tick = Fraction(1, 1000)
+    length = None
+
+    def __init__(self, file: str) -> None:
+        """Open the file. Raises MediaError `invalid_data`."""
+        self.damage = Damage()
+        try:
+            self._image = Image.open(file)
+        except Exception as error:  # Pillow raises many types on damaged files.
+            raise MediaError(Stage.DECODE, Code.INVALID_DATA, f"damaged picture ({error})") from error
+        if self._image.width * self._image.height > MAX_PIXELS:
+            self._image.close()
+            raise MediaError(Stage.DECODE, Code.TOO_LARGE, "more pixels than the limit; make it smaller")
+
+    def __enter__(self) -> AnimatedWebpReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._image.close()
+
+    def info(self, size: tuple[int, int] | None) -> MediaInfo:
+        """Size and codec; the duration is known once all has been read."""
+        duration = float(self.damage.end) if self.damage.end is not None else None
+        return MediaInfo(*self._image.size, duration, "webp")
+
+    def pictures(self, skip: Skip = "DEFAULT", start: float = 0.0) -> Iterator[Picture]:
+        """All frames in order; of a WebP none can be left out, but for key frames only the first is given."""
+        time = Fraction(0)
+        for index in range(1 if skip == "NONKEY" else getattr(self._image, "n_frames", 1)):
+            try:
+                self._image.seek(index)
+                self._image.load()
+            except Exception as error:  # As above.
+                self.damage.count(error)
+                return
+            yield Picture(time, flat(self._image.copy()))
+            time += Fraction(round(self._image.info.get("duration", 0))) * self.tick
+            self.damage.end = time
+
+    def loss(self, whole: bool) -> Failure | None:
+        """What was lost of the file."""
+        if not self.damage.errors:
+            return None
+        return Failure(Stage.DECODE, Code.DAMAGED, f"damaged picture ({self.damage.last_error})")
+
+    def nothing_read(self) -> MediaError:
+        """Why no frame was read."""
+        return MediaError(Stage.DECODE, Code.INVALID_DATA, f"damaged picture ({self.damage.last_error})")
