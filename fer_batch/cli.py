@@ -137,7 +137,7 @@ def train(
     with _endings():
         _set_up_backend()
         from fer_batch.training.dataset import read_faces
-        from fer_batch.training.train import Recipe, read_recipe, with_overrides
+        from fer_batch.training.recipe import Recipe, read_recipe, with_overrides
         from fer_batch.training.train import train as train_model
 
         overrides = {

@@ -72,9 +72,9 @@ class RunConfig:
         """The part that decides the rows, as plain values: only these make a folder incompatible."""
         sampling = asdict(self.sampling)
         # Values that the chosen mode does not read must not tell two equal runs apart.
-        for mode in ("fps", "every"):
+        for name, mode in (("fps", "fps"), ("fast", "fps"), ("every", "every")):
             if self.sampling.mode != mode:
-                del sampling[mode]
+                del sampling[name]
         detector = asdict(self.detector)
         del detector["model_file"]
         return {

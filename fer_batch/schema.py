@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from fer_batch.engagement import add_face_measures, frame_means
 from fer_batch.records import Prepared
 
 TABLES = ("faces", "frames", "media")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CATEGORY = pa.dictionary(pa.int32(), pa.string())
 
 
@@ -89,9 +90,11 @@ def media_schema() -> pa.Schema:
 
 
 def modified_time(modified_ns: int) -> datetime:
-    """A file's modification time as the media table keeps it: UTC, whole microseconds."""
-    seconds, rest = divmod(modified_ns, 1_000_000_000)
-    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // 1000)
+    """A file's modification time as the media table keeps it: UTC, whole microseconds, within the years 1 to 9999."""
+    try:
+        return _EPOCH + timedelta(microseconds=modified_ns // 1000)
+    except OverflowError:
+        return (datetime.max if modified_ns > 0 else datetime.min).replace(tzinfo=UTC)
 
 
 def to_tables(scored: Sequence[Scored], labels: Sequence[str]) -> dict[str, pa.Table]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,14 +16,15 @@ from fer_batch.models.folder import ModelConfig, file_sha256
 def check_inputs(paths: Sequence[Path]) -> tuple[str, ...]:
     """The absolute paths of the inputs. Raises UsageError for one that does not exist."""
     for path in paths:
-        if not path.exists():
+        if not os.path.exists(path):  # Unlike Path.exists, never raises: a name may be too long.
             raise UsageError(f"{path}: no such file or directory; check the path")
     return tuple(os.path.abspath(path) for path in paths)
 
 
 def check_out(out: Path) -> Path:
     """The absolute output folder. Raises UsageError where a file is in the way or nothing can be written."""
-    nearest = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+    # A link that leads nowhere is in the way as well.
+    nearest = next(path for path in (out.absolute(), *out.absolute().parents) if os.path.lexists(path))
     if not nearest.is_dir():
         raise UsageError(f"--out {out}: {nearest} is a file; choose a folder")
     if not os.access(nearest, os.W_OK):
@@ -37,7 +39,10 @@ def choose_sampling(
     asked = [name for name, given in (("--fps", fps), ("--every", every), ("--keyframes", keyframes)) if given]
     if len(asked) > 1:
         raise UsageError(f"{' and '.join(asked)} exclude each other; give one of them")
-    if fps is not None and not 0 < fps < float("inf"):
+    for name, value in (("--fps", fps), ("--start", start), ("--end", end)):
+        if value is not None and not math.isfinite(value):
+            raise UsageError(f"{name} {value:g}: must be a finite number")
+    if fps is not None and fps <= 0:
         raise UsageError(f"--fps {fps:g}: must be above 0")
     if end is not None and end <= start:
         raise UsageError(f"--end {end:g}: must be above --start {start:g}")
@@ -59,7 +64,7 @@ def choose_detector(name: str, model_file: Path | None, min_face: int, min_score
     if name == "haar":
         raise UsageError("--detector-model: the detector haar takes no file; add --detector yunet")
     if not model_file.is_file():
-        raise UsageError(f"--detector-model {model_file}: no such file")
+        raise UsageError(f"--detector-model {model_file}: no such file; check the path")
     return DetectorConfig(name, os.path.abspath(model_file), file_sha256(model_file), min_face, min_score)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from importlib.resources import files
@@ -65,7 +66,7 @@ def embedded_folder() -> Path:
 def find_model(name: str) -> Path:
     """The folder of a model given by path or by the name of an embedded one. Raises ModelFolderError."""
     for folder in (Path(name), embedded_folder() / name):
-        if (folder / CONFIG_FILE).is_file():
+        if os.path.isfile(folder / CONFIG_FILE):  # Unlike Path.is_file, never raises: a name may be too long.
             return folder
     known = ", ".join(sorted(path.parent.name for path in embedded_folder().glob(f"*/{CONFIG_FILE}")))
     raise ModelFolderError(f"{name}: neither a folder with a {CONFIG_FILE} nor one of the embedded models ({known})")
@@ -76,20 +77,20 @@ def read_config(folder: Path) -> ModelConfig:
     path = folder / CONFIG_FILE
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
+        if (version := values.get("format", FORMAT)) != FORMAT:
+            raise ModelFolderError(f"{path}: format {version}, but this version reads format {FORMAT}")
         values["labels"] = tuple(values["labels"])
         config = ModelConfig(**values)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ModelFolderError(f"{path}: cannot be read as a model's config ({error})") from error
-    if config.format != FORMAT:
-        raise ModelFolderError(f"{path}: format {config.format}, but this version reads format {FORMAT}")
     if config.labels not in (EMOTIONS, EMOTIONS_MERGED):
         raise ModelFolderError(f"{path}: labels must be {', '.join(EMOTIONS)} in this order, with or without disgust")
-    if config.architecture not in ARCHITECTURES:
+    if config.architecture not in list(ARCHITECTURES):
         known = ", ".join(ARCHITECTURES)
         raise ModelFolderError(f"{path}: architecture {config.architecture!r} is none of {known}")
-    if config.preprocessing not in PREPROCESSING:
+    if config.preprocessing not in list(PREPROCESSING):
         raise ModelFolderError(f"{path}: preprocessing {config.preprocessing!r} is none of {', '.join(PREPROCESSING)}")
-    if not (isinstance(config.temperature, int | float) and config.temperature > 0):
+    if not (isinstance(config.temperature, int | float) and 0 < config.temperature < float("inf")):
         raise ModelFolderError(f"{path}: temperature must be a number above 0, found {config.temperature!r}")
     weights = folder / WEIGHTS_FILE
     if not weights.is_file():

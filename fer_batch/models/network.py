@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 from numpy.typing import NDArray
@@ -35,9 +36,9 @@ class EmotionNetwork:
         self.batch_size = batch_size
         try:
             self.model = ARCHITECTURES[self.config.architecture](len(self.config.labels), **self.config.options)
-            self.model.load_weights(folder / WEIGHTS_FILE)
+            _load_all_weights(self.model, folder / WEIGHTS_FILE)
         except (ValueError, TypeError, OSError) as error:
-            reason = str(error).splitlines()[0]
+            reason = (str(error) or type(error).__name__).splitlines()[0]
             raise ModelFolderError(f"{folder}: the weights do not fit {self.config.architecture} ({reason})") from error
 
     def probabilities(self, crops: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -64,3 +65,14 @@ def network_logits(
         output = model.predict_on_batch(preprocess(batch))
         parts.append(np.asarray(output, np.float32)[: len(chunk)])
     return np.concatenate(parts)
+
+
+def _load_all_weights(model: keras.Model, path: Path) -> None:
+    """Load weights; unlike Keras, raise ValueError where the file holds more arrays than the model has."""
+    with h5py.File(path) as file:
+        arrays = []
+        file.visititems(lambda name, item: arrays.append(name) if isinstance(item, h5py.Dataset) else None)
+    stored = [name for name in arrays if name.startswith("layers/") and "seed_generator" not in name]
+    if len(stored) != len(model.weights):
+        raise ValueError(f"the file holds {len(stored)} arrays, the network has {len(model.weights)}")
+    model.load_weights(path)

@@ -20,7 +20,7 @@ def standardize(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
     the limited range of video luma (16..235) drop out, so that a photograph and a video frame of one
     face look the same to the network. A crop of a single gray value becomes all zeros.
     """
-    pixels = crops.reshape(len(crops), -1).astype(np.float32)
+    pixels = crops.reshape(len(crops), CROP_SIZE * CROP_SIZE).astype(np.float32)
     pixels -= pixels.mean(axis=1, keepdims=True)
     deviation = pixels.std(axis=1, keepdims=True)
     pixels /= np.maximum(deviation, 1.0)

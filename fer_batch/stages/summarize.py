@@ -41,7 +41,12 @@ def has_summaries(out: Path) -> bool:
 
 def read_tables(out: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, tuple[str, ...]]:
     """The columns of media, frames and faces that summaries need, and the labels that the tables have."""
-    parts = {name: part_paths(out, name) for name in ("media", "frames", "faces")}
+    # A part counts once its media file is there.
+    committed = {part.name for part in part_paths(out, "media")}
+    parts = {
+        name: [part for part in part_paths(out, name) if part.name in committed]
+        for name in ("media", "frames", "faces")
+    }
     if not parts["media"]:
         raise FileNotFoundError(f"{out}: holds no tables of a run")
     names = read_schema(parts["frames"][0]).names
@@ -76,7 +81,8 @@ def summary_tables(
     by_media = _grouped(frames, faces, labels, _MEDIA)
     videos, video_faces = (table[table["media_type"] == "video"] for table in (frames, faces))
     windowed, windowed_faces = (
-        table.assign(window_index=np.floor(table["timestamp_s"].astype(float) / window).astype("int64"))
+        # Rounded first: 0.6 / 0.2 is 2.9999… in binary, but belongs to the window that begins there.
+        table.assign(window_index=np.floor((table["timestamp_s"].astype(float) / window).round(6)).astype("int64"))
         for table in (videos, video_faces)
     )
     timeline = _grouped(windowed, windowed_faces, labels, [*_MEDIA, "window_index"])

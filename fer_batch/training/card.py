@@ -7,19 +7,26 @@ from pathlib import Path
 from typing import Any
 
 from fer_batch.models.folder import read_config
-from fer_batch.training.train import RECIPE_FILE
+from fer_batch.training.dataset import DatasetError
+from fer_batch.training.recipe import RECIPE_FILE
+
+_NUMBERS = {6: "six", 7: "seven"}
 
 
 def model_card(folder: Path, figures: dict[str, Any]) -> str:
     """The card in Markdown. `figures`: what `evaluate` gave for this folder."""
     config = read_config(folder)
-    recipe = json.loads((folder / RECIPE_FILE).read_text(encoding="utf-8"))
+    try:
+        recipe = json.loads((folder / RECIPE_FILE).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DatasetError(f"{folder / RECIPE_FILE}: missing; a card tells how the model was trained") from error
     fer, votes = figures["fer2013"], figures.get("ferplus")
     weights_mb = sum(path.stat().st_size for path in folder.glob("*.h5")) / 1e6
     lines = [
         f"# {config.name}, version {config.version}",
         "",
-        "Gives the probabilities of seven apparent facial expressions for a 48x48 gray crop of a face.",
+        f"Gives the probabilities of {_NUMBERS[len(config.labels)]} apparent facial expressions for a 48x48 gray crop "
+        "of a face.",
         "It says what a face looks like in one picture, not what a person feels.",
         "",
         "## How it was made",
@@ -56,7 +63,9 @@ def model_card(folder: Path, figures: dict[str, Any]) -> str:
     if votes is not None:
         lines += [
             f"| agreement with a clear majority of FER+'s judges ({votes['n_majority']} faces) "
-            f"| {votes['majority_accuracy']:.2%} |",
+            f"| {votes['majority_accuracy']:.2%} |"
+            if votes["majority_accuracy"] is not None
+            else "| agreement with a clear majority of FER+'s judges | no face has one |",
             f"| mean KL divergence from FER+'s vote shares, nats ({votes['n']} faces) | {votes['kl']:.3f} |",
             f"| calibration error against FER+'s vote shares | {votes['ece']:.3f} |",
         ]

@@ -34,8 +34,10 @@ def perceptual_hash(images: NDArray[np.uint8]) -> NDArray[np.uint64]:
 def has_copy(images: NDArray[np.uint8], among: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Which of `images` have a copy in `among`. Both uint8 (n, h, w); returns bool (len(images),)."""
     found = np.zeros(len(images), bool)
-    if len(among) == 0:
+    if len(images) == 0 or len(among) == 0:
         return found
+    exact = {image.tobytes() for image in among}  # Faces of a single gray have no hash and no correlation.
+    found[:] = [image.tobytes() in exact for image in images]
     hashes, others = perceptual_hash(images), perceptual_hash(among)
     flat, flat_others = _normalize(images), _normalize(among)
     for start in range(0, len(images), _CHUNK):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -68,20 +71,24 @@ def read_faces(path: Path) -> Faces:
     raise DatasetError(f"{path}: expected a .parquet or .csv file, or a directory with train/ and test/")
 
 
-def _check_labels(labels: NDArray[np.int64], path: Path) -> NDArray[np.int64]:
-    if len(labels) == 0:
+def _labels(column: Sequence[Any], path: Path) -> NDArray[np.int64]:
+    """Labels as whole numbers from 0 up. Raises DatasetError for anything else, or for none at all."""
+    if len(column) == 0:
         raise DatasetError(f"{path}: holds no faces")
-    if labels.min() < 0 or labels.max() >= len(EMOTIONS):
-        raise DatasetError(f"{path}: labels must be 0 to {len(EMOTIONS) - 1}, found {labels.min()} to {labels.max()}")
-    return labels
+    for row, label in enumerate(column):
+        if not isinstance(label, int | float | np.number) or label not in range(len(EMOTIONS)):
+            what = f"{len(EMOTIONS) - 1}, in the order {', '.join(EMOTIONS)}"
+            raise DatasetError(f"{path}, row {row}: emotion is {label!r}; labels must be 0 to {what}")
+    return np.asarray(column, np.int64)
 
 
 def _no_votes(n: int) -> NDArray[np.float32]:
     return np.full((n, 10), np.nan, np.float32)
 
 
-def _decode(data: bytes, where: str) -> NDArray[np.uint8]:
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE) if data else None
+def _decode(data: Any, where: str) -> NDArray[np.uint8]:
+    usable = isinstance(data, bytes) and len(data) > 0
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE) if usable else None
     if image is None:
         raise DatasetError(f"{where}: not a picture that can be read; remove it or replace it")
     if image.shape != (CROP_SIZE, CROP_SIZE):
@@ -96,29 +103,43 @@ def _require_columns(found: list[str], needed: set[str], path: Path) -> None:
 
 
 def _read_parquet(path: Path) -> Faces:
-    table = pq.read_table(path)
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise DatasetError(f"{path}: cannot be read as Parquet ({' '.join(str(error).split())})") from error
     _require_columns(table.column_names, {"usage", "emotion", "image"}, path)
+    labels = _labels(table["emotion"].to_pylist(), path)
     images = [_decode(cell.as_py(), f"{path}, row {row}") for row, cell in enumerate(table["image"])]
     votes = _no_votes(table.num_rows)
     if "ferplus_votes" in table.column_names:
         for row, cell in enumerate(table["ferplus_votes"].to_pylist()):
+            if cell is not None and len(cell) != votes.shape[1]:
+                raise DatasetError(f"{path}, row {row}: {len(cell)} FER+ votes where {votes.shape[1]} are due")
             if cell is not None:
                 votes[row] = cell
-    labels = np.asarray(table["emotion"].to_pylist(), np.int64)
-    return Faces(np.stack(images), _check_labels(labels, path), np.asarray(table["usage"].to_pylist()), votes)
+    return Faces(np.stack(images), labels, np.asarray(table["usage"].to_pylist()), votes)
 
 
 def _read_csv(path: Path) -> Faces:
-    frame = pd.read_csv(path)
+    try:
+        frame = pd.read_csv(path)
+    except (OSError, ValueError) as error:  # Of ValueError are a wrong encoding, an empty file and a broken table.
+        raise DatasetError(f"{path}: cannot be read as CSV ({error})") from error
     _require_columns(list(frame.columns), {"emotion", "pixels", "Usage"}, path)
-    pixels = []
-    for row, text in enumerate(frame["pixels"]):
-        values = np.array(str(text).split(), np.uint8)
-        if values.size != CROP_SIZE * CROP_SIZE:
-            raise DatasetError(f"{path}, line {row + 2}: {values.size} pixels where {CROP_SIZE**2} are due")
-        pixels.append(values.reshape(CROP_SIZE, CROP_SIZE))
-    labels = _check_labels(frame["emotion"].to_numpy(np.int64), path)
-    return Faces(np.stack(pixels), labels, frame["Usage"].to_numpy(str), _no_votes(len(labels)))
+    labels = _labels(frame["emotion"].tolist(), path)
+    images = [_pixels(text, f"{path}, line {row + 2}") for row, text in enumerate(frame["pixels"])]
+    return Faces(np.stack(images), labels, frame["Usage"].to_numpy(str), _no_votes(len(labels)))
+
+
+def _pixels(text: Any, where: str) -> NDArray[np.uint8]:
+    """A face from its gray values, written out with spaces between."""
+    values = str(text).split()
+    if len(values) != CROP_SIZE * CROP_SIZE:
+        raise DatasetError(f"{where}: {len(values)} pixels where {CROP_SIZE**2} are due")
+    try:
+        return np.array([int(value) for value in values], np.uint8).reshape(CROP_SIZE, CROP_SIZE)
+    except (ValueError, OverflowError) as error:
+        raise DatasetError(f"{where}: pixels must be whole numbers from 0 to 255 ({error})") from error
 
 
 def _read_folders(path: Path) -> Faces:
@@ -128,6 +149,8 @@ def _read_folders(path: Path) -> Faces:
             if emotion_dir.name not in EMOTIONS:
                 raise DatasetError(f"{emotion_dir}: not an emotion; the folders are named {', '.join(EMOTIONS)}")
             for file in sorted(emotion_dir.iterdir()):
+                if not file.is_file():
+                    raise DatasetError(f"{file}: is no file; pictures lie directly in the emotion's folder")
                 images.append(_decode(file.read_bytes(), str(file)))
                 labels.append(EMOTIONS.index(emotion_dir.name))
                 usages.append(usage)

@@ -7,9 +7,9 @@ import json
 import os
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,57 +17,19 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch.emotions import EMOTIONS, EMOTIONS_MERGED, merge_disgust
+from fer_batch.emotions import EMOTIONS, merge_disgust
 from fer_batch.models.architectures import ARCHITECTURES, all_options
 from fer_batch.models.folder import WEIGHTS_FILE, ModelConfig, file_sha256, write_config
 from fer_batch.models.network import network_logits, softmax
 from fer_batch.models.preprocessing import PREPROCESSING
-from fer_batch.training.augment import Augmentation, augment
+from fer_batch.training.augment import augment
 from fer_batch.training.copies import has_copy
 from fer_batch.training.dataset import DatasetError, Faces
+from fer_batch.training.recipe import RECIPE_FILE, Recipe, check_recipe
 
 CHECKPOINT_FILE = "checkpoint.npz"
-RECIPE_FILE = "recipe.json"
 LOG_FILE = "training_log.csv"
 _PREFETCH = 4
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that decides a training run. `learning_rate` is the peak of a cosine schedule with linear warm-up;
-    `ema` is the decay of the averaged weights that are kept; `holdout` is the share of the training faces
-    on which the temperature is fitted; `precision` is `float32` or `bfloat16`."""
-
-    architecture: str = "classic-cnn"
-    options: dict[str, Any] = field(default_factory=dict)
-    preprocessing: str = "standardize"
-    merge_disgust: bool = False
-    epochs: int = 32
-    batch_size: int = 128
-    learning_rate: float = 2e-3
-    warmup_epochs: float = 1.0
-    weight_decay: float = 1e-2
-    label_smoothing: float = 0.1
-    ema: float = 0.999
-    holdout: float = 0.05
-    precision: str = "bfloat16"
-    seed: int = 0
-    augmentation: Augmentation = field(default_factory=Augmentation)
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The classes, in the order of the outputs."""
-        return EMOTIONS_MERGED if self.merge_disgust else EMOTIONS
-
-
-def read_recipe(path: Path) -> Recipe:
-    """Read a recipe from JSON; fields left out keep their defaults. Raises DatasetError."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        recipe = Recipe(**{**values, "augmentation": Augmentation(**values.get("augmentation", {}))})
-    except (OSError, ValueError, TypeError) as error:
-        raise DatasetError(f"{path}: cannot be read as a recipe ({error})") from error
-    return recipe
 
 
 def train(faces: Faces, recipe: Recipe, out: Path, name: str, version: str) -> Path:
@@ -76,13 +38,13 @@ def train(faces: Faces, recipe: Recipe, out: Path, name: str, version: str) -> P
     Copies of any other split's faces are taken out of training. A checkpoint is written every epoch, and the same
     call goes on from it. Raises DatasetError for data, or a checkpoint, that does not fit.
     """
-    if recipe.architecture not in ARCHITECTURES:
-        raise DatasetError(f"architecture {recipe.architecture!r} is none of {', '.join(ARCHITECTURES)}")
-    out.mkdir(parents=True, exist_ok=True)
+    check_recipe(recipe)
+    if out.exists() and not out.is_dir():
+        raise DatasetError(f"--out {out}: is a file; choose a folder")
     training, held_out = training_split(faces, recipe)
+    out.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(recipe.seed)
-    keras.config.set_dtype_policy("mixed_bfloat16" if recipe.precision == "bfloat16" else "float32")
-    model = ARCHITECTURES[recipe.architecture](len(recipe.labels), **recipe.options)
+    model = _build(recipe)
     trainer = _Trainer(model, recipe, steps_per_epoch=len(training) // recipe.batch_size)
     trainer.load(out / CHECKPOINT_FILE)
     for epoch in range(trainer.epoch, recipe.epochs):
@@ -98,6 +60,16 @@ def train(faces: Faces, recipe: Recipe, out: Path, name: str, version: str) -> P
     _write_folder(model, recipe, temperature, trainer.history, out, name, version)
     (out / CHECKPOINT_FILE).unlink(missing_ok=True)
     return out
+
+
+def _build(recipe: Recipe) -> keras.Model:
+    """The untrained network; its layers keep the precision they are built with."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16" if recipe.precision == "bfloat16" else "float32")
+    try:
+        return ARCHITECTURES[recipe.architecture](len(recipe.labels), **recipe.options)
+    finally:
+        keras.config.set_dtype_policy(policy)
 
 
 def training_split(faces: Faces, recipe: Recipe) -> tuple[Faces, Faces]:
@@ -198,7 +170,9 @@ class _Trainer:
         return logits
 
     def _variables(self) -> list[Any]:
-        return [*self.model.weights, *self.optimizer.variables, *self.average]
+        # Among the variables that are not trained are the states of dropout's random numbers, which weights leave out.
+        model = [*self.model.trainable_variables, *self.model.non_trainable_variables]
+        return [*model, *self.optimizer.variables, *self.average]
 
     def save(self, path: Path) -> None:
         """Write the whole state aside and rename it into place."""
@@ -251,7 +225,10 @@ def _write_folder(
     name: str,
     version: str,
 ) -> None:
-    model.save_weights(out / WEIGHTS_FILE)
+    # A compiled model would save its optimizer's state along, twice the size of the weights.
+    bare = ARCHITECTURES[recipe.architecture](len(recipe.labels), **recipe.options)
+    bare.set_weights(model.get_weights())
+    bare.save_weights(out / WEIGHTS_FILE)
     config = ModelConfig(
         name=name,
         version=version,
@@ -268,8 +245,3 @@ def _write_folder(
         writer = csv.DictWriter(stream, history[0])
         writer.writeheader()
         writer.writerows(history)
-
-
-def with_overrides(recipe: Recipe, overrides: Mapping[str, Any]) -> Recipe:
-    """The recipe with those of `overrides` that are not None."""
-    return replace(recipe, **{key: value for key, value in overrides.items() if value is not None})

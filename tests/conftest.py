@@ -1,0 +1,98 @@
+"""Fixtures that the tests share. TensorFlow is loaded by the fixtures that need it, never at collection."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fer_batch.emotions import EMOTIONS, EMOTIONS_MERGED
+from fer_batch.records import Detection, Failure, Media, MediaInfo, Prepared, SampledFrame
+from fer_batch.schema import Scored
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+@pytest.fixture(autouse=True)
+def _float32_afterwards() -> Iterator[None]:
+    """The precision that one test sets must not reach the next."""
+    yield
+    if "keras" in sys.modules:
+        sys.modules["keras"].config.set_dtype_policy("float32")
+
+
+def _make_model(folder: Path, labels: tuple[str, ...]) -> Path:
+    import keras
+
+    from fer_batch.models.architectures import ARCHITECTURES
+    from fer_batch.models.folder import WEIGHTS_FILE, ModelConfig, file_sha256, write_config
+
+    keras.utils.set_random_seed(1)
+    network = ARCHITECTURES["classic-cnn"](len(labels), dense=8)
+    network.save_weights(folder / WEIGHTS_FILE)
+    digest = file_sha256(folder / WEIGHTS_FILE)
+    write_config(folder, ModelConfig("tiny", "1", "classic-cnn", labels, "standardize", 1.5, digest, {"dense": 8}))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with seeded random weights and seven classes. Do not write to it."""
+    return _make_model(tmp_path_factory.mktemp("tiny"), EMOTIONS)
+
+
+@pytest.fixture(scope="session")
+def tiny_merged_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with six classes."""
+    return _make_model(tmp_path_factory.mktemp("tiny-merged"), EMOTIONS_MERGED)
+
+
+@pytest.fixture(scope="session")
+def crops() -> NDArray[np.uint8]:
+    """Eleven random crops, uint8 (11, 48, 48)."""
+    return np.random.default_rng(0).integers(0, 256, (11, 48, 48), dtype=np.uint8)
+
+
+@pytest.fixture(scope="session")
+def shares_of() -> Callable[..., NDArray[np.float64]]:
+    """Probabilities in the order of `labels` from names: shares_of(happy=0.8, neutral=0.2)."""
+
+    def build(labels: Sequence[str] = EMOTIONS, **named: float) -> NDArray[np.float64]:
+        assert set(named) <= set(labels)
+        return np.array([named.get(label, 0.0) for label in labels])
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def scored_file() -> Callable[..., Scored]:
+    """A scored file from its frames, each (time or None, probabilities of its faces)."""
+
+    def build(
+        path: str,
+        frames: Sequence[tuple[float | None, Sequence[NDArray[np.float64]]]],
+        failure: Failure | None = None,
+        classes: int = len(EMOTIONS),
+        **media: Any,
+    ) -> Scored:
+        media_type = "image" if any(time is None for time, _ in frames) else "video"
+        sampled = []
+        for index, (time, faces) in enumerate(frames):
+            boxes = tuple(Detection(10.0 * n, 20.0, 30.0, 40.0) for n in range(len(faces)))
+            exact = None if time is None else Fraction(str(time))
+            sampled.append(SampledFrame(index, exact, 640, 360, boxes))
+        rows = [face for _, faces in frames for face in faces]
+        probabilities = np.stack(rows) if rows else np.empty((0, classes))
+        one = Media(f"/data/{path}", path, media_type, **{"size_bytes": 1000, "modified_ns": 0, **media})
+        pixels = np.zeros((len(rows), 48, 48), np.uint8)
+        return Scored(Prepared(one, MediaInfo(640, 360), tuple(sampled), pixels, failure, 0.5), probabilities)
+
+    return build

@@ -1,0 +1,173 @@
+"""The folder a model is kept in: round trip, and a plain word for everything that can be wrong with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fer_batch.config import UsageError
+from fer_batch.emotions import EMOTIONS, EMOTIONS_MERGED
+from fer_batch.models import folder as folder_module
+from fer_batch.models.folder import (
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+    ModelConfig,
+    ModelFolderError,
+    file_sha256,
+    find_model,
+    read_config,
+    write_config,
+)
+
+SHA256_OF_ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+CONFIG = ModelConfig(
+    name="m",
+    version="1",
+    architecture="classic-cnn",
+    labels=EMOTIONS,
+    preprocessing="standardize",
+    temperature=1.25,
+    weights_sha256=SHA256_OF_ABC,
+    options={"dense": 8},
+)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A folder whose config is right; its weights are the three letters abc."""
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / WEIGHTS_FILE).write_bytes(b"abc")
+    write_config(tmp_path / "m", CONFIG)
+    return tmp_path / "m"
+
+
+@pytest.fixture
+def refusal(model: Path) -> Callable[..., str]:
+    """The one line that tells what is wrong with the config after some changes."""
+
+    def change(**changes: Any) -> str:
+        values = json.loads((model / CONFIG_FILE).read_text()) | changes
+        (model / CONFIG_FILE).write_text(json.dumps(values))
+        with pytest.raises(ModelFolderError) as caught:
+            read_config(model)
+        message = str(caught.value)
+        assert message.startswith(str(model))
+        assert "\n" not in message
+        return message
+
+    return change
+
+
+def test_round_trip(model: Path) -> None:
+    assert read_config(model) == CONFIG
+    assert read_config(model).labels == EMOTIONS
+
+
+def test_six_classes(model: Path) -> None:
+    write_config(model, replace(CONFIG, labels=EMOTIONS_MERGED))
+    assert read_config(model).labels == EMOTIONS_MERGED
+
+
+def test_an_error_of_the_folder_is_an_error_of_usage() -> None:
+    assert issubclass(ModelFolderError, UsageError)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"format": 2}, "format 2, but this version reads format 1"),
+        ({"format": 2, "mirrored": True}, "format 2, but this version reads format 1"),
+        ({"labels": ["happy", "sad"]}, "labels must be angry, disgust, fear"),
+        ({"labels": [*EMOTIONS[1:], "angry"]}, "labels must be angry, disgust, fear"),
+        ({"labels": "angry"}, "labels must be"),
+        ({"labels": [["angry"]]}, "labels must be"),
+        ({"labels": None}, "cannot be read"),
+        ({"architecture": "resnet"}, "architecture 'resnet' is none of classic-cnn"),
+        ({"architecture": ["classic-cnn"]}, "architecture"),
+        ({"preprocessing": "whiten"}, "preprocessing 'whiten' is none of standardize, unit_range"),
+        ({"preprocessing": {}}, "preprocessing"),
+        ({"temperature": 0}, "temperature must be a number above 0, found 0"),
+        ({"temperature": -1.5}, "temperature must be a number above 0, found -1.5"),
+        ({"temperature": "1"}, "temperature must be a number above 0, found '1'"),
+        ({"temperature": float("nan")}, "temperature must be a number above 0, found nan"),
+        ({"temperature": float("inf")}, "temperature must be a number above 0, found inf"),
+        ({"temperature": None}, "temperature must be a number above 0, found None"),
+        ({"weights_sha256": "00"}, "its sha256 is not the one in config.json; copy the folder anew"),
+        ({"unknown": 1}, "cannot be read as a model's config"),
+    ],
+)
+def test_what_can_be_wrong_with_the_config(refusal: Callable[..., str], changes: dict[str, Any], words: str) -> None:
+    assert words in refusal(**changes)
+
+
+@pytest.mark.parametrize("text", ["{", "", "[]", "7", '"a"', "{}", '{"name": "m"}', "\udcff"])
+def test_a_config_that_can_not_be_read(model: Path, text: str) -> None:
+    (model / CONFIG_FILE).write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(ModelFolderError, match=r"config\.json: cannot be read as a model's config"):
+        read_config(model)
+
+
+def test_no_config(model: Path) -> None:
+    (model / CONFIG_FILE).unlink()
+    with pytest.raises(ModelFolderError, match=r"config\.json: cannot be read"):
+        read_config(model)
+
+
+def test_no_weights(model: Path) -> None:
+    (model / WEIGHTS_FILE).unlink()
+    with pytest.raises(ModelFolderError, match=r"model\.weights\.h5: missing; the folder is incomplete"):
+        read_config(model)
+
+
+def test_a_changed_byte_in_the_weights(model: Path) -> None:
+    (model / WEIGHTS_FILE).write_bytes(b"abd")
+    with pytest.raises(ModelFolderError, match=r"model\.weights\.h5: its sha256 is not the one in config\.json"):
+        read_config(model)
+
+
+def test_sha256_of_a_file(model: Path) -> None:
+    assert file_sha256(model / WEIGHTS_FILE) == SHA256_OF_ABC
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"temperature": 1.26},
+        {"weights_sha256": "00"},
+        {"labels": EMOTIONS_MERGED},
+        {"preprocessing": "unit_range"},
+        {"options": {"dense": 9}},
+    ],
+)
+def test_what_decides_the_output_changes_the_digest(change: dict[str, Any]) -> None:
+    assert replace(CONFIG, **change).digest != CONFIG.digest
+    assert replace(CONFIG).digest == CONFIG.digest
+    assert len(CONFIG.digest) == 64
+
+
+def test_find_by_path_and_by_name(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert find_model(str(model)) == model
+    monkeypatch.setattr(folder_module, "embedded_folder", lambda: model.parent)
+    assert find_model("m") == model
+
+
+def test_an_unknown_name_lists_the_known_ones(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder_module, "embedded_folder", lambda: model.parent)
+    (model.parent / "no-model").mkdir()
+    with pytest.raises(ModelFolderError, match=r"^gone: neither a folder .* nor one of the embedded models \(m\)$"):
+        find_model("gone")
+
+
+def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(ModelFolderError, match=r"neither a folder with a config\.json"):
+        find_model(str(tmp_path))
+
+
+def test_a_name_no_file_can_have() -> None:
+    with pytest.raises(ModelFolderError, match="neither a folder"):
+        find_model("a" * 5000)

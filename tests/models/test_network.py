@@ -1,0 +1,156 @@
+"""A network loaded from its folder and called on crops."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fer_batch.emotions import EMOTIONS_MERGED
+from fer_batch.models.folder import CONFIG_FILE, WEIGHTS_FILE, ModelFolderError, file_sha256
+
+
+@pytest.fixture
+def changed(tiny_model: Path, tmp_path: Path) -> Callable[..., Path]:
+    """A copy of the tiny model with another config or other weights, and the sha256 that goes with them."""
+
+    def build(weights: bytes | None = None, **changes: Any) -> Path:
+        folder = shutil.copytree(tiny_model, tmp_path / "changed")
+        if weights is not None:
+            (folder / WEIGHTS_FILE).write_bytes(weights)
+        values = json.loads((folder / CONFIG_FILE).read_text()) | changes
+        values["weights_sha256"] = file_sha256(folder / WEIGHTS_FILE)
+        (folder / CONFIG_FILE).write_text(json.dumps(values))
+        return folder
+
+    return build
+
+
+@pytest.fixture(scope="module")
+def network(tiny_model: Path) -> Any:
+    from fer_batch.models.network import EmotionNetwork
+
+    return EmotionNetwork(tiny_model, batch_size=4)
+
+
+@pytest.mark.parametrize(
+    ("logits", "temperature", "expected"),
+    [
+        ([[0.0, 0.0]], 1.0, [[0.5, 0.5]]),
+        ([[np.log(3.0), 0.0]], 1.0, [[0.75, 0.25]]),
+        ([[np.log(9.0), 0.0]], 2.0, [[0.75, 0.25]]),
+        ([[1000.0, 0.0], [-1000.0, 0.0]], 1.0, [[1.0, 0.0], [0.0, 1.0]]),
+    ],
+)
+def test_softmax(logits: list[list[float]], temperature: float, expected: list[list[float]]) -> None:
+    from fer_batch.models.network import softmax
+
+    given = np.array(logits, np.float32)
+    np.testing.assert_allclose(softmax(given, temperature), expected, rtol=1e-6)
+    np.testing.assert_array_equal(given, np.array(logits, np.float32))
+
+
+def test_softmax_sums_to_one() -> None:
+    from fer_batch.models.network import softmax
+
+    logits = np.random.default_rng(0).normal(0, 30, (100, 7)).astype(np.float32)
+    np.testing.assert_allclose(softmax(logits).sum(axis=1), 1.0, atol=1e-12)
+
+
+def test_every_call_has_the_same_shape(crops: NDArray[np.uint8]) -> None:
+    """Eleven crops in batches of four: three calls, the last one padded, and no output for the padding."""
+    from fer_batch.models.network import network_logits
+
+    class Sums:
+        output_shape = (None, 1)
+        shapes: tuple[tuple[int, ...], ...] = ()
+
+        def predict_on_batch(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+            self.shapes += (batch.shape,)
+            return batch.sum(axis=(1, 2, 3))[:, None]
+
+    model = Sums()
+    logits = network_logits(model, lambda batch: batch[..., None].astype(np.float32), crops, 4)
+    assert model.shapes == ((4, 48, 48, 1),) * 3
+    np.testing.assert_array_equal(logits[:, 0], crops.sum(axis=(1, 2)))
+    assert logits.dtype == np.float32
+
+
+@pytest.mark.parametrize("n", [0, 1, 4, 5])
+def test_probabilities_of_any_number(network: Any, crops: NDArray[np.uint8], n: int) -> None:
+    probabilities = network.probabilities(crops[:n])
+    assert (probabilities.shape, probabilities.dtype) == ((n, 7), np.float64)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, atol=1e-12)
+
+
+def test_the_temperature_divides_the_logits(network: Any, crops: NDArray[np.uint8]) -> None:
+    logits = network.logits(crops).astype(float)
+    expected = np.exp(logits / 1.5) / np.exp(logits / 1.5).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(network.probabilities(crops), expected, rtol=1e-6)
+    assert np.ptp(expected, axis=0).max() > 0.01  # The crops do not all look alike to it.
+
+
+def test_the_preprocessing_is_that_of_the_folder(
+    network: Any, changed: Callable[..., Path], crops: NDArray[np.uint8]
+) -> None:
+    from fer_batch.models.network import EmotionNetwork
+
+    other = EmotionNetwork(changed(preprocessing="unit_range"), batch_size=4)
+    assert np.abs(other.logits(crops) - network.logits(crops)).max() > 0.01
+
+
+@pytest.mark.filterwarnings("ignore:Skipping nested container")
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"options": {"dense": 16}},
+        {"options": {"dense": 0}},
+        {"options": {"depth": 3}},
+        {"options": {"dense": 8, "batch_norm": False}},
+        {"options": None},
+        {"labels": EMOTIONS_MERGED},
+        {"weights": b""},
+        {"weights": b"no HDF5 file"},
+    ],
+)
+def test_weights_that_do_not_fit(changed: Callable[..., Path], changes: dict[str, Any]) -> None:
+    from fer_batch.models.network import EmotionNetwork
+
+    folder = changed(**changes)
+    with pytest.raises(ModelFolderError) as caught:
+        EmotionNetwork(folder)
+    message = str(caught.value)
+    assert message.startswith(f"{folder}: the weights do not fit classic-cnn (")
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("error", [ValueError, TypeError, OSError])
+def test_an_error_without_words_still_gives_a_message(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    from fer_batch.models import network
+
+    def fail(*args: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setitem(network.ARCHITECTURES, "classic-cnn", fail)
+    with pytest.raises(ModelFolderError, match="the weights do not fit classic-cnn"):
+        network.EmotionNetwork(tiny_model)
+
+
+def test_an_other_hdf5_file(changed: Callable[..., Path], tmp_path: Path) -> None:
+    import h5py
+
+    from fer_batch.models.network import EmotionNetwork
+
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["x"] = 1
+    folder = changed(weights=(tmp_path / "other.h5").read_bytes())
+    with pytest.raises(ModelFolderError, match="do not fit"):
+        EmotionNetwork(folder)

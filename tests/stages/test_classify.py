@@ -1,0 +1,107 @@
+"""Crops to probabilities on the CPU; TensorFlow stays out until there is a crop and keeps quiet."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fer_batch.config import UsageError
+from fer_batch.emotions import EMOTIONS, EMOTIONS_MERGED, merge_disgust
+from fer_batch.stages.classify import Classifier, _native_notes_to_log, prepare_device
+
+QUIET = """
+import sys
+from pathlib import Path
+import numpy as np
+from fer_batch.config import UsageError
+from fer_batch.emotions import EMOTIONS
+from fer_batch.stages.classify import Classifier
+
+def loaded():
+    return bool({"tensorflow", "keras"} & set(sys.modules))
+
+crops = np.random.default_rng(0).integers(0, 256, (5, 48, 48), dtype=np.uint8)
+classifier = Classifier(Path(sys.argv[1]), EMOTIONS, 4, "cpu")
+print(loaded(), classifier.device_name)
+print(classifier(crops[:0]).shape, loaded())
+print(classifier(crops).shape, loaded(), classifier.device_name)
+"""
+
+
+def test_tensorflow_is_loaded_at_the_first_crop_and_nothing_leaks_to_stderr(tiny_model: Path) -> None:
+    """Neither the notes TensorFlow prints as it is imported nor the CUDA errors where there is no GPU."""
+    settings = {name: value for name, value in os.environ.items() if not name.startswith(("TF_", "KERAS_"))}
+    command = [sys.executable, "-c", QUIET, str(tiny_model)]
+    done = subprocess.run(command, capture_output=True, text=True, env=settings, check=False)
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == ["False None", "(0, 7) False", "(5, 7) True cpu"]
+
+
+@pytest.mark.parametrize("labels", [EMOTIONS, EMOTIONS_MERGED])
+def test_rows_sum_to_one(tiny_model: Path, crops: NDArray[np.uint8], labels: tuple[str, ...]) -> None:
+    probabilities = Classifier(tiny_model, labels, 4, "cpu")(crops)
+    assert (probabilities.shape, probabilities.dtype) == ((11, len(labels)), np.float64)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, atol=1e-12)
+    assert probabilities.min() >= 0
+
+
+@pytest.mark.parametrize("labels", [EMOTIONS, EMOTIONS_MERGED])
+def test_no_crops(tmp_path: Path, labels: tuple[str, ...]) -> None:
+    """The folder is not even looked at."""
+    nothing = np.empty((0, 48, 48), np.uint8)
+    assert Classifier(tmp_path / "gone", labels, 4, "gpu")(nothing).shape == (0, len(labels))
+
+
+def test_disgust_joins_angry(tiny_model: Path, crops: NDArray[np.uint8]) -> None:
+    seven = Classifier(tiny_model, EMOTIONS, 4, "cpu")(crops)
+    six = Classifier(tiny_model, EMOTIONS_MERGED, 4, "cpu")(crops)
+    np.testing.assert_allclose(six, merge_disgust(seven), atol=1e-7)
+    np.testing.assert_allclose(six[:, 0], seven[:, 0] + seven[:, 1], atol=1e-7)
+    assert seven[:, 1].min() > 0
+
+
+def test_a_model_of_six_classes_is_left_as_it_is(tiny_merged_model: Path, crops: NDArray[np.uint8]) -> None:
+    from fer_batch.models.network import EmotionNetwork
+
+    six = Classifier(tiny_merged_model, EMOTIONS_MERGED, 4, "cpu")(crops)
+    np.testing.assert_allclose(six, EmotionNetwork(tiny_merged_model, 4).probabilities(crops), atol=1e-7)
+
+
+def test_a_crop_does_not_depend_on_its_batch_mates(tiny_model: Path, crops: NDArray[np.uint8]) -> None:
+    classifier = Classifier(tiny_model, EMOTIONS, 4, "cpu")
+    together = classifier(crops)
+    one_by_one = np.concatenate([classifier(crops[row : row + 1]) for row in range(len(crops))])
+    np.testing.assert_allclose(one_by_one, together, atol=1e-5)
+    np.testing.assert_allclose(classifier(crops[::-1])[::-1], together, atol=1e-5)
+    np.testing.assert_allclose(Classifier(tiny_model, EMOTIONS, 64, "cpu")(crops), together, atol=1e-5)
+
+
+def test_a_gpu_that_is_not_there(tiny_model: Path, crops: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:
+    import tensorflow as tf
+
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: [])
+    with pytest.raises(UsageError, match=r"^--device gpu: .* sees no GPU; install .*, or use --device auto$"):
+        Classifier(tiny_model, EMOTIONS, 4, "gpu")(crops)
+    assert prepare_device("auto") == "cpu"
+
+
+def test_native_notes_go_to_the_log(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
+    with caplog.at_level(logging.DEBUG, "fer_batch"), _native_notes_to_log():
+        os.write(2, b"from native code\n")
+    os.write(2, b"afterwards\n")
+    assert caplog.messages == ["tensorflow: from native code"]
+    assert capfd.readouterr().err == "afterwards\n"
+
+
+def test_stderr_comes_back_after_an_error(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ZeroDivisionError), _native_notes_to_log():
+        raise ZeroDivisionError
+    os.write(2, b"afterwards\n")
+    assert capfd.readouterr().err.endswith("afterwards\n")

@@ -1,0 +1,243 @@
+"""Summaries of tables worked out by hand."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from fer_batch.emotions import EMOTIONS, EMOTIONS_MERGED
+from fer_batch.records import Code, Failure, Stage
+from fer_batch.schema import Scored, to_tables
+from fer_batch.stages.summarize import aggregate, has_summaries, summarize
+from fer_batch.stages.write import commit_part
+from fer_batch.tables import part_path
+
+NAMES = ("overall", "by_media", "timeline")
+EMOTIONS_AND_MEASURES = [*EMOTIONS, "valence", "expressiveness", "attention", "engagement"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Callable[..., Path]:
+    """An output folder from parts, each a list of scored files."""
+
+    def build(*parts: Sequence[Scored], labels: tuple[str, ...] = EMOTIONS, name: str = "out") -> Path:
+        for number, part in enumerate(parts, 1):
+            commit_part(tmp_path / name, number, to_tables(part, labels), {})
+        return tmp_path / name
+
+    return build
+
+
+@pytest.fixture
+def files(scored_file: Callable, shares_of: Callable) -> list[Scored]:
+    """A video of four frames, an image, a file that failed."""
+    happy, sad, certain = shares_of(happy=0.8, neutral=0.2), shares_of(sad=0.6, neutral=0.4), shares_of(happy=1.0)
+    return [
+        scored_file("v.mp4", [(0.0, [happy]), (4.0, []), (6.0, [sad, certain]), (12.5, [shares_of(neutral=1.0)])]),
+        scored_file("i.png", [(None, [shares_of(angry=0.5, disgust=0.3, neutral=0.2)])]),
+        scored_file("bad.mp4", [], failure=Failure(Stage.DECODE, Code.NOT_MEDIA, "bad.mp4: is text")),
+    ]
+
+
+def summaries(out: Path, window: float = 5.0) -> dict[str, list[dict[str, Any]]]:
+    """The rows of all summary tables."""
+    summarize(out, window)
+    return {name: pq.read_table(out / "summary" / f"{name}.parquet").to_pylist() for name in NAMES}
+
+
+def test_overall(folder: Callable, files: list[Scored]) -> None:
+    (row,) = summaries(folder(files))["overall"]
+    counts = ("media_done", "media_failed", "frames", "frames_with_faces", "faces")
+    assert [row[name] for name in counts] == [2, 1, 5, 4, 5]
+    assert row["face_presence"] == pytest.approx(4 / 5)
+    expected = {
+        "faces_per_frame": 1.25,
+        "happy": (0.8 + 0.5 + 0.0 + 0.0) / 4,  # Frames, not faces, and only those with one.
+        "sad": 0.3 / 4,
+        "disgust": 0.3 / 4,
+        "neutral": (0.2 + 0.2 + 1.0 + 0.2) / 4,
+        "valence": (0.8 + 0.2 + 0.0 - 0.5) / 4,
+        "expressiveness": (0.8 + 0.8 + 0.0 + 0.8) / 4,
+        "engagement": (90 + 90 + 50 + 90) / 4,
+    }
+    assert {name: row[name] for name in expected} == pytest.approx(expected, abs=1e-6)
+    assert row["attention"] is None
+    shares = {"happy": 0.4, "sad": 0.2, "neutral": 0.2, "angry": 0.2}
+    assert {name: row[f"share_{name}"] for name in EMOTIONS} == {name: shares.get(name, 0.0) for name in EMOTIONS}
+
+
+def test_by_media(folder: Callable, files: list[Scored]) -> None:
+    rows = summaries(folder(files))["by_media"]
+    keys = ("media_path", "media_type", "frames", "frames_with_faces", "faces")
+    assert [tuple(row[key] for key in keys) for row in rows if row["frames"]] == [
+        ("i.png", "image", 1, 1, 1),
+        ("v.mp4", "video", 4, 3, 4),
+    ]
+    video = rows[-1]
+    assert video["face_presence"] == 0.75
+    assert video["happy"] == pytest.approx(1.3 / 3)
+    assert video["share_happy"] == 0.5
+
+
+def test_timeline_has_the_windows_of_videos_only(folder: Callable, files: list[Scored]) -> None:
+    rows = summaries(folder(files), window=5.0)["timeline"]
+    keys = ("media_path", "media_type", "window_index", "start_s", "end_s", "frames", "faces", "face_presence")
+    assert [tuple(row[key] for key in keys) for row in rows] == [
+        ("v.mp4", "video", 0, 0.0, 5.0, 2, 1, 0.5),
+        ("v.mp4", "video", 1, 5.0, 10.0, 1, 2, 1.0),
+        ("v.mp4", "video", 2, 10.0, 15.0, 1, 1, 1.0),
+    ]
+    assert [row["happy"] for row in rows] == pytest.approx([0.8, 0.5, 0.0])
+    assert [row["share_happy"] for row in rows] == [1.0, 0.5, 0.0]
+
+
+def test_a_window_without_a_face_is_unknown_not_zero(folder: Callable, files: list[Scored]) -> None:
+    row = summaries(folder(files), window=4.0)["timeline"][1]
+    assert (row["start_s"], row["frames"], row["face_presence"]) == (4.0, 2, 0.5)
+    row = summaries(folder(files, name="again"), window=2.0)["timeline"][1]
+    assert (row["start_s"], row["frames"], row["face_presence"], row["faces"]) == (4.0, 1, 0.0, 0)
+    assert [row[name] for name in (*EMOTIONS_AND_MEASURES, *(f"share_{name}" for name in EMOTIONS))] == [None] * 18
+
+
+@pytest.mark.parametrize("window", [0.1, 0.2, 0.3, 0.7, 1.0])
+def test_a_frame_on_the_edge_opens_the_window(
+    window: float, folder: Callable, scored_file: Callable, shares_of: Callable
+) -> None:
+    """0.6 / 0.2 is 2.9999999999999996: rounding must not put two samples in one window and none in the next."""
+    frames = [(round(number * window, 1), [shares_of(happy=1.0)]) for number in range(20)]
+    rows = summaries(folder([scored_file("v.mp4", frames)]), window)["timeline"]
+    assert [row["frames"] for row in rows] == [1] * 20
+
+
+def test_another_window_changes_the_timeline_alone(folder: Callable, files: list[Scored]) -> None:
+    out = folder(files)
+    wide, narrow = summaries(out, 100.0), summaries(out, 1.0)
+    assert [len(rows["timeline"]) for rows in (wide, narrow)] == [1, 4]
+    assert wide["overall"] == narrow["overall"]
+    assert wide["by_media"] == narrow["by_media"]
+    (whole,) = wide["timeline"]
+    assert whole["happy"] == wide["by_media"][-1]["happy"]
+
+
+def test_no_face_anywhere(folder: Callable, scored_file: Callable) -> None:
+    rows = summaries(folder([scored_file("a.mp4", [(0.0, []), (1.0, [])]), scored_file("b.png", [(None, [])])]))
+    (overall,) = rows["overall"]
+    assert (overall["frames"], overall["faces"], overall["face_presence"]) == (3, 0, 0.0)
+    assert [overall[name] for name in (*EMOTIONS_AND_MEASURES, "faces_per_frame", "share_happy")] == [None] * 13
+    assert [(row["media_path"], row["face_presence"]) for row in rows["by_media"]] == [("a.mp4", 0.0), ("b.png", 0.0)]
+    assert len(rows["timeline"]) == 1
+
+
+def test_no_media_at_all(folder: Callable) -> None:
+    rows = summaries(folder([]))
+    (overall,) = rows["overall"]
+    assert [overall[name] for name in ("media_done", "media_failed", "frames", "faces")] == [0, 0, 0, 0]
+    assert overall["face_presence"] is None
+    assert overall["happy"] is None
+    assert rows["by_media"] == rows["timeline"] == []
+
+
+def test_images_alone_have_no_timeline(folder: Callable, files: list[Scored]) -> None:
+    rows = summaries(folder(files[1:2]))
+    assert len(rows["by_media"]) == 1
+    assert rows["timeline"] == []
+
+
+def test_six_classes(folder: Callable, scored_file: Callable, shares_of: Callable) -> None:
+    faces = [shares_of(EMOTIONS_MERGED, angry=0.8, neutral=0.2), shares_of(EMOTIONS_MERGED, happy=1.0)]
+    out = folder([scored_file("a.png", [(None, faces)], classes=6)], labels=EMOTIONS_MERGED)
+    (row,) = summaries(out)["overall"]
+    assert not [name for name in row if "disgust" in name]
+    assert (row["share_angry"], row["share_happy"]) == (0.5, 0.5)
+    assert row["valence"] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_mean_has_its_interval_and_presence_beside_it(folder: Callable, files: list[Scored], name: str) -> None:
+    out = folder(files)
+    summarize(out, 10.0)
+    names = pq.read_schema(out / "summary" / f"{name}.parquet").names
+    for mean in ("face_presence", *EMOTIONS_AND_MEASURES):
+        start = names.index(mean)
+        assert names[start : start + 3] == [mean, f"{mean}_low", f"{mean}_high"]
+    for emotion in EMOTIONS:
+        assert f"share_{emotion}" in names
+        assert f"adjusted_share_{emotion}" in names
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_csv_equals_parquet(
+    folder: Callable, files: list[Scored], scored_file: Callable, shares_of: Callable, name: str
+) -> None:
+    odd = scored_file('a, "b"\n é.mp4', [(1 / 3, [shares_of(happy=1 / 3, sad=2 / 3)])])
+    out = folder([*files, odd])
+    summarize(out, 0.1)
+    parquet = pq.read_table(out / "summary" / f"{name}.parquet")
+    with (out / "summary" / f"{name}.csv").open(newline="", encoding="utf-8") as stream:
+        header, *lines = csv.reader(stream)
+    assert header == parquet.column_names
+    assert len(lines) == parquet.num_rows > 0
+    for line, row in zip(lines, parquet.to_pylist(), strict=True):
+        for text, value in zip(line, row.values(), strict=True):
+            assert (type(value)(text) if text else None) == value
+
+
+def test_neither_the_order_nor_the_number_of_parts_matters(
+    folder: Callable, scored_file: Callable, shares_of: Callable
+) -> None:
+    """Probabilities of many magnitudes: their sum depends on the order in which they are added up."""
+    happy = 10.0 ** -np.random.default_rng(0).uniform(0, 12, (5, 9))
+    files = [
+        scored_file(f"{name}.mp4", [(time / 7, [shares_of(happy=p, neutral=1 - p)]) for time, p in enumerate(row)])
+        for name, row in zip("abcde", happy, strict=True)
+    ]
+    expected = summaries(folder(files, name="one"))
+    assert summaries(folder(files[3:], files[:1], files[1:3], name="three")) == expected
+    assert summaries(folder(*[[file] for file in files[::-1]], name="five")) == expected
+
+
+def test_a_part_that_was_never_committed_does_not_count(folder: Callable, files: list[Scored]) -> None:
+    """Killed before the last rename: the part has faces and frames but no media file."""
+    expected = summaries(folder(files[:1], name="clean"))
+    out = folder(files[:1], files[1:])
+    part_path(out, "media", 2).unlink()
+    assert summaries(out) == expected
+
+
+def test_unknown_measures_are_left_out_of_their_mean() -> None:
+    measures = {name: [1.0, 1.0, 1.0, None] for name in EMOTIONS_AND_MEASURES}
+    frames = pd.DataFrame({**measures, "face_count": [1, 1, 1, 0], "attention": [1.0, None, 0.5, None]})
+    faces = pd.DataFrame({"emotion": ["happy"] * 3})
+    row = aggregate(frames, faces, EMOTIONS)
+    assert (row["attention"], row["valence"], row["face_presence"]) == (0.75, 1.0, 0.75)
+
+
+def test_whether_all_summaries_are_there(folder: Callable, files: list[Scored]) -> None:
+    out = folder(files)
+    assert not has_summaries(out)
+    summarize(out, 10.0)
+    assert has_summaries(out)
+    (out / "summary" / "timeline.csv").unlink()
+    assert not has_summaries(out)
+
+
+def test_a_folder_without_tables(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="holds no tables of a run"):
+        summarize(tmp_path, 10.0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_needs_nothing_but_the_tables(folder: Callable, files: list[Scored]) -> None:
+    out = folder(files)
+    first = summaries(out)
+    shutil.rmtree(out / "summary")
+    assert summaries(out) == first
+    assert sorted(path.name for path in out.iterdir()) == ["faces", "frames", "media", "summary"]

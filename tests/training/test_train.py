@@ -1,0 +1,430 @@
+"""Training on a tiny synthetic data set: the split, the folder it leaves, and going on from a checkpoint."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fer_batch.emotions import EMOTIONS, EMOTIONS_MERGED
+from fer_batch.models.folder import CONFIG_FILE, WEIGHTS_FILE, file_sha256, read_config
+from fer_batch.training import recipe as recipes
+from fer_batch.training.copies import has_copy
+from fer_batch.training.dataset import DatasetError, Faces
+
+TINY = {
+    "architecture": "small",
+    "options": {"units": 8},
+    "epochs": 2,
+    "batch_size": 8,
+    "holdout": 0.1,
+    "precision": "float32",
+    "ema": 0.9,
+    "learning_rate": 0.01,
+}
+
+
+@pytest.fixture(scope="module")
+def training() -> Any:
+    """The module under test; it imports Keras."""
+    from fer_batch.training import train
+
+    return train
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small() -> Iterator[None]:
+    """A network with all that has a state of its own, dropout and batch normalization, that is quick to build."""
+    from keras import Input, Model, layers
+
+    from fer_batch.models.architectures import ARCHITECTURES
+
+    def small(classes: int, units: int = 4, dropout: float = 0.5, batch_norm: bool = True) -> Model:
+        inputs = Input((48, 48, 1))
+        x = layers.Flatten()(layers.Conv2D(units, 8, strides=8, activation="relu")(inputs))
+        x = layers.BatchNormalization()(x) if batch_norm else x
+        return Model(inputs, layers.Dense(classes, dtype="float32")(layers.Dropout(dropout)(x)))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ARCHITECTURES, "small", small)
+        yield
+
+
+@pytest.fixture(scope="module")
+def recipe(training: Any) -> Any:
+    return recipes.Recipe(**TINY)
+
+
+def labelled(images: NDArray[np.uint8], usages: list[str]) -> Faces:
+    n = len(images)
+    return Faces(images, np.arange(n) % 7, np.array(usages), np.full((n, 10), np.nan, np.float32))
+
+
+@pytest.fixture(scope="module")
+def faces() -> Faces:
+    """36 random faces of Training, four of PublicTest."""
+    images = np.random.default_rng(0).integers(0, 256, (40, 48, 48), dtype=np.uint8)
+    return labelled(images, ["Training"] * 36 + ["PublicTest"] * 4)
+
+
+@pytest.fixture(scope="module")
+def finished(training: Any, faces: Faces, recipe: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a training run that nothing interrupted. Do not write to it."""
+    return training.train(faces, recipe, tmp_path_factory.mktemp("finished") / "deep" / "m", "tiny", "3")
+
+
+@pytest.fixture(scope="module")
+def stopped(training: Any, faces: Faces, recipe: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the same run leaves when it is interrupted in its second epoch. Do not write to it."""
+    out = tmp_path_factory.mktemp("stopped") / "m"
+    run_epoch = training._Trainer.run_epoch
+
+    def interrupt(self: Any, faces: Faces) -> float:
+        if self.epoch == 1:
+            raise KeyboardInterrupt
+        return run_epoch(self, faces)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training._Trainer, "run_epoch", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            training.train(faces, recipe, out, "tiny", "3")
+    return out
+
+
+def logits_of(folder: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    from fer_batch.models.network import EmotionNetwork
+
+    return EmotionNetwork(folder, batch_size=8).logits(images)
+
+
+# The folder.
+
+
+def test_the_folder_loads_and_holds_what_the_run_was(training: Any, finished: Path, recipe: Any, faces: Faces) -> None:
+    assert sorted(path.name for path in finished.iterdir()) == [
+        CONFIG_FILE,
+        WEIGHTS_FILE,
+        "recipe.json",
+        "training_log.csv",
+    ]
+    config = read_config(finished)
+    assert (config.name, config.version, config.labels) == ("tiny", "3", EMOTIONS)
+    assert (config.architecture, config.preprocessing) == ("small", "standardize")
+    assert config.options == {"units": 8, "dropout": 0.5, "batch_norm": True}  # With the defaults of today.
+    assert 0.1 <= config.temperature <= 10
+    assert recipes.read_recipe(finished / "recipe.json") == recipe
+    assert logits_of(finished, faces.images[:3]).shape == (3, 7)
+
+
+def test_the_original_network_trains_in_half_precision(
+    training: Any, recipe: Any, faces: Faces, tmp_path: Path
+) -> None:
+    classic = replace(
+        recipe,
+        architecture="classic-cnn",
+        options={"dense": 8},
+        epochs=1,
+        precision="bfloat16",
+        merge_disgust=True,
+    )
+    out = training.train(faces, classic, tmp_path / "m", "classic", "1")
+    assert read_config(out).labels == EMOTIONS_MERGED
+    logits = logits_of(out, faces.images)
+    assert logits.shape == (40, 6)
+    assert np.isfinite(logits).all()
+
+
+def test_the_log_has_a_row_an_epoch(finished: Path) -> None:
+    with (finished / "training_log.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert list(rows[0]) == ["epoch", "loss", "held_out_accuracy", "held_out_nll", "seconds"]
+    assert all(0.5 < float(row["loss"]) < 10.0 for row in rows)
+
+
+def test_the_temperature_is_the_best_one_for_the_held_out_faces(
+    training: Any, finished: Path, faces: Faces, recipe: Any
+) -> None:
+    _, held_out = training.training_split(faces, recipe)
+    fitted = training.fit_temperature(logits_of(finished, held_out.images), held_out.labels)
+    assert read_config(finished).temperature == pytest.approx(fitted, rel=1e-3)
+
+
+def test_the_logged_loss_is_the_mean_over_the_batches(training: Any, recipe: Any, faces: Faces, tmp_path: Path) -> None:
+    """With a learning rate of 0 the weights stay, so the loss can be worked out from the folder that is left."""
+    from fer_batch.models.network import softmax
+
+    still = replace(
+        recipe,
+        options={"units": 8, "dropout": 0.0, "batch_norm": False},
+        epochs=1,
+        learning_rate=0.0,
+        label_smoothing=0.0,
+    )
+    out = training.train(faces, still, tmp_path / "m", "still", "1")
+    with (out / "training_log.csv").open(newline="") as stream:
+        (row,) = csv.DictReader(stream)
+    from fer_batch.models.network import EmotionNetwork
+
+    model = EmotionNetwork(out).model
+    rest, _ = training.training_split(faces, still)
+    losses = [
+        -np.log((softmax(np.asarray(model.predict_on_batch(inputs))) * targets).sum(axis=1)).mean()
+        for inputs, targets in training.batches(rest, still, 0)
+    ]
+    assert np.ptp(losses) > 0.01
+    assert float(row["loss"]) == pytest.approx(np.mean(losses), rel=1e-3)
+
+
+def test_the_precision_of_a_run_does_not_outlive_it(
+    training: Any, recipe: Any, faces: Faces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or every network built later in the same process would compute in bfloat16."""
+    import keras
+
+    def interrupt(self: Any, faces: Faces) -> float:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training._Trainer, "run_epoch", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(faces, replace(recipe, precision="bfloat16"), tmp_path / "m", "half", "1")
+    assert keras.config.dtype_policy().name == "float32"
+
+
+# The split.
+
+
+def test_split_sizes_and_seed(training: Any, recipe: Any, faces: Faces) -> None:
+    rest, held_out = training.training_split(faces, recipe)
+    assert (len(rest), len(held_out)) == (32, 4)
+    assert set(rest.usages) == set(held_out.usages) == {"Training"}
+    again, _ = training.training_split(faces, recipe)
+    np.testing.assert_array_equal(again.images, rest.images)
+    other, _ = training.training_split(faces, replace(recipe, seed=1))
+    assert (other.images != rest.images).any()
+
+
+def brighter(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return (images // 2 + 60).astype(np.uint8)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_copy_crosses_a_split(training: Any, recipe: Any, seed: int) -> None:
+    """Of 40 faces, 10 have a copy in another split and 10 have one among themselves."""
+    images = np.random.default_rng(seed).integers(0, 256, (40, 48, 48), dtype=np.uint8)
+    everything = np.concatenate([images, brighter(images[20:30]), images[:5], brighter(images[5:10])])
+    usages = ["Training"] * 50 + ["PublicTest"] * 5 + ["PrivateTest"] * 5
+    faces = labelled(everything, usages)
+    rest, held_out = training.training_split(faces, replace(recipe, seed=seed, holdout=0.3))
+    others = everything[50:]
+    assert not has_copy(rest.images, others).any()
+    assert not has_copy(held_out.images, others).any()
+    assert not has_copy(rest.images, held_out.images).any()
+    assert len(held_out) == 12  # 30 % of the 40 rows of Training that have no copy elsewhere.
+    assert 18 <= len(rest) < 28
+
+
+@pytest.mark.parametrize("holdout", [0.0, 0.01])
+def test_at_least_one_face_is_held_out(training: Any, recipe: Any, faces: Faces, holdout: float) -> None:
+    _, held_out = training.training_split(faces, replace(recipe, holdout=holdout))
+    assert len(held_out) == 1
+
+
+@pytest.mark.parametrize(
+    ("n", "changes", "words"),
+    [
+        (8, {}, "7 faces to train on are fewer than one batch of 8"),
+        (1, {}, "0 faces to train on are fewer than one batch of 8"),
+        (36, {"holdout": 1.0}, "holdout must lie between 0 and 1, found 1.0"),
+        (0, {}, "no rows of usage 'Training'"),
+    ],
+)
+def test_too_few_faces_leave_nothing_behind(
+    training: Any, recipe: Any, faces: Faces, tmp_path: Path, n: int, changes: dict[str, Any], words: str
+) -> None:
+    few = faces.take(np.r_[:n, 36:40])
+    with pytest.raises(DatasetError, match=words):
+        training.train(few, replace(recipe, **changes), tmp_path / "m", "few", "1")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_but_copies(training: Any, recipe: Any, faces: Faces) -> None:
+    images = np.concatenate([faces.images[:9], faces.images[:9]])
+    with pytest.raises(DatasetError, match="0 faces to train on"):
+        training.training_split(labelled(images, ["Training"] * 9 + ["PublicTest"] * 9), recipe)
+
+
+# Batches.
+
+
+def test_batches_come_again_for_the_same_epoch_only(training: Any, recipe: Any, faces: Faces) -> None:
+    first = list(training.batches(faces, recipe, 0))
+    again = list(training.batches(faces, recipe, 0))
+    other = list(training.batches(faces, recipe, 1))
+    assert [inputs.shape for inputs, _ in first] == [(8, 48, 48, 1)] * 5
+    assert all(np.array_equal(a, b) for a, b in zip(first[3], again[3], strict=True))
+    assert (first[0][0] != other[0][0]).any()
+    assert any((a != b).any() for (_, a), (_, b) in zip(first, other, strict=True))  # Another order, too.
+
+
+def test_batches_go_through_every_face_once(training: Any, recipe: Any, faces: Faces) -> None:
+    plain = replace(
+        recipe, preprocessing="unit_range", augmentation=recipes.Augmentation(rotation=0, shift=0, scale=0, flip=0)
+    )
+    inputs, targets = (np.concatenate(parts) for parts in zip(*training.batches(faces, plain, 0), strict=True))
+    images = np.round(inputs[..., 0] * 255).astype(np.uint8)
+    rows = [next(row for row in range(40) if (faces.images[row] == image).all()) for image in images]
+    assert sorted(rows) == list(range(40))
+    assert rows != sorted(rows)
+    assert targets.argmax(axis=1).tolist() == faces.labels[rows].tolist()
+    assert targets.shape == (40, 7)
+
+
+def test_six_classes_count_disgust_as_angry(training: Any, recipe: Any, faces: Faces) -> None:
+    merged = replace(recipe, merge_disgust=True)
+    assert merged.labels == EMOTIONS_MERGED
+    targets = np.concatenate([targets for _, targets in training.batches(faces, merged, 0)])
+    # Labels 0 and 1 (angry, disgust) stand for 12 of the 40 faces.
+    assert targets.sum(axis=0).tolist() == [12, 6, 6, 6, 5, 5]
+
+
+# Going on.
+
+
+def test_an_interrupted_run_leaves_a_checkpoint_alone(stopped: Path) -> None:
+    assert [path.name for path in stopped.iterdir()] == ["checkpoint.npz"]
+
+
+@pytest.fixture(scope="module")
+def resumed(training: Any, stopped: Path, faces: Faces, recipe: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = shutil.copytree(stopped, tmp_path_factory.mktemp("resumed") / "m")
+    epochs = []
+    run_epoch = training._Trainer.run_epoch
+
+    def count(self: Any, faces: Faces) -> float:
+        epochs.append(self.epoch)
+        return run_epoch(self, faces)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training._Trainer, "run_epoch", count)
+        training.train(faces, recipe, out, "tiny", "3")
+    assert epochs == [1]
+    return out
+
+
+def test_going_on_gives_the_weights_of_an_uninterrupted_run(finished: Path, resumed: Path) -> None:
+    from fer_batch.models.network import EmotionNetwork
+
+    expected, found = (EmotionNetwork(folder).model.get_weights() for folder in (finished, resumed))
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_going_on_leaves_a_whole_folder(finished: Path, resumed: Path) -> None:
+    assert sorted(path.name for path in resumed.iterdir()) == sorted(path.name for path in finished.iterdir())
+    assert len((resumed / "training_log.csv").read_text().splitlines()) == 3
+    assert file_sha256(resumed / WEIGHTS_FILE) == read_config(resumed).weights_sha256
+
+
+def test_the_checkpoint_of_another_recipe_is_refused(
+    training: Any, stopped: Path, faces: Faces, recipe: Any, tmp_path: Path
+) -> None:
+    out = shutil.copytree(stopped, tmp_path / "m")
+    before = file_sha256(out / "checkpoint.npz")
+    with pytest.raises(DatasetError, match=r"checkpoint\.npz: belongs to another recipe; remove it to start over"):
+        training.train(faces, replace(recipe, learning_rate=0.02), out, "tiny", "3")
+    assert file_sha256(out / "checkpoint.npz") == before
+
+
+# The temperature.
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
+def test_fit_temperature_recovers_a_known_one(training: Any, temperature: float) -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (20_000, 7))
+    likely = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    labels = (likely.cumsum(axis=1) > rng.random((20_000, 1))).argmax(axis=1)
+    assert training.fit_temperature(logits * temperature, labels) == pytest.approx(temperature, rel=0.03)
+
+
+def test_fit_temperature_stays_in_its_range(training: Any) -> None:
+    logits = np.eye(7) * 5.0
+    assert 0.1 <= training.fit_temperature(logits, np.arange(7)) < 0.2
+    assert training.fit_temperature(logits, (np.arange(7) + 1) % 7) == pytest.approx(10.0, rel=0.01)
+
+
+def test_label_loss(training: Any) -> None:
+    logits = np.log([[0.5, 0.25, 0.25], [0.2, 0.7, 0.1]])
+    figures = training.label_loss(logits, np.array([0, 0]))
+    assert figures["held_out_accuracy"] == 0.5
+    assert figures["held_out_nll"] == pytest.approx(-(np.log(0.5) + np.log(0.2)) / 2)
+
+
+# The recipe.
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[[str], Path]:
+    def write(text: str) -> Path:
+        (tmp_path / "recipe.json").write_text(text)
+        return tmp_path / "recipe.json"
+
+    return write
+
+
+def test_read_recipe(training: Any, written: Callable[[str], Path]) -> None:
+    read = recipes.read_recipe(written('{"epochs": 3, "augmentation": {"flip": 0.0}}'))
+    assert read == replace(recipes.Recipe(), epochs=3, augmentation=recipes.Augmentation(flip=0.0))
+    assert recipes.read_recipe(written("{}")) == recipes.Recipe()
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "7", "null", '{"epoch": 3}', '{"augmentation": 7}', '{"augmentation": {"zoom": 1}}']
+)
+def test_a_recipe_that_can_not_be_read(training: Any, written: Callable[[str], Path], text: str) -> None:
+    with pytest.raises(DatasetError, match=r"recipe\.json: cannot be read as a recipe \(.+\)$"):
+        recipes.read_recipe(written(text))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("architecture", "resnet", "architecture 'resnet'"),
+        ("preprocessing", "whiten", "preprocessing"),
+        ("precision", "float16", "precision"),
+        ("options", {"depth": 3}, "option"),
+        ("epochs", 0, "epochs"),
+        ("epochs", "ten", "epochs"),
+        ("batch_size", 0, "batch_size"),
+        ("holdout", 2.0, "holdout"),
+    ],
+)
+def test_a_recipe_that_makes_no_sense_is_refused_by_name_and_leaves_nothing(
+    training: Any, written: Callable[[str], Path], faces: Faces, tmp_path: Path, field: str, value: Any, words: str
+) -> None:
+    path = written(json.dumps({**TINY, "epochs": 1, field: value}))
+    with pytest.raises(DatasetError, match=words):
+        training.train(faces, recipes.read_recipe(path), tmp_path / "m", "odd", "1")
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_file_where_the_folder_should_be(training: Any, faces: Faces, recipe: Any, tmp_path: Path) -> None:
+    (tmp_path / "m").touch()
+    with pytest.raises(DatasetError, match=str(tmp_path / "m")):
+        training.train(faces, recipe, tmp_path / "m", "tiny", "1")
+
+
+def test_options_of_the_command_go_over_the_recipe(training: Any) -> None:
+    recipe = recipes.Recipe(epochs=5, seed=3)
+    changed = recipes.with_overrides(recipe, {"epochs": 7, "seed": 0, "batch_size": None, "merge_disgust": True})
+    assert changed == replace(recipe, epochs=7, seed=0, merge_disgust=True)
