@@ -31,8 +31,9 @@ class ModelFolderError(UsageError):
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What config.json says. `temperature` divides the logits before the softmax (Guo et al. 2017);
-    `labels` are the columns of the network's output; `options` are the architecture's arguments."""
+    """What config.json says. `temperature` divides the logits before the softmax (Guo et al. 2017); `labels` are the
+    columns of the network's output; `options` are the architecture's arguments; `mirror`: the logits are the mean of
+    those of a face and of its mirror image, at twice the cost."""
 
     name: str
     version: str
@@ -42,6 +43,7 @@ class ModelConfig:
     temperature: float
     weights_sha256: str
     options: dict[str, Any] = field(default_factory=dict)
+    mirror: bool = False
     format: int = FORMAT
 
     @cached_property

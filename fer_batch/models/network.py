@@ -47,16 +47,23 @@ class EmotionNetwork:
 
     def logits(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Logits before the temperature. uint8 (n, 48, 48) to float32 (n, labels)."""
-        return network_logits(self.model, PREPROCESSING[self.config.preprocessing], crops, self.batch_size)
+        config = self.config
+        return network_logits(self.model, PREPROCESSING[config.preprocessing], crops, self.batch_size, config.mirror)
 
 
 def network_logits(
-    model: keras.Model, preprocess: Preprocess, crops: NDArray[np.uint8], batch_size: int
+    model: keras.Model, preprocess: Preprocess, crops: NDArray[np.uint8], batch_size: int, mirror: bool = False
 ) -> NDArray[np.float32]:
     """Call a Keras model on crops of any number, in batches padded to one shape.
 
-    `preprocess` maps uint8 (n, 48, 48) to the model's input. Returns float32 (n, outputs).
+    `preprocess` maps uint8 (n, 48, 48) to the model's input. With `mirror` the mean over each crop and its mirror
+    image. Returns float32 (n, outputs).
     """
+    if mirror:
+        seen, mirrored = (
+            network_logits(model, preprocess, view, batch_size, mirror=False) for view in (crops, crops[:, :, ::-1])
+        )
+        return np.asarray((seen + mirrored) / 2, np.float32)
     parts = [np.empty((0, model.output_shape[-1]), np.float32)]
     for start in range(0, len(crops), batch_size):
         chunk = crops[start : start + batch_size]

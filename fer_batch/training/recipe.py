@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 from fer_batch.emotions import EMOTIONS, EMOTIONS_MERGED
 from fer_batch.models.architectures import ARCHITECTURES, all_options
@@ -22,7 +22,7 @@ PRECISIONS = ("float32", "bfloat16")
 class Recipe:
     """Everything that decides a training run. `learning_rate` is the peak of a cosine schedule with linear warm-up;
     `ema` is the decay of the averaged weights that are kept; `holdout` is the share of the training faces
-    on which the temperature is fitted; `precision` is one of `PRECISIONS`."""
+    on which the temperature is fitted; `precision` is one of `PRECISIONS`; `mirror`: see `ModelConfig`."""
 
     architecture: str = "classic-cnn"
     options: dict[str, Any] = field(default_factory=dict)
@@ -37,6 +37,7 @@ class Recipe:
     ema: float = 0.999
     holdout: float = 0.05
     precision: str = "bfloat16"
+    mirror: bool = False
     seed: int = 0
     augmentation: Augmentation = field(default_factory=Augmentation)
 
@@ -62,10 +63,10 @@ def with_overrides(recipe: Recipe, overrides: Mapping[str, Any]) -> Recipe:
 
 def check_recipe(recipe: Recipe) -> None:
     """Raise DatasetError, naming the field, for values that make no sense."""
-    for name, hint in get_type_hints(Recipe).items():
-        kinds = {float: (int, float)}.get(hint, get_args(hint)[:0] or getattr(hint, "__origin__", hint))
-        if not isinstance(getattr(recipe, name), kinds):
-            raise DatasetError(f"recipe: {name} is {getattr(recipe, name)!r}; it must be of type {hint.__name__}")
+    for name, default in vars(Recipe()).items():
+        kind = type(default)
+        if not isinstance(getattr(recipe, name), (int, float) if kind is float else kind):
+            raise DatasetError(f"recipe: {name} is {getattr(recipe, name)!r}; it must be of type {kind.__name__}")
     for name, known in (
         ("architecture", ARCHITECTURES),
         ("preprocessing", PREPROCESSING),

@@ -165,7 +165,7 @@ class _Trainer:
         """Logits of the averaged weights; (n, 48, 48) to (n, classes)."""
         self.swap_in_average()
         preprocess = PREPROCESSING[self.recipe.preprocessing]
-        logits = network_logits(self.model, preprocess, crops, self.recipe.batch_size)
+        logits = network_logits(self.model, preprocess, crops, self.recipe.batch_size, self.recipe.mirror)
         self.swap_in_average()
         return logits
 
@@ -237,6 +237,7 @@ def _write_folder(
         labels=recipe.labels,
         preprocessing=recipe.preprocessing,
         temperature=round(temperature, 6),
+        mirror=recipe.mirror,
         weights_sha256=file_sha256(out / WEIGHTS_FILE),
     )
     write_config(out, config)

@@ -154,3 +154,14 @@ def test_an_other_hdf5_file(changed: Callable[..., Path], tmp_path: Path) -> Non
     folder = changed(weights=(tmp_path / "other.h5").read_bytes())
     with pytest.raises(ModelFolderError, match="do not fit"):
         EmotionNetwork(folder)
+
+
+def test_mirror_is_the_mean_over_both_images(
+    tiny_model: Path, changed: Callable[..., Path], crops: NDArray[np.uint8]
+) -> None:
+    from fer_batch.models.network import EmotionNetwork
+
+    plain, both = EmotionNetwork(tiny_model, batch_size=4), EmotionNetwork(changed(mirror=True), batch_size=4)
+    expected = (plain.logits(crops) + plain.logits(crops[:, :, ::-1])) / 2
+    assert np.allclose(both.logits(crops), expected, atol=1e-5)
+    assert not np.allclose(plain.logits(crops), expected, atol=1e-4)
