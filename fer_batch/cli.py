@@ -64,7 +64,7 @@ def run(
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try files again that have failed.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Remove earlier results in the folder first.")] = False,
     window: Window = 10.0,
-    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds a file, or 16 images, may take.")] = 7200.0,
+    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds a file, or 16 images, may take.")] = 43200.0,
     quiet: Annotated[bool, typer.Option("--quiet", help="Only errors.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="More messages.")] = False,
     log_file: Annotated[Path | None, typer.Option(help="Write all messages there too.")] = None,
@@ -74,7 +74,7 @@ def run(
         _set_up_logging(quiet, verbose, log_file)
         from fer_batch import run as orchestrator
         from fer_batch import usage
-        from fer_batch.config import RunConfig
+        from fer_batch.config import ModelId, RunConfig
         from fer_batch.models.folder import find_model, read_config
 
         model_folder = find_model(model)
@@ -83,7 +83,7 @@ def run(
             sampling=usage.choose_sampling(fps, every, keyframes, fast, start, end),
             detector=usage.choose_detector(detector, detector_model, min_face, min_score),
             model_folder=model_folder,
-            model_digest=model_config.digest,
+            model=ModelId(model_config.name, model_config.version, model_config.weights_sha256, model_config.digest),
             labels=usage.choose_labels(model_config, merge_disgust),
             inputs=usage.check_inputs(paths),
             out=usage.check_out(out),
@@ -203,6 +203,10 @@ def _endings() -> Iterator[None]:
     except UsageError as error:
         typer.echo(f"fer-batch: {' '.join(str(error).split())}", err=True)
         raise typer.Exit(EXIT_USAGE) from None
+    except OSError as error:  # A full disk, a folder that has gone: nothing of ours can go on.
+        logging.getLogger("fer_batch").debug("", exc_info=True)
+        typer.echo(f"fer-batch: {error}; mend it, then the same command goes on where it stopped", err=True)
+        raise typer.Exit(EXIT_SOME_FAILED) from None
     except KeyboardInterrupt:
         typer.echo("fer-batch: interrupted; the same command goes on where it stopped", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None

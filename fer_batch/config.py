@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -46,13 +46,24 @@ class DetectorConfig:
 
 
 @dataclass(frozen=True)
+class ModelId:
+    """Which emotion model: its name and version for people, the sha256 of its weights file, and the digest of all that
+    decides its output."""
+
+    name: str
+    version: str
+    weights_sha256: str
+    digest: str
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """All that a run needs to know. Fields are grouped by whether they change the rows of the tables."""
 
     sampling: Sampling
     detector: DetectorConfig
     model_folder: Path
-    model_digest: str
+    model: ModelId
     labels: tuple[str, ...]
     inputs: tuple[str, ...]
     out: Path
@@ -66,7 +77,7 @@ class RunConfig:
     window: float = 10.0
     retry_failed: bool = False
     restart: bool = False
-    progress: bool = field(default=True)
+    progress: bool = True
 
     def results(self) -> dict[str, Any]:
         """The part that decides the rows, as plain values: only these make a folder incompatible."""
@@ -79,10 +90,9 @@ class RunConfig:
         del detector["model_file"]
         return {
             "schema_version": SCHEMA_VERSION,
-            "inputs": list(self.inputs),
             "sampling": sampling,
             "detector": detector,
-            "model": {"sha256": self.model_digest, "labels": list(self.labels)},
+            "model": {"digest": self.model.digest, "labels": list(self.labels)},
         }
 
     def fingerprint(self) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-_ASIDE = ".partial"
+_ASIDE = ".fer-batch-partial"
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:

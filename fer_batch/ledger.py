@@ -16,14 +16,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fer_batch.config import RunConfig, UsageError, differences
+from fer_batch.config import UsageError, differences
 from fer_batch.files import remove_partial
 from fer_batch.records import Media
 from fer_batch.runfile import RUN_FILE
 from fer_batch.schema import modified_time
 from fer_batch.stages.summarize import SUMMARY_FILES, SUMMARY_FOLDER
-from fer_batch.stages.write import COMMIT_ORDER, commit_part, read_results
-from fer_batch.tables import part_path, part_paths, read_table, write_table
+from fer_batch.stages.write import commit_part, read_origin
+from fer_batch.tables import TABLES, committed_parts, part_path, part_paths, read_table, write_table
 
 _COLUMNS = ["media_path", "size_bytes", "modified", "status"]
 
@@ -56,11 +56,12 @@ class Ledger:
             failed = row["status"] == "failed"
             self.entries[row["media_path"]] = Entry(number, row["size_bytes"], row["modified"], failed)
 
-    def commit(self, tables: Mapping[str, pa.Table], results: dict[str, Any]) -> None:
-        """Write the rows of some files as the next part of every table, in place of rows they had before."""
+    def commit(self, tables: Mapping[str, pa.Table], results: dict[str, Any], roots: Mapping[str, str]) -> None:
+        """Write the rows of some files as the next part of every table, in place of rows they had before. `results` and
+        `roots`: see `commit_part`."""
         self._forget(tables["media"]["media_path"].to_pylist())
         number = self.last_part + 1
-        commit_part(self.out, number, tables, results)
+        commit_part(self.out, number, tables, results, roots)
         self._enter(number, tables["media"])
 
     def outstanding(self, found: Iterable[Media], retry_failed: bool) -> list[Media]:
@@ -79,48 +80,54 @@ class Ledger:
         The media rows of a part go last, or first where none is left: interrupted in between, either the same files are
         found outstanding and forgotten again, or the part no longer counts.
         """
-        parts = {self.entries.pop(path).part for path in paths if path in self.entries}
+        parts = {self.entries[path].part for path in paths if path in self.entries}
         gone = pa.array(paths, pa.string())
         for number in sorted(parts):
             kept = {}
-            for name in COMMIT_ORDER:
+            for name in TABLES:
                 table = read_table(part_path(self.out, name, number))
                 kept[name] = table.filter(pc.invert(pc.is_in(table["media_path"], value_set=gone)))
             if kept["media"].num_rows:
-                for name in COMMIT_ORDER:
+                for name in TABLES:
                     write_table(part_path(self.out, name, number), kept[name])
             else:
-                for name in reversed(COMMIT_ORDER):
+                for name in reversed(TABLES):
                     part_path(self.out, name, number).unlink()
 
 
 def _clean(out: Path) -> list[int]:
     """The numbers of the committed parts, ascending, once everything uncommitted is removed."""
-    for name in (*COMMIT_ORDER, SUMMARY_FOLDER, "."):
+    for name in (*TABLES, SUMMARY_FOLDER, "."):
         remove_partial(out / name)
-    committed = {path.name for path in part_paths(out, "media")}
-    for name in COMMIT_ORDER:
+    committed = committed_parts(out)
+    for name in TABLES:
         for path in part_paths(out, name):
             if path.name not in committed:
                 path.unlink()
-    return sorted(int(name.removeprefix("part-").removesuffix(".parquet")) for name in committed)
+    return [int(name.removeprefix("part-").removesuffix(".parquet")) for name in committed]
 
 
-def check_folder(config: RunConfig) -> None:
-    """Raise UsageError, naming the difference, if the folder was written under another configuration."""
-    old = _results_in(config.out)
-    new = json.loads(json.dumps(config.results()))
-    if old is not None and old != new:
-        changed = "; ".join(differences(old, new))
-        raise UsageError(
-            f"{config.out} was written otherwise ({changed}); use another --out, or --restart to start over"
-        )
-
-
-def _results_in(out: Path) -> dict[str, Any] | None:
+def check_folder(out: Path, results: dict[str, Any], roots: Mapping[str, str]) -> None:
+    """Raise UsageError, naming the difference, if the folder was written under another configuration, or if one file
+    would get two names in the tables or two files one."""
+    new = json.loads(json.dumps(results))
     for part in part_paths(out, "media"):
-        return read_results(part)
-    return None
+        old, old_roots = read_origin(part)
+        changed = differences(old, new) if old else []
+        changed += [
+            f"input {lead}: {old_roots[lead]} -> {given}"
+            for lead, given in roots.items()
+            if old_roots.get(lead, given) != given
+        ]
+        changed += [
+            f"{given}: named {before or '.'} -> {lead or '.'} in the tables"
+            for lead, given in roots.items()
+            for before, there in old_roots.items()
+            if there == given and before != lead
+        ]
+        if changed:
+            told = "; ".join(changed)
+            raise UsageError(f"{out} was made otherwise ({told}); use another --out, or --restart to start over")
 
 
 def clear_folder(out: Path) -> None:
@@ -128,7 +135,7 @@ def clear_folder(out: Path) -> None:
 
     The media table goes first, so that an interruption leaves nothing that counts.
     """
-    for name in (*reversed(COMMIT_ORDER), SUMMARY_FOLDER):
+    for name in (*reversed(TABLES), SUMMARY_FOLDER):
         directory = out / name
         for path in [*part_paths(out, name), *(directory / file for file in SUMMARY_FILES)]:
             path.unlink(missing_ok=True)

@@ -19,7 +19,6 @@ class Stage(StrEnum):
     DISCOVER = "discover"
     DECODE = "decode"
     DETECT = "detect"
-    CROP = "crop"
     WORK = "work"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -20,10 +21,11 @@ from fer_batch.records import Code, Failure, Media, MediaInfo, Prepared, Stage, 
 from fer_batch.runfile import read_run_file, write_run_file
 from fer_batch.runners.base import Loss, Outcome
 from fer_batch.runners.local import LocalRunner
-from fer_batch.schema import TABLES, Scored, to_tables
+from fer_batch.schema import Scored, to_tables
 from fer_batch.stages import summarize
 from fer_batch.stages.classify import Classifier
-from fer_batch.stages.discover import discover, outside
+from fer_batch.stages.discover import discover, outside, roots
+from fer_batch.tables import TABLES
 from fer_batch.work import Settings, make_worker
 
 log = logging.getLogger(__name__)
@@ -63,16 +65,17 @@ def run(config: RunConfig) -> bool:
     create_detector(config.detector)  # One that can't be loaded is the user's to mend, not each worker's to stumble on.
     _check_place(config)
     found = discover(config.inputs, config.include, config.exclude, config.follow_symlinks)
+    classifier = Classifier(config.model_folder, config.labels, config.batch_size, config.device)
     if config.restart:
+        classifier.load()  # Earlier results go only once it is sure that new ones can be made.
         clear_folder(config.out)
-    check_folder(config)
+    check_folder(config.out, config.results(), roots(config.inputs))
     ledger = Ledger(config.out)
     outstanding = ledger.outstanding(found, config.retry_failed)
     if not outstanding and _is_complete(config, ledger):
         log.info("nothing to do: all %d files are in %s", len(found), config.out)
         return not any(ledger.entries[media.path].failed for media in found)
     done = Processed()
-    classifier = Classifier(config.model_folder, config.labels, config.batch_size, config.device)
 
     def write_end(status: str) -> dict[str, float]:
         counts = _counts(found, ledger, done)
@@ -81,18 +84,28 @@ def run(config: RunConfig) -> bool:
 
     try:
         _process(config, ledger, outstanding, done, classifier)
+        if not ledger.last_part:  # A run that found nothing leaves empty tables, not none.
+            ledger.commit(to_tables([], config.labels), config.results(), roots(config.inputs))
         summarize.summarize(config.out, config.window)
     except UsageError:  # A model that does not fit shows before anything is written.
         raise
     except BaseException as error:
-        write_end("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+        with suppress(OSError):  # A full disk must not hide what went wrong first.
+            write_end("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
         raise
     counts = write_end("done")
     if counts["discovered"] != counts["done"] + counts["failed"]:
         raise AssertionError(f"counts do not add up: {counts}")
     log.info(
-        "%d files done, %d failed, %d faces; tables in %s", counts["done"], counts["failed"], done.faces, config.out
+        "%d files done, %d failed, of them %d in this run, with %d faces; tables in %s",
+        counts["done"],
+        counts["failed"],
+        done.files,
+        done.faces,
+        config.out,
     )
+    if counts["absent"]:
+        log.warning("%d files of earlier runs were not found again; their rows stay", counts["absent"])
     return counts["failed"] == 0
 
 
@@ -195,6 +208,7 @@ class _Committer:
 
     def add(self, prepared: Prepared) -> None:
         """Take in one file; classify and commit when there is enough, or it has been long enough."""
+        self._classifier.load()  # Workers are under way; a model that does not fit shows before anything is written.
         self._waiting.append(prepared)
         due = self._is_due()
         crops = sum(len(one.crops) for one in self._waiting)
@@ -219,7 +233,9 @@ class _Committer:
 
     def commit(self) -> None:
         """Write what has been scored as one part of every table."""
-        if self._scored or not self._ledger.last_part:  # A run without media leaves empty tables, not none.
-            self._ledger.commit(to_tables(self._scored, self._config.labels), self._config.results())
-            self._scored = []
+        # Let go of first: interrupted in the middle, this must not be tried again and leave rows twice.
+        scored, self._scored = self._scored, []
+        if scored:
+            tables = to_tables(scored, self._config.labels)
+            self._ledger.commit(tables, self._config.results(), roots(self._config.inputs))
         self._committed = time.monotonic()

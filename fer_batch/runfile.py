@@ -39,7 +39,13 @@ def write_run_file(
             "schema_version": SCHEMA_VERSION,
             "fingerprint": config.fingerprint(),
             "configuration": {**config.results(), **_operation(config)},
-            "model": {"folder": str(config.model_folder), "sha256": config.model_digest, "device": device},
+            "model": {
+                "name": config.model.name,
+                "version": config.model.version,
+                "sha256": config.model.weights_sha256,
+                "folder": str(config.model_folder.absolute()),
+                "device": device,
+            },
             "detector": {"name": config.detector.name, "sha256": config.detector.model_sha256},
             "versions": package_versions(),
             "started": started.isoformat(),
@@ -65,6 +71,7 @@ def package_versions() -> dict[str, str]:
 def _operation(config: RunConfig) -> dict[str, Any]:
     """The part of the configuration that does not decide the rows."""
     return {
+        "inputs": list(config.inputs),
         "include": list(config.include),
         "exclude": list(config.exclude),
         "follow_symlinks": config.follow_symlinks,

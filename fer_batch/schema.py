@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from fer_batch.engagement import add_face_measures, frame_means
 from fer_batch.records import Prepared
 
-TABLES = ("faces", "frames", "media")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CATEGORY = pa.dictionary(pa.int32(), pa.string())
 

@@ -37,6 +37,8 @@ from fer_batch.stages.crop import crop_face
 from fer_batch.stages.detect import find_faces
 from fer_batch.stages.sample import TooSparse, select
 
+_NO_CROPS = np.empty((0, CROP_SIZE, CROP_SIZE), np.uint8)
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -74,6 +76,7 @@ class Worker:
         started = time.perf_counter()
         try:
             reading = self._read(media)
+            crops = np.stack(reading.crops) if reading.crops else _NO_CROPS
         except MediaError as error:
             reading = _Reading(MediaInfo(), loss=error.failure)
         except MemoryError:
@@ -84,7 +87,8 @@ class Worker:
             reading = _broken(Stage.DECODE, Code.UNREADABLE, error.strerror or str(error))
         except Exception as error:
             reading = _broken(Stage.WORK, Code.INTERNAL, f"{type(error).__name__}: {error}")
-        crops = np.stack(reading.crops) if reading.crops else np.empty((0, CROP_SIZE, CROP_SIZE), np.uint8)
+        if not reading.frames:
+            crops = _NO_CROPS
         seconds = time.perf_counter() - started
         return Prepared(media, reading.info, reading.frames, crops, _with_name(reading.loss, media), seconds)
 

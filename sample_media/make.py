@@ -99,10 +99,12 @@ def load_photos() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def shoot(photo: np.ndarray, view: View, size: tuple[int, int]) -> np.ndarray:
     """Return what a camera sees of the photo: an RGB frame of the given width and height in pixels."""
     width, height = size
-    matrix = np.array([
-        [view.zoom, 0, (width - 1) / 2 - view.zoom * view.x],
-        [0, view.zoom, (height - 1) / 2 - view.zoom * view.y],
-    ])
+    matrix = np.array(
+        [
+            [view.zoom, 0, (width - 1) / 2 - view.zoom * view.x],
+            [0, view.zoom, (height - 1) / 2 - view.zoom * view.y],
+        ]
+    )
     if view.zoom < 1:
         # Warping does not average pixels, so fine detail would flicker when the photo shrinks.
         photo = cv2.GaussianBlur(photo, (0, 0), 0.4 / view.zoom)

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from fer_batch import config as config_module
-from fer_batch.config import DetectorConfig, RunConfig, Sampling, differences, fingerprint
+from fer_batch.config import DetectorConfig, ModelId, RunConfig, Sampling, differences, fingerprint
 from fer_batch.emotions import EMOTIONS, EMOTIONS_MERGED
 
 CONFIG = RunConfig(
     sampling=Sampling(),
     detector=DetectorConfig("yunet", "/a/yunet.onnx", "abc"),
     model_folder=Path("/models/emotion"),
-    model_digest="123",
+    model=ModelId("m", "1", "45", "123"),
     labels=EMOTIONS,
     inputs=("/data/a",),
     out=Path("/out"),
@@ -26,11 +26,11 @@ CONFIG = RunConfig(
 DECIDING: dict[str, Any] = {
     "sampling": Sampling(fps=2.0),
     "detector": DetectorConfig("yunet", "/a/yunet.onnx", "def"),
-    "model_digest": "124",
+    "model": ModelId("m", "1", "45", "124"),
     "labels": EMOTIONS_MERGED,
-    "inputs": ("/data/b",),
 }
 OTHER: dict[str, Any] = {
+    "inputs": ("/data/b",),
     "model_folder": Path("/elsewhere/emotion"),
     "out": Path("/other"),
     "include": ("*.mp4",),

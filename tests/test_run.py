@@ -11,12 +11,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from fer_batch import ledger as ledger_module
 from fer_batch import run as orchestrator
-from fer_batch.config import DetectorConfig, RunConfig, Sampling, UsageError
+from fer_batch.config import DetectorConfig, ModelId, RunConfig, Sampling, UsageError
 from fer_batch.emotions import EMOTIONS
-from fer_batch.ledger import Ledger
+from fer_batch.ledger import Ledger, check_folder, clear_folder
 from fer_batch.records import Code, Failure, Media, MediaInfo, Prepared, Stage, Unit
 from fer_batch.runners.base import Loss, Outcome
+from fer_batch.schema import to_tables
 
 NO_CROPS = np.empty((0, 48, 48), np.uint8)
 
@@ -27,7 +29,7 @@ def config(tmp_path: Path, **changes: Any) -> RunConfig:
         sampling=Sampling(),
         detector=DetectorConfig(),
         model_folder=tmp_path / "model",
-        model_digest="0" * 64,
+        model=ModelId("m", "1", "00", "0" * 64),
         labels=EMOTIONS,
         inputs=(str(tmp_path / "in"),),
         out=tmp_path / "out",
@@ -101,8 +103,18 @@ def test_a_timeout_has_its_own_code(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert result.failure.code is Code.TIMEOUT
 
 
+class StubClassifier:
+    """Has nothing to load and nothing to say."""
+
+    def load(self) -> None:
+        pass
+
+    def __call__(self, crops: np.ndarray) -> np.ndarray:
+        return np.empty((len(crops), 7))
+
+
 def commit(made: RunConfig, ledger: Ledger, *files: Prepared) -> None:
-    committer = orchestrator._Committer(made, ledger, lambda crops: np.empty((len(crops), 7)))  # type: ignore[arg-type]
+    committer = orchestrator._Committer(made, ledger, StubClassifier())  # type: ignore[arg-type]
     for one in files:
         committer.add(one)
     committer.classify()
@@ -140,21 +152,100 @@ def test_a_part_without_its_media_file_does_not_count(tmp_path: Path, there: tup
     commit(made, Ledger(made.out), prepared(media("a.jpg")))
     for name in {"faces", "frames", "media"} - set(there):
         (made.out / name / "part-000001.parquet").unlink()
-    (made.out / "faces" / ".part-000002.parquet.partial").write_bytes(b"half")
+    (made.out / "faces" / ".part-000002.parquet.fer-batch-partial").write_bytes(b"half")
     assert Ledger(made.out).entries == {}
     assert [path for path in made.out.rglob("*") if path.is_file()] == []
 
 
-def test_a_model_that_does_not_fit_touches_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def does_not_fit(*_: object) -> None:
+class NoClassifier:
+    """A classifier whose model does not fit."""
+
+    device_name = None
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def load(self) -> None:
         raise UsageError("the weights do not fit")
 
-    monkeypatch.setattr(orchestrator, "_process", does_not_fit)
-    (tmp_path / "in").mkdir()
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_model_that_does_not_fit_touches_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, restart: bool
+) -> None:
+    made = config(tmp_path, restart=restart)
     (tmp_path / "in" / "a.jpg").write_bytes(b"\xff\xd8\xff")
+    if restart:
+        commit(made, Ledger(made.out), prepared(media("old.jpg")))
+    before = sorted(path.read_bytes() for path in made.out.rglob("*.parquet"))
+    monkeypatch.setattr(orchestrator, "Classifier", NoClassifier)
     with pytest.raises(UsageError):
-        orchestrator.run(config(tmp_path))
-    assert not (tmp_path / "out").exists()
+        orchestrator.run(made)
+    assert sorted(path.read_bytes() for path in made.out.rglob("*.parquet")) == before
+    assert not (made.out / "run.json").exists()
+
+
+def test_an_interrupted_replacement_leaves_no_row_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = config(tmp_path)
+    commit(made, Ledger(made.out), prepared(media("a.jpg")), prepared(media("b.jpg")))
+    committer = orchestrator._Committer(made, Ledger(made.out), StubClassifier())  # type: ignore[arg-type]
+    committer.add(prepared(media("b.jpg", size=2)))
+    committer.classify()
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger_module, "write_table", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            committer.commit()
+    committer.commit()  # What `finally` does next.
+    commit(made, Ledger(made.out), prepared(media("b.jpg", size=2)))
+    table = pq.ParquetDataset(made.out / "media").read().to_pandas()
+    assert sorted(zip(table.media_path, table.size_bytes, strict=True)) == [("a.jpg", 1), ("b.jpg", 2)]
+
+
+@pytest.mark.parametrize("gone", ["faces", "frames", "media"])
+def test_a_part_that_lost_a_file_is_made_again(tmp_path: Path, gone: str) -> None:
+    made = config(tmp_path)
+    commit(made, Ledger(made.out), prepared(media("a.jpg")))
+    (made.out / gone / "part-000001.parquet").unlink()
+    assert Ledger(made.out).outstanding([media("a.jpg")], retry_failed=False) == [media("a.jpg")]
+
+
+def test_files_of_others_stay(tmp_path: Path) -> None:
+    made = config(tmp_path)
+    commit(made, Ledger(made.out), prepared(media("a.jpg")))
+    theirs = [made.out / "faces" / "part-00000-abc.snappy.parquet", made.out / ".mine.partial"]
+    for path in theirs:
+        path.write_bytes(b"mine")
+    Ledger(made.out)
+    clear_folder(made.out)
+    assert sorted(path for path in made.out.rglob("*") if path.is_file()) == sorted(theirs)
+
+
+@pytest.mark.parametrize(
+    ("roots", "words"),
+    [
+        ({"": "/x/in"}, None),
+        ({"": "/x/other"}, "input : /x/in -> /x/other"),
+        ({"in": "/x/in", "more": "/x/more"}, "/x/in: named . -> in in the tables"),
+    ],
+)
+def test_inputs_that_would_mix_up_names_are_refused(tmp_path: Path, roots: dict[str, str], words: str | None) -> None:
+    made = config(tmp_path)
+    Ledger(made.out).commit(to_tables([], EMOTIONS), made.results(), {"": "/x/in"})
+    if words is None:
+        check_folder(made.out, made.results(), roots)
+        return
+    with pytest.raises(UsageError, match=words):
+        check_folder(made.out, made.results(), roots)
+
+
+def test_another_file_may_join_in(tmp_path: Path) -> None:
+    made = config(tmp_path)
+    Ledger(made.out).commit(to_tables([], EMOTIONS), made.results(), {"a.mp4": "/x/a.mp4"})
+    check_folder(made.out, made.results(), {"a.mp4": "/x/a.mp4", "b.mp4": "/x/b.mp4"})
 
 
 def test_a_defect_still_leaves_run_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

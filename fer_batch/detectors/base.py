@@ -16,7 +16,7 @@ from fer_batch.records import Detection
 class CropRule:
     """How a detector's box becomes the square that the classifier sees. `scale`: side of the square over the longer
     side of the box; `shift_y`: how far the centre moves down, as a share of the box's height.
-    benchmarks/crop_margin.py measures both."""
+    docs/crop.md has the measurements behind the choice."""
 
     scale: float
     shift_y: float = 0.0

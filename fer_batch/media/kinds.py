@@ -15,7 +15,7 @@ _IMAGE_SUFFIXES = frozenset((
     ".jp2", ".pgm", ".ppm",
 ))
 _VIDEO_SUFFIXES = frozenset((
-    ".mp4", ".m4v", ".mov", ".qt", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".vob", ".wmv",
+    ".mp4", ".m4v", ".mov", ".qt", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts", ".m2ts", ".vob", ".wmv",
     ".asf", ".flv", ".ogv", ".3gp", ".3g2", ".mxf", ".y4m",
 ))
 # fmt: on

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
 
@@ -45,7 +45,7 @@ class Damage:
     last_error: str = ""
     without_time: int = 0
     end: Fraction | None = None
-    given_up: bool = field(default=False)
+    given_up: bool = False
 
     def count(self, error: Exception) -> bool:
         """Note an error; true while the budget lasts."""

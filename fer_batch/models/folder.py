@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -48,8 +48,14 @@ class ModelConfig:
 
     @cached_property
     def digest(self) -> str:
-        """A sha256 over everything that decides the model's output."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        """A sha256 over everything that decides the model's output: not its name, nor a field left at its default."""
+        defaults = {one.name: one.default for one in fields(self)}
+        deciding = {
+            name: value
+            for name, value in asdict(self).items()
+            if name not in ("name", "version") and value != defaults[name]
+        }
+        return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
 
 def file_sha256(path: Path) -> str:

@@ -37,18 +37,20 @@ class Classifier:
         """Calibrated probabilities, uint8 (n, 48, 48) to float64 (n, labels); rows sum to 1."""
         if len(crops) == 0:
             return np.empty((0, len(self._labels)))
-        if self._network is None:
-            self._network = self._load()
-        probabilities = self._network.probabilities(crops)
-        merged = self._network.config.labels == EMOTIONS and self._labels != EMOTIONS
+        network = self.load()
+        probabilities = network.probabilities(crops)
+        merged = network.config.labels == EMOTIONS and self._labels != EMOTIONS
         return merge_disgust(probabilities) if merged else probabilities
 
-    def _load(self) -> EmotionNetwork:
-        self.device_name = prepare_device(self._device)
-        log.info("classifying on %s", self.device_name)
-        from fer_batch.models.network import EmotionNetwork
+    def load(self) -> EmotionNetwork:
+        """Load the model, once. Raises UsageError where there is no such device or the model does not fit."""
+        if self._network is None:
+            self.device_name = prepare_device(self._device)
+            log.info("classifying on %s", self.device_name)
+            from fer_batch.models.network import EmotionNetwork
 
-        return EmotionNetwork(self._folder, self._batch_size)
+            self._network = EmotionNetwork(self._folder, self._batch_size)
+        return self._network
 
 
 def prepare_device(device: Device) -> str:

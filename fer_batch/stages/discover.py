@@ -22,13 +22,13 @@ def discover(
     in `inputs` counts always. `include` and `exclude` are globs over the table path or the bare name; `*` matches
     `/` too. Links found in directories are followed on request only, and no directory is entered twice.
     """
-    inputs = list({os.path.realpath(given): given for given in reversed(inputs)}.values())[::-1]
     found: dict[str, Media] = {}  # By real path: one file, one row, however many ways lead to it.
-    for given, lead in zip(inputs, _leads(inputs), strict=True):
+    for lead, given in roots(inputs).items():
         for file, relative in _walk(given, follow_symlinks):
             parts = [part for part in (lead, relative) if part] or [os.path.basename(os.path.abspath(given))]
             path = table_path("/".join(parts))
-            if not _selected(path, include, exclude):
+            # A folder that can't be listed may hold what is wanted: no glob passes over it in silence.
+            if not os.path.isdir(file) and not _selected(path, include, exclude):
                 continue
             real = os.path.realpath(file)
             if real not in found and (media := _inspect(file, path, named=file == given)) is not None:
@@ -44,11 +44,12 @@ def table_path(path: str) -> str:
     return path.replace("\\", "\\\\").encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _leads(inputs: Sequence[str]) -> list[str]:
-    """What leads the table paths of each input: its name, or, where names clash, as much of its absolute path as
-    tells them apart. A directory given alone needs no lead."""
+def roots(inputs: Sequence[str]) -> dict[str, str]:
+    """What leads the table paths of each input: its name, or, where names clash, as much of its absolute path as tells
+    them apart. A directory given alone needs no lead. An input given twice counts once."""
+    inputs = list({os.path.realpath(given): given for given in reversed(inputs)}.values())[::-1]
     if len(inputs) == 1 and os.path.isdir(inputs[0]):
-        return [""]
+        return {"": inputs[0]}
     parts = [[part for part in os.path.abspath(given).split(os.sep) if part] or ["root"] for given in inputs]
     lengths = [1] * len(parts)
     while True:
@@ -57,7 +58,7 @@ def _leads(inputs: Sequence[str]) -> list[str]:
         doubled |= {tail for tail in tails if any(tail.startswith(f"{other}/") for other in tails)}
         growing = [i for i, tail in enumerate(tails) if tail in doubled and lengths[i] < len(parts[i])]
         if not growing:
-            return tails
+            return dict(zip(tails, inputs, strict=True))
         for i in growing:
             lengths[i] += 1
 
@@ -118,6 +119,8 @@ def _inspect(file: str, path: str, named: bool) -> Media | None:
     try:
         status = os.stat(file)
         size, modified = status.st_size, status.st_mtime_ns
+        if stat.S_ISDIR(status.st_mode):
+            os.scandir(file).close()  # Raises what kept it from being listed.
         if not stat.S_ISREG(status.st_mode):
             raise OSError("not a regular file")
         with open(file, "rb") as stream:

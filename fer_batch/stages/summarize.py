@@ -14,7 +14,7 @@ import pyarrow as pa
 from fer_batch.emotions import EMOTIONS
 from fer_batch.engagement import MEASURES, shares
 from fer_batch.files import write_whole
-from fer_batch.tables import part_paths, read_schema, read_table, write_table
+from fer_batch.tables import committed_parts, read_schema, read_table, write_table
 
 SUMMARY_FOLDER = "summary"
 SUMMARY_FILES = tuple(f"{name}.{kind}" for name in ("overall", "by_media", "timeline") for kind in ("parquet", "csv"))
@@ -41,12 +41,7 @@ def has_summaries(out: Path) -> bool:
 
 def read_tables(out: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, tuple[str, ...]]:
     """The columns of media, frames and faces that summaries need, and the labels that the tables have."""
-    # A part counts once its media file is there.
-    committed = {part.name for part in part_paths(out, "media")}
-    parts = {
-        name: [part for part in part_paths(out, name) if part.name in committed]
-        for name in ("media", "frames", "faces")
-    }
+    parts = {table: [out / table / name for name in committed_parts(out)] for table in ("media", "frames", "faces")}
     if not parts["media"]:
         raise FileNotFoundError(f"{out}: holds no tables of a run")
     names = read_schema(parts["frames"][0]).names

@@ -10,15 +10,17 @@ from typing import Any
 import pyarrow as pa
 
 from fer_batch.config import SCHEMA_VERSION, fingerprint
-from fer_batch.tables import part_path, read_schema, write_table
+from fer_batch.tables import TABLES, part_path, read_schema, write_table
 
-#: The order of the renames: a part counts once its media file is there, so that one comes last.
-COMMIT_ORDER = ("faces", "frames", "media")
 _CONFIGURATION = b"fer_batch.configuration"
+_INPUTS = b"fer_batch.inputs"
 
 
-def commit_part(out: Path, number: int, tables: Mapping[str, pa.Table], results: dict[str, Any]) -> None:
-    """Write one part of all three tables. `results`: the configuration that decided the rows, kept as metadata.
+def commit_part(
+    out: Path, number: int, tables: Mapping[str, pa.Table], results: dict[str, Any], roots: Mapping[str, str]
+) -> None:
+    """Write one part of all three tables. Kept as metadata: `results`, the configuration that decided the rows, and
+    `roots`, the inputs by what leads their paths in the tables.
 
     Interrupted at any moment it leaves a part that does not count, never a half one.
     """
@@ -26,14 +28,15 @@ def commit_part(out: Path, number: int, tables: Mapping[str, pa.Table], results:
         b"fer_batch.schema_version": str(SCHEMA_VERSION).encode(),
         b"fer_batch.fingerprint": fingerprint(results).encode(),
         _CONFIGURATION: json.dumps(results, sort_keys=True).encode(),
+        _INPUTS: json.dumps(dict(roots), sort_keys=True).encode(),
     }
-    for name in COMMIT_ORDER:
+    for name in TABLES:
         table = tables[name].replace_schema_metadata(metadata)
         write_table(part_path(out, name, number), table)
 
 
-def read_results(part: Path) -> dict[str, Any] | None:
-    """The configuration kept in a part file's metadata, None where it has none."""
+def read_origin(part: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """The configuration and the inputs kept in a part file's metadata, each empty where it has none."""
     metadata = read_schema(part).metadata or {}
-    text = metadata.get(_CONFIGURATION)
-    return json.loads(text) if text else None
+    results, roots = (json.loads(metadata.get(key, b"{}")) for key in (_CONFIGURATION, _INPUTS))
+    return results, roots

@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Callable[..., Path]:
 
     def build(*parts: Sequence[Scored], labels: tuple[str, ...] = EMOTIONS, name: str = "out") -> Path:
         for number, part in enumerate(parts, 1):
-            commit_part(tmp_path / name, number, to_tables(part, labels), {})
+            commit_part(tmp_path / name, number, to_tables(part, labels), {}, {})
         return tmp_path / name
 
     return build

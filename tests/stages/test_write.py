@@ -12,11 +12,11 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from fer_batch.config import DetectorConfig, RunConfig, Sampling, fingerprint
+from fer_batch.config import DetectorConfig, ModelId, RunConfig, Sampling, fingerprint
 from fer_batch.emotions import EMOTIONS
 from fer_batch.schema import to_tables
 from fer_batch.stages import write
-from fer_batch.stages.write import commit_part, read_results
+from fer_batch.stages.write import commit_part, read_origin
 from fer_batch.tables import part_path, write_table
 
 TABLES = ("faces", "frames", "media")
@@ -29,14 +29,14 @@ def tables(scored_file: Callable, shares_of: Callable) -> dict[str, pa.Table]:
 
 
 def test_names(tmp_path: Path, tables: dict[str, pa.Table]) -> None:
-    commit_part(tmp_path, 12, tables, RESULTS)
+    commit_part(tmp_path, 12, tables, RESULTS, {})
     found = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
     assert found == [f"{name}/part-000012.parquet" for name in TABLES]
 
 
 @pytest.mark.parametrize("name", TABLES)
 def test_metadata_and_compression(tmp_path: Path, tables: dict[str, pa.Table], name: str) -> None:
-    commit_part(tmp_path, 1, tables, RESULTS)
+    commit_part(tmp_path, 1, tables, RESULTS, {})
     file = pq.ParquetFile(part_path(tmp_path, name, 1))
     metadata = file.schema_arrow.metadata
     assert metadata[b"fer_batch.schema_version"] == b"1"
@@ -48,16 +48,18 @@ def test_metadata_and_compression(tmp_path: Path, tables: dict[str, pa.Table], n
 
 
 def test_the_fingerprint_is_that_of_the_configuration(tmp_path: Path, tables: dict[str, pa.Table]) -> None:
-    config = RunConfig(Sampling(), DetectorConfig(), Path("m"), "00", EMOTIONS, ("/data",), tmp_path)
-    commit_part(tmp_path, 1, tables, config.results())
+    config = RunConfig(
+        Sampling(), DetectorConfig(), Path("m"), ModelId("m", "1", "00", "11"), EMOTIONS, ("/data",), tmp_path
+    )
+    commit_part(tmp_path, 1, tables, config.results(), {"in": "/x/in"})
     metadata = pq.read_schema(part_path(tmp_path, "media", 1)).metadata
     assert metadata[b"fer_batch.fingerprint"].decode() == config.fingerprint()
-    assert read_results(part_path(tmp_path, "media", 1)) == config.results()
+    assert read_origin(part_path(tmp_path, "media", 1)) == (config.results(), {"in": "/x/in"})
 
 
 def test_no_configuration_in_a_foreign_file(tmp_path: Path) -> None:
     write_table(tmp_path / "a.parquet", pa.table({"a": [1]}))
-    assert read_results(tmp_path / "a.parquet") is None
+    assert read_origin(tmp_path / "a.parquet") == ({}, {})
 
 
 def test_the_media_table_comes_last(
@@ -72,17 +74,17 @@ def test_the_media_table_comes_last(
 
     monkeypatch.setattr(os, "replace", fail_at_media)
     with pytest.raises(KeyboardInterrupt):
-        commit_part(tmp_path, 1, tables, RESULTS)
-    assert write.COMMIT_ORDER[-1] == "media"
+        commit_part(tmp_path, 1, tables, RESULTS, {})
+    assert write.TABLES[-1] == "media"
     assert sorted(path.parent.name for path in tmp_path.rglob("part-*")) == ["faces", "frames"]
     assert list((tmp_path / "media").iterdir()) == []
 
 
 def test_parts_scan_as_one_table(tmp_path: Path, scored_file: Callable, shares_of: Callable) -> None:
     """Also where one part has no rows, or only nulls where another has values."""
-    commit_part(tmp_path, 1, to_tables([], EMOTIONS), RESULTS)
-    commit_part(tmp_path, 2, to_tables([scored_file("a.png", [(None, [shares_of(happy=1.0)])])], EMOTIONS), RESULTS)
-    commit_part(tmp_path, 3, to_tables([scored_file("b.mp4", [(2.0, [shares_of(sad=1.0)])])], EMOTIONS), RESULTS)
+    commit_part(tmp_path, 1, to_tables([], EMOTIONS), RESULTS, {})
+    commit_part(tmp_path, 2, to_tables([scored_file("a.png", [(None, [shares_of(happy=1.0)])])], EMOTIONS), RESULTS, {})
+    commit_part(tmp_path, 3, to_tables([scored_file("b.mp4", [(2.0, [shares_of(sad=1.0)])])], EMOTIONS), RESULTS, {})
     table = ds.dataset(tmp_path / "faces", format="parquet").to_table().sort_by("media_path")
     assert table["emotion"].to_pylist() == ["happy", "sad"]
     assert table["timestamp_s"].to_pylist() == [None, 2.0]
