@@ -14,6 +14,7 @@ _IMAGE_SUFFIXES = frozenset((
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif",
     ".jp2", ".pgm", ".ppm",
 ))
+# Without .ts: TypeScript sources are called that too, and transport streams are told by their content.
 _VIDEO_SUFFIXES = frozenset((
     ".mp4", ".m4v", ".mov", ".qt", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts", ".m2ts", ".vob", ".wmv",
     ".asf", ".flv", ".ogv", ".3gp", ".3g2", ".mxf", ".y4m",

@@ -49,7 +49,7 @@ def test_videos_are_known_by_content_and_by_name(tmp_path: Path, name: str, code
     pixels = "yuvj420p" if codec == "mjpeg" else "yuv420p"
     path = make_video(tmp_path / name, steady(25, 10), codec=codec, tick=Fraction(1, 25), pixel_format=pixels)
     assert kinds.sniff(header(path)) == "video"
-    assert kinds.by_suffix(name) == "video"
+    assert kinds.by_suffix(name) == (None if name == "a.ts" else "video")  # TypeScript sources are called .ts too.
     assert not kinds.may_be_animated(header(path))
 
 
