@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import h5py
@@ -82,4 +83,6 @@ def _load_all_weights(model: keras.Model, path: Path) -> None:
     stored = [name for name in arrays if name.startswith("layers/") and "seed_generator" not in name]
     if len(stored) != len(model.weights):
         raise ValueError(f"the file holds {len(stored)} arrays, the network has {len(model.weights)}")
-    model.load_weights(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # What does not fit raises as well; Keras's paragraphs beside it help nobody.
+        model.load_weights(path)
