@@ -16,7 +16,6 @@ from tqdm import tqdm
 from fer_batch.config import RunConfig, UsageError
 from fer_batch.detectors import create_detector
 from fer_batch.ledger import Ledger, check_folder, clear_folder
-from fer_batch.models.preprocessing import CROP_SIZE
 from fer_batch.records import Code, Failure, Media, MediaInfo, Prepared, Stage, Unit
 from fer_batch.runfile import read_run_file, write_run_file
 from fer_batch.runners.base import Loss, Outcome
@@ -26,7 +25,7 @@ from fer_batch.stages import summarize
 from fer_batch.stages.classify import Classifier
 from fer_batch.stages.discover import discover, outside, roots
 from fer_batch.tables import TABLES
-from fer_batch.work import Settings, make_worker
+from fer_batch.work import NO_CROPS, Settings, make_worker
 
 log = logging.getLogger(__name__)
 
@@ -194,7 +193,7 @@ def _quarantined(outcome: Outcome[Unit, tuple[Prepared, ...]]) -> Prepared:
     (media,) = outcome.task.media
     code = Code.TIMEOUT if outcome.loss is Loss.TIMEOUT else Code.WORKER_DIED
     failure = Failure(Stage.WORK, code, f"{media.path}: {outcome.message}")
-    return Prepared(media, MediaInfo(), (), np.empty((0, CROP_SIZE, CROP_SIZE), np.uint8), failure, 0.0)
+    return Prepared(media, MediaInfo(), (), NO_CROPS, failure, 0.0)
 
 
 class _Committer:
@@ -202,6 +201,7 @@ class _Committer:
 
     def __init__(self, config: RunConfig, ledger: Ledger, classifier: Classifier) -> None:
         self._config, self._ledger, self._classifier = config, ledger, classifier
+        self._origin = config.results(), roots(config.inputs)
         self._waiting: list[Prepared] = []
         self._scored: list[Scored] = []
         self._started = self._committed = time.monotonic()
@@ -236,6 +236,5 @@ class _Committer:
         # Let go of first: interrupted in the middle, this must not be tried again and leave rows twice.
         scored, self._scored = self._scored, []
         if scored:
-            tables = to_tables(scored, self._config.labels)
-            self._ledger.commit(tables, self._config.results(), roots(self._config.inputs))
+            self._ledger.commit(to_tables(scored, self._config.labels), *self._origin)
         self._committed = time.monotonic()

@@ -37,7 +37,8 @@ from fer_batch.stages.crop import crop_face
 from fer_batch.stages.detect import find_faces
 from fer_batch.stages.sample import TooSparse, select
 
-_NO_CROPS = np.empty((0, CROP_SIZE, CROP_SIZE), np.uint8)
+#: The crops of a file without a face.
+NO_CROPS = np.empty((0, CROP_SIZE, CROP_SIZE), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,11 @@ class Worker:
 
     def _prepare(self, media: Media) -> Prepared:
         started = time.perf_counter()
+        crops = NO_CROPS
         try:
             reading = self._read(media)
-            crops = np.stack(reading.crops) if reading.crops else _NO_CROPS
+            if reading.crops:
+                crops = np.stack(reading.crops)
         except MediaError as error:
             reading = _Reading(MediaInfo(), loss=error.failure)
         except MemoryError:
@@ -87,8 +90,6 @@ class Worker:
             reading = _broken(Stage.DECODE, Code.UNREADABLE, error.strerror or str(error))
         except Exception as error:
             reading = _broken(Stage.WORK, Code.INTERNAL, f"{type(error).__name__}: {error}")
-        if not reading.frames:
-            crops = _NO_CROPS
         seconds = time.perf_counter() - started
         return Prepared(media, reading.info, reading.frames, crops, _with_name(reading.loss, media), seconds)
 

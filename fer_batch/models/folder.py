@@ -17,6 +17,7 @@ from typing import Any
 
 from fer_batch.config import UsageError
 from fer_batch.emotions import EMOTIONS, EMOTIONS_MERGED
+from fer_batch.files import write_json
 from fer_batch.models.architectures import ARCHITECTURES
 from fer_batch.models.preprocessing import PREPROCESSING
 
@@ -110,4 +111,4 @@ def read_config(folder: Path) -> ModelConfig:
 
 def write_config(folder: Path, config: ModelConfig) -> None:
     """Write config.json into the folder."""
-    (folder / CONFIG_FILE).write_text(json.dumps(asdict(config), indent=2) + "\n", encoding="utf-8")
+    write_json(folder / CONFIG_FILE, asdict(config))

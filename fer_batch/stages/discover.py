@@ -55,12 +55,18 @@ def roots(inputs: Sequence[str]) -> dict[str, str]:
     while True:
         tails = ["/".join(part[-length:]) for part, length in zip(parts, lengths, strict=True)]
         doubled = {tail for tail, count in Counter(tails).items() if count > 1}
-        doubled |= {tail for tail in tails if any(tail.startswith(f"{other}/") for other in tails)}
+        known = set(tails)
+        doubled |= {tail for tail in tails if not known.isdisjoint(_heads(tail))}
         growing = [i for i, tail in enumerate(tails) if tail in doubled and lengths[i] < len(parts[i])]
         if not growing:
             return dict(zip(tails, inputs, strict=True))
         for i in growing:
             lengths[i] += 1
+
+
+def _heads(path: str) -> Iterator[str]:
+    """What a path lies under: `a` and `a/b` for `a/b/c`."""
+    return (path[:place] for place, character in enumerate(path) if character == "/")
 
 
 def _walk(given: str, follow_symlinks: bool) -> Iterator[tuple[str, str]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_batch.emotions import EMOTIONS, merge_disgust
+from fer_batch.files import write_json, write_whole
 from fer_batch.models.architectures import ARCHITECTURES, all_options
 from fer_batch.models.folder import WEIGHTS_FILE, ModelConfig, file_sha256, write_config
 from fer_batch.models.network import network_logits, softmax
@@ -175,13 +175,15 @@ class _Trainer:
         return [*model, *self.optimizer.variables, *self.average]
 
     def save(self, path: Path) -> None:
-        """Write the whole state aside and rename it into place."""
+        """Write the state, whole or not at all."""
         state = {f"v{i}": keras.ops.convert_to_numpy(v) for i, v in enumerate(self._variables())}
         notes = json.dumps({"recipe": asdict(self.recipe), "history": self.history})
-        aside = path.with_suffix(".partial")
-        with aside.open("wb") as stream:
-            np.savez(stream, notes=np.array(notes), **state)
-        os.replace(aside, path)
+
+        def write(aside: Path) -> None:
+            with aside.open("wb") as stream:  # By name, NumPy would add a suffix.
+                np.savez(stream, notes=np.array(notes), **state)
+
+        write_whole(path, write)
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint, if there is one. Raises DatasetError if it belongs to another recipe."""
@@ -241,7 +243,7 @@ def _write_folder(
         weights_sha256=file_sha256(out / WEIGHTS_FILE),
     )
     write_config(out, config)
-    (out / RECIPE_FILE).write_text(json.dumps(asdict(recipe), indent=2) + "\n", encoding="utf-8")
+    write_json(out / RECIPE_FILE, asdict(recipe))
     with (out / LOG_FILE).open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, history[0])
         writer.writeheader()
