@@ -124,7 +124,7 @@ def train(
     data: Annotated[Path, typer.Argument(help="A .parquet or fer2013.csv, or a folder of train/<emotion>/*.jpg.")],
     out: Annotated[Path, typer.Option(help="Model folder to make.", show_default=False)],
     recipe: Annotated[Path | None, typer.Option(help="Recipe as JSON; options below override it.")] = None,
-    architecture: Annotated[str | None, typer.Option(help="Network.  [default: classic-cnn]")] = None,
+    architecture: Annotated[str | None, typer.Option(help="Network.  [default: compact-resnet]")] = None,
     epochs: Annotated[int | None, typer.Option(min=1)] = None,
     batch_size: Annotated[int | None, typer.Option(min=1)] = None,
     learning_rate: Annotated[float | None, typer.Option(min=0.0)] = None,
@@ -159,25 +159,27 @@ def evaluate(
     data: Annotated[Path, typer.Argument(help="Labelled faces, as for train.")],
     usage: Annotated[str, typer.Option(help="The split of DATA to look at.")] = "PublicTest",
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures there too.")] = None,
-    card: Annotated[Path | None, typer.Option(help="Write a model card there.")] = None,
+    card: Annotated[Path | None, typer.Option(help="Write a model card there, its pictures beside it.")] = None,
 ) -> None:
     """Accuracy, calibration and per-class figures of a model on labelled faces."""
     with _endings():
         _set_up_backend()
         from fer_batch.files import write_json
         from fer_batch.models.folder import find_model
-        from fer_batch.training.card import model_card
+        from fer_batch.training.card import HELD_BACK, write_card
         from fer_batch.training.dataset import read_faces
         from fer_batch.training.evaluate import evaluate as evaluate_model
         from fer_batch.training.evaluate import report
 
         folder = find_model(model)
-        figures = evaluate_model(folder, read_faces(data), usage)
+        faces = read_faces(data)
+        figures = evaluate_model(folder, faces, usage)
         typer.echo(report(figures))
         if json_file is not None:
             write_json(json_file, figures)
         if card is not None:
-            card.write_text(model_card(folder, figures), encoding="utf-8")
+            others = {HELD_BACK} & set(faces.usages) - {usage}
+            write_card(card, folder, {usage: figures} | {name: evaluate_model(folder, faces, name) for name in others})
 
 
 @app.command()

@@ -39,7 +39,9 @@ def _make_model(folder: Path, labels: tuple[str, ...]) -> Path:
     network = ARCHITECTURES["classic-cnn"](len(labels), dense=8)
     network.save_weights(folder / WEIGHTS_FILE)
     digest = file_sha256(folder / WEIGHTS_FILE)
-    write_config(folder, ModelConfig("tiny", "1", "classic-cnn", labels, "standardize", 1.5, digest, {"dense": 8}))
+    heads = {"fer2013": 1.5}
+    config = ModelConfig("tiny", "1", "classic-cnn", labels, "standardize", heads, "fer2013", digest, {"dense": 8})
+    write_config(folder, config)
     return folder
 
 

@@ -5,14 +5,22 @@ Keras is imported where a network is built: the names are needed without it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from inspect import signature
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from fer_batch.models.preprocessing import CROP_SIZE
 
 if TYPE_CHECKING:
     import keras
+
+#: Arguments of an architecture that say nothing about the trained network.
+_NOT_OPTIONS = ("classes", "folded")
+_EPSILON = 1e-5
+#: The batch normalization behind a convolution has its name with this behind.
+_NORMALIZED = "_normalized"
 
 
 def classic_cnn(classes: int, dense: int = 256, dropout: float = 0.4, batch_norm: bool = True) -> keras.Model:
@@ -42,11 +50,67 @@ def classic_cnn(classes: int, dense: int = 256, dropout: float = 0.4, batch_norm
     return keras.Model(inputs, logits, name="classic-cnn")
 
 
-ARCHITECTURES: dict[str, Callable[..., keras.Model]] = {"classic-cnn": classic_cnn}
+def compact_resnet(
+    classes: int,
+    widths: Sequence[int] = (48, 128, 320),
+    blocks: Sequence[int] = (1, 2, 1),
+    dropout: float = 0.3,
+    folded: bool = False,
+) -> keras.Model:
+    """A small residual network (He et al. 2016) whose cost lies at low resolutions, where processors are fast.
+
+    A 6x6 convolution with stride 2, then stages of `blocks[i]` residual blocks of two 3x3 convolutions at `widths[i]`
+    filters, with 2x2 max pooling between the stages, then the mean over what is left of the picture. `folded` builds
+    it for inference: batch normalization has become part of the convolutions (see `fold`).
+    """
+    import keras
+    from keras import layers
+
+    from fer_batch.models.layers import BatchNormalization
+
+    def convolution(x: keras.KerasTensor, name: str, filters: int, size: int = 3, stride: int = 1) -> keras.KerasTensor:
+        x = layers.Conv2D(
+            filters, size, stride, padding="same", use_bias=folded, kernel_initializer="he_normal", name=name
+        )(x)
+        if folded:
+            return x
+        return BatchNormalization(momentum=0.95, epsilon=_EPSILON, name=f"{name}{_NORMALIZED}")(x)
+
+    inputs = keras.Input((CROP_SIZE, CROP_SIZE, 1))
+    x = layers.ReLU()(convolution(inputs, "stem", widths[0], size=6, stride=2))
+    for stage, (filters, count) in enumerate(zip(widths, blocks, strict=True)):
+        if stage > 0:
+            x = layers.ReLU()(convolution(layers.MaxPooling2D()(x), f"stage{stage}", filters))
+        for block in range(count):
+            name = f"stage{stage}_block{block}"
+            y = layers.ReLU()(convolution(x, f"{name}_first", filters))
+            x = layers.ReLU()(layers.Add()([x, convolution(y, f"{name}_second", filters)]))
+    x = layers.Dropout(dropout)(layers.GlobalAveragePooling2D()(x))
+    return keras.Model(inputs, layers.Dense(classes, dtype="float32", name="heads")(x), name="compact-resnet")
+
+
+def fold(trained: keras.Model, folded: keras.Model) -> None:
+    """Set the weights of a network built with `folded=True` so that it computes what `trained` does in inference.
+
+    A convolution k followed by scale * (x - mean) / deviation + offset is one with the kernel k * scale / deviation
+    and the bias offset - mean * scale / deviation.
+    """
+    normalized = {layer.name for layer in trained.layers}
+    for layer in folded.layers:
+        weights = trained.get_layer(layer.name).get_weights() if layer.weights else []
+        if f"{layer.name}{_NORMALIZED}" in normalized:
+            scale, offset, mean, variance = trained.get_layer(f"{layer.name}{_NORMALIZED}").get_weights()
+            factor = scale / np.sqrt(variance + _EPSILON)
+            weights = [weights[0] * factor, offset - mean * factor]
+        if weights:
+            layer.set_weights(weights)
+
+
+ARCHITECTURES: dict[str, Callable[..., keras.Model]] = {"classic-cnn": classic_cnn, "compact-resnet": compact_resnet}
 
 
 def all_options(architecture: str, options: dict[str, Any]) -> dict[str, Any]:
     """An architecture's options with its defaults filled in, so that a folder outlives a change of the defaults."""
     parameters = signature(ARCHITECTURES[architecture]).parameters.values()
-    defaults = {parameter.name: parameter.default for parameter in parameters if parameter.name != "classes"}
+    defaults = {parameter.name: parameter.default for parameter in parameters if parameter.name not in _NOT_OPTIONS}
     return {**defaults, **options}

@@ -23,7 +23,11 @@ from fer_batch.models.preprocessing import PREPROCESSING
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.weights.h5"
-FORMAT = 1
+FORMAT = 2
+
+#: The questions a network may answer, a head each: the label of FER2013 (from the words a picture was found with), and
+#: the shares of FER+'s judges (what people who look at the face say).
+HEADS = ("fer2013", "ferplus")
 
 
 class ModelFolderError(UsageError):
@@ -32,16 +36,21 @@ class ModelFolderError(UsageError):
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What config.json says. `temperature` divides the logits before the softmax (Guo et al. 2017); `labels` are the
-    columns of the network's output; `options` are the architecture's arguments; `mirror`: the logits are the mean of
-    those of a face and of its mirror image, at twice the cost."""
+    """What config.json says.
+
+    `heads` names the network's heads in the order of its outputs, each with the temperature that divides its logits
+    before the softmax (Guo et al. 2017); a head has an output for each of `labels`. `tables` is the head whose
+    probabilities a run writes. `options` are the architecture's arguments. `mirror`: the logits are the mean of those
+    of a face and of its mirror image, at twice the cost.
+    """
 
     name: str
     version: str
     architecture: str
     labels: tuple[str, ...]
     preprocessing: str
-    temperature: float
+    heads: dict[str, float]
+    tables: str
     weights_sha256: str
     options: dict[str, Any] = field(default_factory=dict)
     mirror: bool = False
@@ -56,6 +65,9 @@ class ModelConfig:
             for name, value in asdict(self).items()
             if name not in ("name", "version") and value != defaults[name]
         }
+        deciding["heads"] = list(
+            self.heads.items()
+        )  # Their order is that of the outputs; as keys they would be sorted.
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
 
@@ -99,14 +111,23 @@ def read_config(folder: Path) -> ModelConfig:
         raise ModelFolderError(f"{path}: architecture {config.architecture!r} is none of {known}")
     if config.preprocessing not in list(PREPROCESSING):
         raise ModelFolderError(f"{path}: preprocessing {config.preprocessing!r} is none of {', '.join(PREPROCESSING)}")
-    if not (isinstance(config.temperature, int | float) and 0 < config.temperature < float("inf")):
-        raise ModelFolderError(f"{path}: temperature must be a number above 0, found {config.temperature!r}")
+    _check_heads(config, path)
     weights = folder / WEIGHTS_FILE
     if not weights.is_file():
         raise ModelFolderError(f"{weights}: missing; the folder is incomplete")
     if file_sha256(weights) != config.weights_sha256:
         raise ModelFolderError(f"{weights}: its sha256 is not the one in {CONFIG_FILE}; copy the folder anew")
     return config
+
+
+def _check_heads(config: ModelConfig, path: Path) -> None:
+    if not isinstance(config.heads, dict) or not config.heads or not set(config.heads) <= set(HEADS):
+        raise ModelFolderError(f"{path}: heads must name at least one of {', '.join(HEADS)}, found {config.heads!r}")
+    for head, temperature in config.heads.items():
+        if not (isinstance(temperature, int | float) and 0 < temperature < float("inf")):
+            raise ModelFolderError(f"{path}: temperature of {head} must be a number above 0, found {temperature!r}")
+    if config.tables not in list(config.heads):
+        raise ModelFolderError(f"{path}: tables must be one of {', '.join(config.heads)}, found {config.tables!r}")
 
 
 def write_config(folder: Path, config: ModelConfig) -> None:

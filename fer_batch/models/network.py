@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import warnings
+from inspect import signature
 from pathlib import Path
 
 import h5py
@@ -10,7 +12,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch.models.architectures import ARCHITECTURES
+from fer_batch.models.architectures import ARCHITECTURES, fold
 from fer_batch.models.folder import WEIGHTS_FILE, ModelFolderError, read_config
 from fer_batch.models.preprocessing import CROP_SIZE, PREPROCESSING, Preprocess
 
@@ -35,19 +37,48 @@ class EmotionNetwork:
         """Load the folder. Raises ModelFolderError where the weights do not fit the architecture."""
         self.config = read_config(folder)
         self.batch_size = batch_size
+        build = ARCHITECTURES[self.config.architecture]
+        outputs = len(self.config.heads) * len(self.config.labels)
         try:
-            self.model = ARCHITECTURES[self.config.architecture](len(self.config.labels), **self.config.options)
+            self.model = build(outputs, **self.config.options)
             _load_all_weights(self.model, folder / WEIGHTS_FILE)
+            if "folded" in signature(build).parameters:
+                trained, self.model = self.model, build(outputs, folded=True, **self.config.options)
+                fold(trained, self.model)
         except (ValueError, TypeError, OSError) as error:
             reason = (str(error) or type(error).__name__).splitlines()[0]
             raise ModelFolderError(f"{folder}: the weights do not fit {self.config.architecture} ({reason})") from error
 
+    @property
+    def parameters(self) -> int:
+        """How many numbers the network has learnt, batch normalization folded."""
+        return int(self.model.count_params())
+
+    @property
+    def multiply_adds(self) -> int:
+        """Multiplications of the convolutions and dense layers for one face; twice as many with `mirror`."""
+        one = 0
+        for layer in self.model.layers:
+            if hasattr(layer, "kernel"):
+                places = math.prod(layer.output.shape[1:-1])  # A dense layer has one.
+                one += places * math.prod(layer.kernel.shape)
+        return one * (2 if self.config.mirror else 1)
+
     def probabilities(self, crops: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Calibrated probabilities of crops. uint8 (n, 48, 48) to float64 (n, labels), rows sum to 1."""
-        return softmax(self.logits(crops), self.config.temperature)
+        """Calibrated probabilities of crops, from the head that tables hold.
+
+        uint8 (n, 48, 48) to float64 (n, labels), rows sum to 1.
+        """
+        return self.answers(crops)[self.config.tables]
+
+    def answers(self, crops: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
+        """Calibrated probabilities by head, each as `probabilities` gives them."""
+        heads = self.config.heads
+        logits = np.split(self.logits(crops), len(heads), axis=1)
+        return {head: softmax(part, heads[head]) for head, part in zip(heads, logits, strict=True)}
 
     def logits(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Logits before the temperature. uint8 (n, 48, 48) to float32 (n, labels)."""
+        """Logits before the temperatures. uint8 (n, 48, 48) to float32 (n, heads x labels)."""
         config = self.config
         return network_logits(self.model, PREPROCESSING[config.preprocessing], crops, self.batch_size, config.mirror)
 

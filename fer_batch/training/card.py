@@ -1,75 +1,169 @@
-"""The card of a model, written from its folder and from measured figures."""
+"""The card of a model, with its pictures, written from its folder and from measured figures."""
 
 from __future__ import annotations
 
 import json
+import platform
+import time
 from pathlib import Path
 from typing import Any
 
-from fer_batch.models.folder import read_config
+import numpy as np
+
+from fer_batch.models.folder import ModelConfig, read_config
+from fer_batch.models.network import EmotionNetwork
+from fer_batch.models.preprocessing import CROP_SIZE
 from fer_batch.training.dataset import DatasetError
+from fer_batch.training.pictures import draw_pictures
 from fer_batch.training.recipe import RECIPE_FILE
+from fer_batch.training.train import LOG_FILE
 
+HELD_BACK = "PrivateTest"
 _NUMBERS = {6: "six", 7: "seven"}
+_QUESTIONS = {
+    "fer2013": "FER2013's label: the search word a picture was found with",
+    "ferplus": "the shares of FER+'s judges: what ten people say they see",
+}
 
 
-def model_card(folder: Path, figures: dict[str, Any]) -> str:
-    """The card in Markdown. `figures`: what `evaluate` gave for this folder."""
+def write_card(path: Path, folder: Path, figures: dict[str, dict[str, Any]]) -> None:
+    """Write the card to `path` and its pictures beside it.
+
+    `figures`: what `evaluate` gave for this folder, by split; the first is told in full.
+    """
+    main = next(iter(figures.values()))
+    draw_pictures(path.parent, folder, main)
+    path.write_text(model_card(folder, figures, cpu_milliseconds(folder)), encoding="utf-8")
+
+
+def model_card(folder: Path, figures: dict[str, dict[str, Any]], milliseconds: float) -> str:
+    """The card in Markdown. `figures` as for `write_card`; `milliseconds` of processor time for one face."""
     config = read_config(folder)
-    try:
-        recipe = json.loads((folder / RECIPE_FILE).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DatasetError(f"{folder / RECIPE_FILE}: missing; a card tells how the model was trained") from error
-    fer, votes = figures["fer2013"], figures.get("ferplus")
-    weights_mb = sum(path.stat().st_size for path in folder.glob("*.h5")) / 1e6
+    recipe = _read_recipe(folder)
+    usage, main = next(iter(figures.items()))
     lines = [
         f"# {config.name}, version {config.version}",
         "",
-        f"Gives the probabilities of {_NUMBERS[len(config.labels)]} apparent facial expressions for a 48x48 gray crop "
-        "of a face.",
+        f"Gives the probabilities of {_NUMBERS[len(config.labels)]} apparent facial expressions for a "
+        f"{CROP_SIZE}x{CROP_SIZE} gray crop of a face.",
         "It says what a face looks like in one picture, not what a person feels.",
         "",
+        *_making(config, recipe),
+        "",
+        *_cost(config, folder, main, milliseconds),
+        "",
+        *_figures(figures),
+        "",
+        *_by_class(usage, main),
+        "",
+        *_judges(main),
+        *_LIMITS,
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _read_recipe(folder: Path) -> dict[str, Any]:
+    try:
+        recipe: dict[str, Any] = json.loads((folder / RECIPE_FILE).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DatasetError(f"{folder / RECIPE_FILE}: missing; a card tells how the model was trained") from error
+    return recipe
+
+
+def _making(config: ModelConfig, recipe: dict[str, Any]) -> list[str]:
+    lines = [
         "## How it was made",
         "",
-        f"- Architecture `{config.architecture}`, {weights_mb:.1f} MB of weights, labels in the order "
-        + ", ".join(config.labels)
-        + ".",
-        "- Trained from scratch by `fer-batch train` with the recipe in `recipe.json`; the course is in "
-        "`training_log.csv`.",
+        f"- Architecture `{config.architecture}`, labels in the order {', '.join(config.labels)}.",
+        "- Its heads answer: "
+        + "; ".join(f"`{head}`, {_QUESTIONS[head]}" for head in config.heads)
+        + f". Tables hold the answers of `{config.tables}`.",
+        f"- Trained from scratch by `fer-batch train` with the recipe in `{RECIPE_FILE}`; the course is in `{LOG_FILE}`"
+        " and drawn below.",
         f"- {recipe['epochs']} epochs, batches of {recipe['batch_size']}, averaged weights kept.",
-        "- Data: FER2013 (Goodfellow et al. 2013, ICML challenge), `Training` rows only. Copies of faces of the other "
-        "splits, found by perceptual hash and correlation, were taken out before training.",
-        f"- Temperature {config.temperature:.3f}, fitted on {recipe['holdout']:.0%} of the training rows, which were "
-        "held out, never on the rows below.",
-        "",
-        f"## Measured on {figures['usage']} ({figures['n']} faces)",
-        "",
-        "| figure | value |",
-        "| --- | --- |",
-        f"| accuracy | {fer['accuracy']:.2%} |",
     ]
-    if "accuracy_without_copies" in fer:
+    if recipe.get("teachers"):
         lines.append(
-            f"| accuracy without the {fer['n_with_copy_in_training']} faces that have a copy in Training "
-            f"| {fer['accuracy_without_copies']:.2%} |"
+            f"- {recipe['distill']:.0%} of the targets came from {len(recipe['teachers'])} teacher(s), trained on the "
+            "same faces and not shipped."
         )
-    lines += [
-        f"| six classes, disgust counted as angry | {fer['six_class_accuracy']:.2%} |",
-        f"| the right label among the two most likely | {fer['top2_accuracy']:.2%} |",
-        f"| macro F1 | {fer['macro_f1']:.3f} |",
-        f"| negative log-likelihood, nats | {fer['nll']:.3f} |",
-        f"| expected calibration error, 15 bins | {fer['ece']:.3f} |",
+    return [
+        *lines,
+        "- Data: FER2013 (Goodfellow et al. 2013, ICML challenge; web photographs collected for research, no licence "
+        "to republish them), and for head `ferplus` the votes of FER+ (Barsoum et al. 2016, MIT licence). `Training` "
+        "rows only. Copies of faces of the other splits, found by perceptual hash and correlation, were taken out "
+        "before training.",
+        "- Temperatures "
+        + ", ".join(f"{temperature:.3f} ({head})" for head, temperature in config.heads.items())
+        + f", fitted on {recipe['holdout']:.0%} of the training rows, which were held out, never on the rows below.",
+        "",
+        "![Learning curves](learning_curves.png)",
     ]
-    if votes is not None:
-        lines += [
-            f"| agreement with a clear majority of FER+'s judges ({votes['n_majority']} faces) "
-            f"| {votes['majority_accuracy']:.2%} |"
-            if votes["majority_accuracy"] is not None
-            else "| agreement with a clear majority of FER+'s judges | no face has one |",
-            f"| mean KL divergence from FER+'s vote shares, nats ({votes['n']} faces) | {votes['kl']:.3f} |",
-            f"| calibration error against FER+'s vote shares | {votes['ece']:.3f} |",
-        ]
-    lines += ["", "| expression | recall | precision | F1 | faces |", "| --- | --- | --- | --- | --- |"]
+
+
+def _cost(config: ModelConfig, folder: Path, figures: dict[str, Any], milliseconds: float) -> list[str]:
+    network = figures["network"]
+    weights_mb = sum(path.stat().st_size for path in folder.glob("*.h5")) / 1e6
+    return [
+        "## Size and speed",
+        "",
+        f"{network['parameters'] / 1e6:.2f} million parameters, {weights_mb:.1f} MB of weights, "
+        f"{network['multiply_adds'] / 1e6:.0f} million multiply-adds a face"
+        + (" (the face and its mirror image)" if config.mirror else "")
+        + f"; {milliseconds:.2f} ms of processor time a face in batches of 64 ({platform.machine()}, float32).",
+    ]
+
+
+def _figures(figures: dict[str, dict[str, Any]]) -> list[str]:
+    """One table over the splits; the held-back one stands open until someone has it."""
+    columns = [*figures, *([] if HELD_BACK in figures else [HELD_BACK])]
+
+    def row(name: str, *path: str, form: str = ".2%") -> str:
+        cells = []
+        for column in columns:
+            value: Any = figures.get(column)
+            for key in path:
+                value = value.get(key) if value is not None else None
+            cells.append("held back" if column not in figures else "-" if value is None else format(value, form))
+        return f"| {name} | " + " | ".join(cells) + " |"
+
+    return [
+        "## Measured",
+        "",
+        "One pass over each face"
+        + ", as `fer-batch evaluate` gives it. `held back`: to be filled in by the same command "
+        "where the data holds that split.",
+        "",
+        "| figure | " + " | ".join(columns) + " |",
+        "| --- " * (len(columns) + 1) + "|",
+        row("faces", "n", form="d"),
+        row("**FER2013's labels**: accuracy", "fer2013", "accuracy"),
+        row("faces that have a copy in Training", "fer2013", "n_with_copy_in_training", form="d"),
+        row("accuracy without them", "fer2013", "accuracy_without_copies"),
+        row("six classes, disgust counted as angry", "fer2013", "six_class_accuracy"),
+        row("the right label among the two most likely", "fer2013", "top2_accuracy"),
+        row("macro F1", "fer2013", "macro_f1", form=".3f"),
+        row("negative log-likelihood, nats", "fer2013", "nll", form=".3f"),
+        row("expected calibration error, 15 bins", "fer2013", "ece", form=".4f"),
+        row("**FER+'s judges**: faces with votes", "ferplus", "n", form="d"),
+        row("faces with a clear majority (over five of ten)", "ferplus", "n_majority", form="d"),
+        row("agreement with the clear majority", "ferplus", "majority_accuracy"),
+        row("mean KL divergence from the vote shares, nats", "ferplus", "kl", form=".3f"),
+        row("calibration error against the vote shares, 15 bins", "ferplus", "ece", form=".4f"),
+        "",
+        "![Reliability](reliability.png)",
+    ]
+
+
+def _by_class(usage: str, figures: dict[str, Any]) -> list[str]:
+    fer = figures["fer2013"]
+    lines = [
+        f"## Per class, {usage}, against FER2013's labels",
+        "",
+        "| expression | recall | precision | F1 | faces |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for name, row in fer["per_class"].items():
         lines.append(f"| {name} | {row['recall']:.1%} | {row['precision']:.1%} | {row['f1']:.3f} | {row['n']} |")
     lines += [
@@ -81,12 +175,49 @@ def model_card(folder: Path, figures: dict[str, Any]) -> str:
     ]
     for name, counts in zip(figures["labels"], fer["confusion_matrix"], strict=True):
         lines.append(f"| {name} | " + " | ".join(str(count) for count in counts) + " |")
-    return "\n".join([*lines, "", *_LIMITS, ""])
+    return [*lines, "", "![Confusion matrix](confusion.png)"]
+
+
+def _judges(figures: dict[str, Any]) -> list[str]:
+    judges = figures.get("judges")
+    if judges is None:
+        return []
+    lines = [
+        "## Why one label misleads",
+        "",
+        f"FER+ asked ten people about each face. On {judges['unanimous']:.0%} of the faces all who saw one of the "
+        f"emotions named the same one; on average {judges['mean_top_share']:.0%} of them name the most voted one.",
+    ]
+    if judges["label_is_majority"] is not None:
+        lines[-1] += (
+            " Where more than five of ten agree, FER2013's own label says the same on "
+            f"{judges['label_is_majority']:.0%} of the faces only."
+        )
+    second = figures["fer2013"]["top2_accuracy"] - figures["fer2013"]["accuracy"]
+    wrong = 1 - figures["fer2013"]["accuracy"]
+    if wrong > 0:
+        lines[-1] += (
+            " When the model's first answer is not FER2013's label, its second one is in "
+            f"{second / wrong:.0%} of the cases."
+        )
+    return [
+        *lines,
+        "So tables hold shares, not verdicts: read `0.6 happy, 0.3 neutral` as six and three of ten people.",
+        "",
+    ]
+
+
+def cpu_milliseconds(folder: Path, batches: int = 8) -> float:
+    """Processor time of this process to classify one face, in batches of 64."""
+    network = EmotionNetwork(folder, batch_size=64)
+    crops = np.random.default_rng(0).integers(0, 256, (64 * batches, CROP_SIZE, CROP_SIZE), dtype=np.uint8)
+    network.probabilities(crops[:64])  # The first call traces the graph.
+    started = time.process_time()
+    network.probabilities(crops)
+    return (time.process_time() - started) / len(crops) * 1000
 
 
 _LIMITS = [
-    "PrivateTest is held back: whoever has it fills its figures in with `fer-batch evaluate --usage PrivateTest`.",
-    "",
     "## Limits and use",
     "",
     "- FER2013's labels come from the search words its pictures were found with; ten judges (FER+, Barsoum et al. "
@@ -94,7 +225,9 @@ _LIMITS = [
     "- The faces are web photographs: posed expressions are common, and age, skin colour and culture are not balanced. "
     "Nothing here measures how errors differ between groups of people.",
     "- Rare classes (disgust, fear) are the weakest: read the recall column before reading their shares.",
-    "- Meant for aggregates over many faces and frames. Not meant for decisions about a person, identification, "
-    "hiring, lie detection or diagnosis. In the EU, inferring emotions at work or in education is prohibited "
-    "(AI Act, Regulation (EU) 2024/1689, Art. 5(1)(f)).",
+    "- It sees one gray crop at a time: no voice, no situation, no course over time. Turned, covered, very small or "
+    "badly lit faces are harder than the figures say.",
+    "- Meant for aggregates over many faces and frames of people who have been told: audience reactions, user tests.",
+    "- Not meant for decisions about a person, identification, hiring, lie detection or diagnosis. In the EU, "
+    "inferring emotions at work or in education is prohibited (AI Act, Regulation (EU) 2024/1689, Art. 5(1)(f)).",
 ]

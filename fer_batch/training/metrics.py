@@ -23,9 +23,19 @@ def expected_calibration_error(
     `confidence`: probability of the predicted class, (n,). `correct`: 1 or 0, or the share of judges who
     agree, (n,).
     """
+    gaps = [one["n"] * abs(one["confidence"] - one["correct"]) for one in reliability(confidence, correct, bins)]
+    return sum(gaps) / len(confidence)
+
+
+def reliability(
+    confidence: NDArray[np.floating], correct: NDArray[np.floating], bins: int = 15
+) -> list[dict[str, float]]:
+    """The bins of the calibration error that hold faces: mean `confidence`, mean `correct`, and how many, `n`."""
     index = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = np.bincount(index, weights=confidence - correct, minlength=bins)
-    return float(np.abs(gaps).sum() / len(confidence))
+    n = np.bincount(index, minlength=bins)
+    sums = (np.bincount(index, weights=values, minlength=bins) for values in (confidence, correct))
+    rows = zip(*sums, n, strict=True)
+    return [{"confidence": float(c / m), "correct": float(k / m), "n": int(m)} for c, k, m in rows if m > 0]
 
 
 def confusion_matrix(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
@@ -53,6 +63,7 @@ def label_figures(
         "macro_f1": float(f1.mean()),
         "nll": float(-np.log(probabilities[np.arange(len(labels)), labels] + _TINY).mean()),
         "ece": expected_calibration_error(probabilities.max(axis=1), predicted == labels),
+        "reliability": reliability(probabilities.max(axis=1), predicted == labels),
         "six_class_accuracy": _six_class_accuracy(probabilities, labels, names),
         "per_class": {
             name: {
@@ -85,10 +96,8 @@ def vote_figures(
     than five of ten judges agree; `kl` is the mean of KL(vote shares || probabilities) in nats; `ece` compares
     the predicted class's probability with the share of judges who chose it.
     """
-    counts = votes[:, FERPLUS_COLUMNS]
-    if names != EMOTIONS:
-        counts = merge_disgust(counts)
-    rows = np.nan_to_num(counts.sum(axis=1)) > 0
+    counts = _emotion_counts(votes, names)
+    rows = counts.sum(axis=1) > 0
     if not rows.any():
         return None
     counts, probabilities = counts[rows], probabilities[rows]
@@ -101,6 +110,37 @@ def vote_figures(
         "majority_accuracy": float((predicted == counts.argmax(axis=1))[clear].mean()) if clear.any() else None,
         "kl": float(divergence.sum(axis=1).mean()),
         "ece": expected_calibration_error(probabilities.max(axis=1), agreement),
+        "reliability": reliability(probabilities.max(axis=1), agreement),
         "n": int(rows.sum()),
         "n_majority": int(clear.sum()),
     }
+
+
+def judge_figures(
+    labels: NDArray[np.int64], votes: NDArray[np.float32], names: tuple[str, ...]
+) -> dict[str, float | None] | None:
+    """How far one label can speak for a face, from FER+'s votes; None without votes.
+
+    `unanimous`: share of faces on which all votes for an emotion are for the same one; `mean_top_share`: mean share of
+    the most voted emotion; `label_is_majority`: share of faces with a clear majority whose label says the same, None
+    where there is none.
+    """
+    counts = _emotion_counts(votes, names)
+    rows = counts.sum(axis=1) > 0
+    if not rows.any():
+        return None
+    counts, labels = counts[rows], labels[rows]
+    top = counts.max(axis=1) / counts.sum(axis=1)
+    clear = counts.max(axis=1) > CLEAR_MAJORITY
+    same = (counts.argmax(axis=1) == labels)[clear]
+    return {
+        "unanimous": float((top == 1).mean()),
+        "mean_top_share": float(top.mean()),
+        "label_is_majority": float(same.mean()) if clear.any() else None,
+    }
+
+
+def _emotion_counts(votes: NDArray[np.float32], names: tuple[str, ...]) -> NDArray[np.float32]:
+    """Votes for the emotions in the order of `names`, (n, classes); 0 where a face has none."""
+    counts = np.nan_to_num(votes[:, FERPLUS_COLUMNS])
+    return counts if names == EMOTIONS else merge_disgust(counts)

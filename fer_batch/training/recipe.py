@@ -10,34 +10,54 @@ from typing import Any
 
 from fer_batch.emotions import EMOTIONS, EMOTIONS_MERGED
 from fer_batch.models.architectures import ARCHITECTURES, all_options
+from fer_batch.models.folder import HEADS
 from fer_batch.models.preprocessing import PREPROCESSING
 from fer_batch.training.augment import Augmentation
 from fer_batch.training.dataset import DatasetError
 
 RECIPE_FILE = "recipe.json"
 PRECISIONS = ("float32", "bfloat16")
+OPTIMIZERS = ("sgd", "adamw")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides a training run. `learning_rate` is the peak of a cosine schedule with linear warm-up;
-    `ema` is the decay of the averaged weights that are kept; `holdout` is the share of the training faces
-    on which the temperature is fitted; `precision` is one of `PRECISIONS`; `mirror`: see `ModelConfig`."""
+    """Everything that decides a training run.
 
-    architecture: str = "classic-cnn"
+    Network: `architecture` with its `options`, `preprocessing`, `merge_disgust` (six classes), `heads` (see `HEADS`;
+    none named: those that the data can answer), `mirror` (see `ModelConfig`).
+
+    Targets: `label_smoothing` is the share of FER2013's label that goes to what FER+'s votes for that face let one
+    expect (to all classes alike where there are no votes); `mixup` the alpha of mixing pairs of faces (Zhang et al.
+    2018; 0: none); `teachers` are model folders whose answers to the very same changed faces make up the share
+    `distill` of the targets (Hinton et al. 2015; Beyer et al. 2022, "A good teacher is patient and consistent").
+
+    Course: `learning_rate` is the peak of a cosine schedule with linear warm-up; `weight_decay` is decoupled from the
+    gradient and leaves biases and normalization alone; `ema` is the decay, a step, of the averaged weights that are
+    kept; in the last `calm_epochs` faces are changed less and not mixed; `holdout` is the share of the training faces
+    on which the temperatures are fitted; `precision` is one of `PRECISIONS`, `optimizer` of `OPTIMIZERS`.
+    """
+
+    architecture: str = "compact-resnet"
     options: dict[str, Any] = field(default_factory=dict)
     preprocessing: str = "standardize"
     merge_disgust: bool = False
-    epochs: int = 32
+    heads: tuple[str, ...] = ()
+    mirror: bool = True
+    label_smoothing: float = 0.3
+    mixup: float = 0.0
+    teachers: tuple[str, ...] = ()
+    distill: float = 0.5
+    epochs: int = 100
     batch_size: int = 128
-    learning_rate: float = 2e-3
-    warmup_epochs: float = 1.0
-    weight_decay: float = 1e-2
-    label_smoothing: float = 0.1
+    optimizer: str = "sgd"
+    learning_rate: float = 0.1
+    warmup_epochs: float = 2.0
+    weight_decay: float = 5e-3
     ema: float = 0.999
+    calm_epochs: int = 0
     holdout: float = 0.05
     precision: str = "bfloat16"
-    mirror: bool = False
     seed: int = 0
     augmentation: Augmentation = field(default_factory=Augmentation)
 
@@ -51,7 +71,9 @@ def read_recipe(path: Path) -> Recipe:
     """Read a recipe from JSON; fields left out keep their defaults. Raises DatasetError."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        return Recipe(**{**values, "augmentation": Augmentation(**values.get("augmentation", {}))})
+        values["augmentation"] = Augmentation(**values.get("augmentation", {}))
+        values |= {name: tuple(values[name]) for name in ("heads", "teachers") if name in values}
+        return Recipe(**values)
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise DatasetError(f"{path}: cannot be read as a recipe ({error})") from error
 
@@ -71,9 +93,12 @@ def check_recipe(recipe: Recipe) -> None:
         ("architecture", ARCHITECTURES),
         ("preprocessing", PREPROCESSING),
         ("precision", PRECISIONS),
+        ("optimizer", OPTIMIZERS),
     ):
         if getattr(recipe, name) not in known:
             raise DatasetError(f"recipe: {name} {getattr(recipe, name)!r} is none of {', '.join(known)}")
+    if strange := set(recipe.heads) - set(HEADS):
+        raise DatasetError(f"recipe: head {', '.join(sorted(strange))} is none of {', '.join(HEADS)}")
     unknown = set(recipe.options) - set(all_options(recipe.architecture, {}))
     if unknown:
         raise DatasetError(f"recipe: {recipe.architecture} has no option {', '.join(sorted(unknown))}")

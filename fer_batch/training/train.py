@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +16,25 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch.emotions import EMOTIONS, merge_disgust
 from fer_batch.files import write_json, write_whole
 from fer_batch.models.architectures import ARCHITECTURES, all_options
-from fer_batch.models.folder import WEIGHTS_FILE, ModelConfig, file_sha256, write_config
-from fer_batch.models.network import network_logits, softmax
+from fer_batch.models.folder import WEIGHTS_FILE, ModelConfig, file_sha256, find_model, write_config
+from fer_batch.models.network import EmotionNetwork, network_logits
 from fer_batch.models.preprocessing import PREPROCESSING
 from fer_batch.training.augment import augment
+from fer_batch.training.calibration import fit_temperature, held_out_figures
 from fer_batch.training.copies import has_copy
 from fer_batch.training.dataset import DatasetError, Faces
 from fer_batch.training.recipe import RECIPE_FILE, Recipe, check_recipe
+from fer_batch.training.targets import answerable_heads, plain_targets, training_targets
 
 CHECKPOINT_FILE = "checkpoint.npz"
 LOG_FILE = "training_log.csv"
 _PREFETCH = 4
+#: How far and often faces are changed in the calm epochs, as a share of the recipe's.
+_CALM = 0.3
+#: Steps between two moves of the averaged weights; the decay is taken to this power.
+_AVERAGE_EVERY = 4
 
 
 def train(faces: Faces, recipe: Recipe, out: Path, name: str, version: str) -> Path:
@@ -41,23 +46,26 @@ def train(faces: Faces, recipe: Recipe, out: Path, name: str, version: str) -> P
     check_recipe(recipe)
     if out.exists() and not out.is_dir():
         raise DatasetError(f"--out {out}: is a file; choose a folder")
+    recipe = replace(recipe, heads=answerable_heads(faces, recipe.heads))
     training, held_out = training_split(faces, recipe)
-    out.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(recipe.seed)
-    model = _build(recipe)
-    trainer = _Trainer(model, recipe, steps_per_epoch=len(training) // recipe.batch_size)
+    trainer = _Trainer(_build(recipe), recipe, steps_per_epoch=len(training) // recipe.batch_size)
+    out.mkdir(parents=True, exist_ok=True)
     trainer.load(out / CHECKPOINT_FILE)
+    truths = plain_targets(held_out, recipe)
     for epoch in range(trainer.epoch, recipe.epochs):
         started = time.perf_counter()
         loss = trainer.run_epoch(training)
-        held = label_loss(trainer.averaged_logits(held_out.images), _targets(held_out, recipe).argmax(axis=1))
+        held = held_out_figures(trainer.averaged_logits(held_out.images), truths)
         trainer.record(epoch=epoch + 1, loss=loss, **held, seconds=time.perf_counter() - started)
         trainer.save(out / CHECKPOINT_FILE)
         print(" ".join(f"{key} {value:.4g}" for key, value in trainer.history[-1].items()), flush=True)
-    logits = trainer.averaged_logits(held_out.images)
-    temperature = fit_temperature(logits, _targets(held_out, recipe).argmax(axis=1))
+    logits = np.split(trainer.averaged_logits(held_out.images), len(recipe.heads), axis=1)
+    temperatures = {
+        head: round(fit_temperature(part, truths[head]), 6) for head, part in zip(recipe.heads, logits, strict=True)
+    }
     trainer.swap_in_average()
-    _write_folder(model, recipe, temperature, trainer.history, out, name, version)
+    _write_folder(trainer.model, recipe, temperatures, trainer.history, out, name, version)
     (out / CHECKPOINT_FILE).unlink(missing_ok=True)
     return out
 
@@ -67,9 +75,13 @@ def _build(recipe: Recipe) -> keras.Model:
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16" if recipe.precision == "bfloat16" else "float32")
     try:
-        return ARCHITECTURES[recipe.architecture](len(recipe.labels), **recipe.options)
+        return ARCHITECTURES[recipe.architecture](_outputs(recipe), **recipe.options)
     finally:
         keras.config.set_dtype_policy(policy)
+
+
+def _outputs(recipe: Recipe) -> int:
+    return len(recipe.heads) * len(recipe.labels)
 
 
 def training_split(faces: Faces, recipe: Recipe) -> tuple[Faces, Faces]:
@@ -90,22 +102,21 @@ def training_split(faces: Faces, recipe: Recipe) -> tuple[Faces, Faces]:
     return rest, held_out
 
 
-def _targets(faces: Faces, recipe: Recipe) -> NDArray[np.float32]:
-    """One-hot targets, shape (n, classes)."""
-    targets = np.eye(len(EMOTIONS), dtype=np.float32)[faces.labels]
-    return merge_disgust(targets) if recipe.merge_disgust else targets
+def batches(faces: Faces, recipe: Recipe, epoch: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
+    """One epoch of shuffled, changed batches; the same ones for the same recipe and epoch.
 
-
-def batches(faces: Faces, recipe: Recipe, epoch: int) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """One epoch of shuffled, augmented batches; the same ones for the same recipe and epoch."""
+    A batch is uint8 (batch_size, 48, 48) and its targets, float32 (batch_size, heads x classes).
+    """
     order = np.random.default_rng([recipe.seed, epoch]).permutation(len(faces))
-    targets = _targets(faces, recipe)
-    preprocess = PREPROCESSING[recipe.preprocessing]
+    targets = training_targets(faces, recipe)
+    calm = epoch >= recipe.epochs - recipe.calm_epochs
+    ranges = recipe.augmentation.times(_CALM) if calm else recipe.augmentation
 
-    def prepare(batch: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def prepare(batch: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         rows = order[batch * recipe.batch_size : (batch + 1) * recipe.batch_size]
         rng = np.random.default_rng([recipe.seed, epoch, batch])
-        return preprocess(augment(faces.images[rows], recipe.augmentation, rng)), targets[rows]
+        images = augment(faces.images[rows], ranges, rng)
+        return (images, targets[rows]) if calm else mixed(images, targets[rows], recipe.mixup, rng)
 
     with ThreadPoolExecutor(1) as pool:
         pending = deque[Any]()
@@ -117,6 +128,37 @@ def batches(faces: Faces, recipe: Recipe, epoch: int) -> Iterator[tuple[NDArray[
             yield pending.popleft().result()
 
 
+def mixed(
+    images: NDArray[np.uint8], targets: NDArray[np.float32], alpha: float, rng: np.random.Generator
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Each face mixed with another one of the batch, and their targets alike (Zhang et al. 2018, "mixup")."""
+    if alpha <= 0:
+        return images, targets
+    share = rng.beta(alpha, alpha, len(images)).astype(np.float32)
+    share = np.maximum(share, 1 - share)[:, None]
+    partner = rng.permutation(len(images))
+    pixels = share[:, :, None] * images + (1 - share[:, :, None]) * images[partner]
+    return pixels.round().astype(np.uint8), share * targets + (1 - share) * targets[partner]
+
+
+def _heads_loss(heads: int) -> Any:
+    """Cross-entropy with soft targets, added up over the heads. A row of targets that sums to less counts for less."""
+
+    def loss(targets: Any, logits: Any) -> Any:
+        shape = (-1, heads, logits.shape[-1] // heads)
+        likelihoods = keras.ops.log_softmax(keras.ops.reshape(logits, shape), axis=-1)
+        return -keras.ops.sum(keras.ops.reshape(targets, shape) * likelihoods, axis=(1, 2))
+
+    return loss
+
+
+def _teacher(folder: str, recipe: Recipe) -> EmotionNetwork:
+    teacher = EmotionNetwork(find_model(folder), recipe.batch_size)
+    if teacher.config.labels != recipe.labels or not set(recipe.heads) <= set(teacher.config.heads):
+        raise DatasetError(f"recipe: teacher {folder} has other labels or heads than {', '.join(recipe.heads)}")
+    return teacher
+
+
 class _Trainer:
     """A compiled model with averaged weights, and its state on disk as plain arrays for any backend."""
 
@@ -126,11 +168,17 @@ class _Trainer:
         schedule = keras.optimizers.schedules.CosineDecay(
             0.0, max(1, steps - warmup), warmup_target=recipe.learning_rate, warmup_steps=warmup
         )
-        self.optimizer = keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay)
-        loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=recipe.label_smoothing)
+        if recipe.optimizer == "sgd":
+            self.optimizer = keras.optimizers.SGD(
+                schedule, momentum=0.9, nesterov=True, weight_decay=recipe.weight_decay
+            )
+        else:
+            self.optimizer = keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay)
+        self.optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         # XLA makes convolutions on the CPU slower (134 against 232 images a second when measured).
-        model.compile(self.optimizer, loss, jit_compile=False)
+        model.compile(self.optimizer, _heads_loss(len(recipe.heads)), jit_compile=False)
         self.optimizer.build(model.trainable_variables)
+        self.teachers = [_teacher(folder, recipe) for folder in recipe.teachers]
         self.average = [keras.Variable(weight, trainable=False) for weight in model.weights]
         self.history: list[dict[str, float]] = []
 
@@ -141,15 +189,28 @@ class _Trainer:
 
     def run_epoch(self, faces: Faces) -> float:
         """Train one epoch, moving the averaged weights along; returns the mean loss."""
+        preprocess = PREPROCESSING[self.recipe.preprocessing]
+        step = self.epoch * (len(faces) // self.recipe.batch_size)
         losses = []
-        for inputs, targets in batches(faces, self.recipe, self.epoch):
-            losses.append(float(self.model.train_on_batch(inputs, targets)))
-            step = self.epoch * (len(faces) // self.recipe.batch_size) + len(losses)
-            decay = min(self.recipe.ema, (1 + step) / (10 + step))
-            for average, weight in zip(self.average, self.model.weights, strict=True):
-                average.assign(decay * average + (1 - decay) * weight)
+        for crops, targets in batches(faces, self.recipe, self.epoch):
+            taught = self._taught(crops, targets)
+            losses.append(float(self.model.train_on_batch(preprocess(crops), taught)))
+            step += 1
+            if step % _AVERAGE_EVERY == 0:
+                decay = min(self.recipe.ema, (1 + step) / (10 + step)) ** _AVERAGE_EVERY
+                for average, weight in zip(self.average, self.model.weights, strict=True):
+                    average.assign(decay * average + (1 - decay) * weight)
         self.model.reset_metrics()
         return float(np.mean(losses))
+
+    def _taught(self, crops: NDArray[np.uint8], targets: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The targets with the teachers' share of them."""
+        if not self.teachers:
+            return targets
+        answers = [np.concatenate([a[head] for head in self.recipe.heads], axis=1)
+                   for a in (teacher.answers(crops) for teacher in self.teachers)]  # fmt: skip
+        share = self.recipe.distill
+        return np.asarray((1 - share) * targets + share * np.mean(answers, axis=0), np.float32)
 
     def record(self, **figures: float) -> None:
         self.history.append(figures)
@@ -198,37 +259,17 @@ class _Trainer:
             self.history = notes["history"]
 
 
-def label_loss(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> dict[str, float]:
-    """Accuracy and mean negative log-likelihood (nats) of logits (n, classes) against labels (n,)."""
-    chosen = softmax(logits)[np.arange(len(labels)), labels]
-    accuracy = (logits.argmax(axis=1) == labels).mean()
-    return {"held_out_accuracy": float(accuracy), "held_out_nll": float(-np.log(chosen + 1e-12).mean())}
-
-
-def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> float:
-    """The temperature in 0.1..10 with the least NLL (Guo et al. 2017, "On Calibration of Modern Neural Networks").
-
-    The NLL is convex in 1 / temperature, so a ternary search over its logarithm finds the one minimum.
-    """
-    low, high = np.log(0.1), np.log(10.0)
-    for _ in range(60):
-        left, right = low + (high - low) / 3, high - (high - low) / 3
-        losses = [label_loss(logits / np.exp(t), labels)["held_out_nll"] for t in (left, right)]
-        low, high = (low, right) if losses[0] < losses[1] else (left, high)
-    return float(np.exp((low + high) / 2))
-
-
 def _write_folder(
     model: keras.Model,
     recipe: Recipe,
-    temperature: float,
+    temperatures: dict[str, float],
     history: list[dict[str, float]],
     out: Path,
     name: str,
     version: str,
 ) -> None:
     # A compiled model would save its optimizer's state along, twice the size of the weights.
-    bare = ARCHITECTURES[recipe.architecture](len(recipe.labels), **recipe.options)
+    bare = ARCHITECTURES[recipe.architecture](_outputs(recipe), **recipe.options)
     bare.set_weights(model.get_weights())
     bare.save_weights(out / WEIGHTS_FILE)
     config = ModelConfig(
@@ -238,7 +279,8 @@ def _write_folder(
         options=all_options(recipe.architecture, recipe.options),
         labels=recipe.labels,
         preprocessing=recipe.preprocessing,
-        temperature=round(temperature, 6),
+        heads=temperatures,
+        tables="ferplus" if "ferplus" in temperatures else "fer2013",
         mirror=recipe.mirror,
         weights_sha256=file_sha256(out / WEIGHTS_FILE),
     )

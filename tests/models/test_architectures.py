@@ -1,4 +1,4 @@
-"""The original project's network, layer by layer."""
+"""The networks, layer by layer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fer_batch.models.architectures import ARCHITECTURES, all_options
+from fer_batch.models.architectures import ARCHITECTURES, all_options, fold
 
 
 def build(classes: int = 7, **options: Any) -> Any:
@@ -75,3 +75,45 @@ def test_defaults_are_filled_in_and_what_is_given_wins() -> None:
     assert filled["dense"] == 8
     assert sorted(filled) == ["batch_norm", "dense", "dropout"]
     assert kinds(build(**filled)) == kinds(build(dense=8))
+
+
+# The residual network.
+
+
+def compact(**options: Any) -> Any:
+    return ARCHITECTURES["compact-resnet"](14, **{"widths": (4, 6, 8), "blocks": (1, 2, 0), **options})
+
+
+def test_stages_halve_the_picture_and_blocks_add_up() -> None:
+    network = compact()
+    stem = network.get_layer("stem")
+    assert (stem.kernel_size, stem.output.shape[1:]) == ((6, 6), (24, 24, 4))
+    assert network.get_layer("stage0_block0_second").output.shape[1:] == (24, 24, 4)
+    assert network.get_layer("stage1_block1_second").output.shape[1:] == (12, 12, 6)
+    assert network.get_layer("stage2").output.shape[1:] == (6, 6, 8)
+    assert kinds(network).count("Add") == 3
+    assert kinds(network).count("Conv2D") == kinds(network).count("BatchNormalization") == 1 + 2 + 2 * 3
+    assert (network.input_shape, network.output_shape) == ((None, 48, 48, 1), (None, 14))
+
+
+def test_the_shipped_size_has_less_than_five_million_parameters() -> None:
+    assert ARCHITECTURES["compact-resnet"](14).count_params() < 5e6
+
+
+def test_folding_changes_no_output() -> None:
+    """With statistics, scales and offsets as training leaves them, not those of a new network."""
+    rng = np.random.default_rng(0)
+    trained, folded = compact(), compact(folded=True)
+    for layer in trained.layers:
+        if type(layer).__name__ == "BatchNormalization":
+            layer.set_weights([rng.uniform(0.5, 2, weight.shape) for weight in layer.get_weights()])
+    fold(trained, folded)
+    faces = rng.normal(size=(5, 48, 48, 1)).astype(np.float32)
+    expected = np.asarray(trained(faces))
+    assert np.ptp(expected) > 0.1
+    np.testing.assert_allclose(np.asarray(folded(faces)), expected, rtol=1e-3, atol=1e-4)
+    assert "BatchNormalization" not in kinds(folded)
+
+
+def test_how_it_is_built_is_no_option_of_the_trained_network() -> None:
+    assert sorted(all_options("compact-resnet", {})) == ["blocks", "dropout", "widths"]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fer_batch.emotions import EMOTIONS_MERGED
+from fer_batch.emotions import EMOTIONS, EMOTIONS_MERGED
 from fer_batch.models.folder import CONFIG_FILE, WEIGHTS_FILE, ModelFolderError, file_sha256
 
 
@@ -103,6 +103,39 @@ def test_the_preprocessing_is_that_of_the_folder(
 
     other = EmotionNetwork(changed(preprocessing="unit_range"), batch_size=4)
     assert np.abs(other.logits(crops) - network.logits(crops)).max() > 0.01
+
+
+def test_each_head_has_its_outputs_and_its_temperature(tmp_path: Path, crops: NDArray[np.uint8]) -> None:
+    from fer_batch.models.architectures import ARCHITECTURES
+    from fer_batch.models.folder import ModelConfig, write_config
+    from fer_batch.models.network import EmotionNetwork, softmax
+
+    ARCHITECTURES["classic-cnn"](14, dense=8).save_weights(tmp_path / WEIGHTS_FILE)
+    digest = file_sha256(tmp_path / WEIGHTS_FILE)
+    heads = {"ferplus": 0.5, "fer2013": 2.0}
+    config = ModelConfig("m", "1", "classic-cnn", EMOTIONS, "standardize", heads, "fer2013", digest, {"dense": 8})
+    write_config(tmp_path, config)
+    network = EmotionNetwork(tmp_path, batch_size=4)
+    logits, answers = network.logits(crops), network.answers(crops)
+    assert logits.shape == (11, 14)
+    np.testing.assert_allclose(answers["ferplus"], softmax(logits[:, :7], 0.5))
+    np.testing.assert_allclose(answers["fer2013"], softmax(logits[:, 7:], 2.0))
+    np.testing.assert_array_equal(network.probabilities(crops), answers["fer2013"])
+
+
+def test_size(network: Any) -> None:
+    """Counted by hand: nine convolutions, two dense layers of eight, one of seven; batch normalization beside them."""
+    at_48, at_24, at_12 = 9 * (32 + 2 * 32 * 32), 9 * (32 * 64 + 2 * 64 * 64), 9 * (64 * 128 + 2 * 128 * 128)
+    dense = 6 * 6 * 128 * 8 + 8 * 8 + 8 * 7
+    assert network.multiply_adds == 48**2 * at_48 + 24**2 * at_24 + 12**2 * at_12 + dense
+    biases, normalization = 3 * (32 + 64 + 128) + 8 + 8 + 7, 4 * (32 + 64 + 128 + 8 + 8)
+    assert network.parameters == at_48 + at_24 + at_12 + dense + biases + normalization
+
+
+def test_a_mirrored_pair_costs_twice(network: Any, changed: Callable[..., Path]) -> None:
+    from fer_batch.models.network import EmotionNetwork
+
+    assert EmotionNetwork(changed(mirror=True)).multiply_adds == 2 * network.multiply_adds
 
 
 @pytest.mark.filterwarnings("ignore:Skipping nested container")

@@ -91,3 +91,66 @@ def test_same_seed_same_pictures(crops: NDArray[np.uint8]) -> None:
 @pytest.mark.parametrize("n", [0, 1])
 def test_few(n: int) -> None:
     assert augment(np.zeros((n, 48, 48), np.uint8), Augmentation(), np.random.default_rng(0)).shape == (n, 48, 48)
+
+
+def test_stretch_keeps_the_area() -> None:
+    across = centres(changed(dots(), stretch=0.2))
+    upright = centres(changed(dots().transpose(0, 2, 1), stretch=0.2).transpose(0, 2, 1))
+    wide = (across[:, 1, 0] - across[:, 0, 0]) / 20
+    tall = (upright[:, 1, 0] - upright[:, 0, 0]) / 20
+    assert 1.05 < wide.max() <= np.sqrt(1.2) + 0.02
+    np.testing.assert_allclose(wide * tall, 1.0, atol=0.03)  # The same seed stretches both alike.
+
+
+@pytest.fixture
+def faces() -> NDArray[np.uint8]:
+    """Sixty-four smooth pictures that no two places of are alike, with room for brighter and darker."""
+    y, x = np.mgrid[:48, :48]
+    waves = [np.sin(x / (2 + n % 5)) + np.cos(y / (3 + n % 7)) for n in range(64)]
+    return (128 + 40 * np.stack(waves)).astype(np.uint8)
+
+
+def sharpness(images: NDArray[np.uint8]) -> NDArray[np.float64]:
+    return np.abs(np.diff(images.astype(float), axis=2)).mean(axis=(1, 2))
+
+
+DAMAGE = ["gamma", "low_resolution", "blur", "compression", "noise", "erasing"]
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_damage_happens_as_often_as_it_should(faces: NDArray[np.uint8], name: str) -> None:
+    touched = (changed(faces, **{name: 1.0}) != faces).any(axis=(1, 2))
+    assert touched.mean() > 0.9
+    some = (changed(np.tile(faces, (4, 1, 1)), **{name: 0.3}) != np.tile(faces, (4, 1, 1))).any(axis=(1, 2))
+    assert 0.2 < some.mean() < 0.4
+
+
+@pytest.mark.parametrize("name", [name for name in DAMAGE if name != "erasing"])
+def test_damage_leaves_the_picture_recognizable(faces: NDArray[np.uint8], name: str) -> None:
+    for before, after in zip(faces, changed(faces, **{name: 1.0}), strict=True):
+        assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.5
+
+
+def test_low_resolution_and_blur_lose_detail(crops: NDArray[np.uint8]) -> None:
+    """On noise, of which neither leaves much."""
+    for name in ("low_resolution", "blur"):
+        assert (sharpness(changed(crops, **{name: 1.0})) < 0.9 * sharpness(crops)).mean() > 0.7
+
+
+def test_erasing_covers_a_rectangle_with_one_gray(faces: NDArray[np.uint8]) -> None:
+    for before, after in zip(faces, changed(faces, erasing=1.0), strict=True):
+        rows, columns = np.nonzero(before != after)
+        patch = after[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+        assert len(np.unique(patch)) == 1
+        assert 0.01 < patch.size / after.size < 0.25
+
+
+def test_gamma_keeps_the_order_of_brightness(faces: NDArray[np.uint8]) -> None:
+    for before, after in zip(faces, changed(faces, gamma=1.0), strict=True):
+        order = np.argsort(before.ravel(), kind="stable")
+        assert (np.diff(after.ravel()[order].astype(int)) >= 0).all()
+
+
+def test_times_scales_all_but_mirroring() -> None:
+    calm = Augmentation(rotation=10, erasing=0.4, flip=0.5, noise=0.2).times(0.5)
+    assert (calm.rotation, calm.erasing, calm.noise, calm.flip) == (5, 0.2, 0.1, 0.5)

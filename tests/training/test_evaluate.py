@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,10 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fer_batch.config import UsageError
 from fer_batch.emotions import EMOTIONS, EMOTIONS_MERGED
 from fer_batch.training.dataset import DatasetError, Faces
-from fer_batch.training.metrics import label_figures
 
 NAMES = ("happy", "happy", "disgust", "neutral")
 
@@ -27,13 +24,6 @@ def evaluation() -> Any:
     from fer_batch.training import evaluate
 
     return evaluate
-
-
-@pytest.fixture(scope="module")
-def card() -> Any:
-    from fer_batch.training import card
-
-    return card
 
 
 @pytest.fixture
@@ -59,7 +49,10 @@ def certain(evaluation: Any, monkeypatch: pytest.MonkeyPatch, shares_of: Callabl
 
     def load(folder: Path, batch_size: int) -> SimpleNamespace:
         return SimpleNamespace(
-            config=SimpleNamespace(labels=EMOTIONS), probabilities=lambda images: np.stack(rows)[: len(images)]
+            config=SimpleNamespace(labels=EMOTIONS, heads={"fer2013": 1.0}, tables="fer2013"),
+            answers=lambda images: {"fer2013": np.stack(rows)[: len(images)]},
+            parameters=123_456,
+            multiply_adds=7_890_000,
         )
 
     monkeypatch.setattr(evaluation, "EmotionNetwork", load)
@@ -75,6 +68,7 @@ def test_figures(evaluation: Any, faces: Faces) -> None:
     assert fer["per_class"]["neutral"] == pytest.approx({"recall": 1.0, "precision": 0.5, "f1": 2 / 3, "n": 1})
     assert fer["n_with_copy_in_training"] == 1
     assert fer["accuracy_without_copies"] == pytest.approx(1 / 3)
+    assert figures["network"] == {"parameters": 123_456, "multiply_adds": 7_890_000}
     votes = figures["ferplus"]
     assert (votes["n"], votes["n_majority"], votes["majority_accuracy"]) == (2, 1, 1.0)
     assert votes["kl"] == pytest.approx((-np.log(0.8) + 0.5 * np.log(0.5 / 0.6) + 0.5 * np.log(0.5 / 0.4)) / 2)
@@ -94,7 +88,27 @@ def test_keys_are_those_of_the_contract(evaluation: Any, faces: Faces) -> None:
 @pytest.mark.usefixtures("certain")
 def test_no_votes_no_ferplus(evaluation: Any, faces: Faces) -> None:
     faces.votes[:] = np.nan
-    assert "ferplus" not in evaluation.evaluate(Path("m"), faces, "PublicTest")
+    assert not {"ferplus", "judges"} & set(evaluation.evaluate(Path("m"), faces, "PublicTest"))
+
+
+def test_each_head_is_held_against_its_own_question(
+    evaluation: Any, faces: Faces, monkeypatch: pytest.MonkeyPatch, shares_of: Callable
+) -> None:
+    """One head always says happy, as all votes do; the other one neutral."""
+    answers = {
+        "ferplus": np.tile(shares_of(happy=0.9, neutral=0.1), (4, 1)),
+        "fer2013": np.tile(shares_of(neutral=0.9, happy=0.1), (4, 1)),
+    }
+    network = SimpleNamespace(
+        config=SimpleNamespace(labels=EMOTIONS, heads={"ferplus": 1.0, "fer2013": 1.0}, tables="ferplus"),
+        answers=lambda images: answers,
+        parameters=1,
+        multiply_adds=1,
+    )
+    monkeypatch.setattr(evaluation, "EmotionNetwork", lambda folder, batch_size: network)
+    figures = evaluation.evaluate(Path("m"), faces, "PublicTest")
+    assert figures["fer2013"]["accuracy"] == 0.25
+    assert figures["ferplus"]["majority_accuracy"] == 1.0
 
 
 @pytest.mark.usefixtures("certain")
@@ -157,6 +171,7 @@ def test_report(evaluation: Any, figures: dict[str, Any]) -> None:
         "happy 0 0 0 1 0 0 1",
         "against FER+'s votes: 2 faces, 1 with a clear majority",
         "majority_accuracy 1.0000",
+        "label_is_majority 1.0000",
     ):
         assert line.split() in lines
 
@@ -164,67 +179,5 @@ def test_report(evaluation: Any, figures: dict[str, Any]) -> None:
 def test_report_without_votes_or_majority(evaluation: Any, figures: dict[str, Any]) -> None:
     figures["ferplus"]["majority_accuracy"] = None
     assert "majority_accuracy" not in evaluation.report(figures)
-    del figures["ferplus"]
+    del figures["ferplus"], figures["judges"]
     assert "FER+" not in evaluation.report(figures)
-
-
-@pytest.fixture
-def model(tiny_model: Path, tmp_path: Path) -> Path:
-    """A model folder with the recipe that training leaves in it."""
-    folder = shutil.copytree(tiny_model, tmp_path / "model")
-    (folder / "recipe.json").write_text(json.dumps({"epochs": 12, "batch_size": 34, "holdout": 0.05}))
-    return folder
-
-
-def test_card(card: Any, model: Path, figures: dict[str, Any]) -> None:
-    lines = card.model_card(model, figures).splitlines()
-    assert lines[0] == "# tiny, version 1"
-    for line in (
-        "## Measured on PublicTest (4 faces)",
-        "| accuracy | 50.00% |",
-        "| accuracy without the 1 faces that have a copy in Training | 33.33% |",
-        "| six classes, disgust counted as angry | 75.00% |",
-        "| the right label among the two most likely | 100.00% |",
-        "| negative log-likelihood, nats | 0.612 |",
-        "| agreement with a clear majority of FER+'s judges (1 faces) | 100.00% |",
-        "| happy | 50.0% | 100.0% | 0.667 | 2 |",
-        "| | angry | disgust | fear | happy | sad | surprise | neutral |",
-        "| happy | 0 | 0 | 0 | 1 | 0 | 0 | 1 |",
-        "- 12 epochs, batches of 34, averaged weights kept.",
-    ):
-        assert line in lines
-    text = "\n".join(lines)
-    assert "Temperature 1.500, fitted on 5% of the training rows" in text
-    assert "| macro F1 | 0.190 |" in lines
-    assert "apparent facial expressions" in text
-    assert "Art. 5(1)(f)" in text
-
-
-def test_card_without_votes(card: Any, model: Path, figures: dict[str, Any]) -> None:
-    del figures["ferplus"]
-    text = card.model_card(model, figures)
-    assert "clear majority" not in text
-    assert "divergence" not in text
-
-
-def test_card_without_a_clear_majority(card: Any, model: Path, figures: dict[str, Any]) -> None:
-    figures["ferplus"] |= {"majority_accuracy": None, "n_majority": 0}
-    text = card.model_card(model, figures)
-    assert "None" not in text
-    assert "| mean KL divergence from FER+'s vote shares" in text
-
-
-def test_card_of_six_classes(card: Any, tiny_merged_model: Path, model: Path) -> None:
-    fer = label_figures(np.eye(6)[[0, 2]], np.array([0, 2]), EMOTIONS_MERGED)
-    figures = {"labels": list(EMOTIONS_MERGED), "n": 2, "usage": "PublicTest", "fer2013": fer}
-    shutil.copytree(tiny_merged_model, model, dirs_exist_ok=True)
-    text = card.model_card(model, figures)
-    assert "| happy | 100.0% | 100.0% | 1.000 | 1 |" in text
-    assert "six apparent facial expressions" in text
-    assert "seven" not in text
-
-
-def test_card_of_a_folder_without_a_recipe(card: Any, model: Path, figures: dict[str, Any]) -> None:
-    (model / "recipe.json").unlink()
-    with pytest.raises(UsageError, match=r"recipe\.json"):
-        card.model_card(model, figures)

@@ -14,11 +14,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from fer_batch.config import UsageError
 from fer_batch.emotions import EMOTIONS, EMOTIONS_MERGED
 from fer_batch.models.folder import CONFIG_FILE, WEIGHTS_FILE, file_sha256, read_config
+from fer_batch.models.preprocessing import standardize
 from fer_batch.training import recipe as recipes
+from fer_batch.training.calibration import fit_temperature
 from fer_batch.training.copies import has_copy
-from fer_batch.training.dataset import DatasetError, Faces
+from fer_batch.training.dataset import FERPLUS_COLUMNS, DatasetError, Faces
+from fer_batch.training.targets import plain_targets
 
 TINY = {
     "architecture": "small",
@@ -29,7 +33,11 @@ TINY = {
     "precision": "float32",
     "ema": 0.9,
     "learning_rate": 0.01,
+    "mirror": False,
 }
+
+
+UNCHANGED = recipes.Augmentation(rotation=0, shift=0, scale=0, flip=0)
 
 
 @pytest.fixture(scope="module")
@@ -119,8 +127,10 @@ def test_the_folder_loads_and_holds_what_the_run_was(training: Any, finished: Pa
     assert (config.name, config.version, config.labels) == ("tiny", "3", EMOTIONS)
     assert (config.architecture, config.preprocessing) == ("small", "standardize")
     assert config.options == {"units": 8, "dropout": 0.5, "batch_norm": True}  # With the defaults of today.
-    assert 0.1 <= config.temperature <= 10
-    assert recipes.read_recipe(finished / "recipe.json") == recipe
+    assert list(config.heads) == ["fer2013"]  # All that can be answered without votes.
+    assert config.tables == "fer2013"
+    assert 0.1 <= config.heads["fer2013"] <= 10
+    assert recipes.read_recipe(finished / "recipe.json") == replace(recipe, heads=("fer2013",))
     assert logits_of(finished, faces.images[:3]).shape == (3, 7)
 
 
@@ -146,7 +156,7 @@ def test_the_log_has_a_row_an_epoch(finished: Path) -> None:
     with (finished / "training_log.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["epoch"] for row in rows] == ["1", "2"]
-    assert list(rows[0]) == ["epoch", "loss", "held_out_accuracy", "held_out_nll", "seconds"]
+    assert list(rows[0]) == ["epoch", "loss", "fer2013_accuracy", "fer2013_nll", "seconds"]
     assert all(0.5 < float(row["loss"]) < 10.0 for row in rows)
 
 
@@ -154,8 +164,8 @@ def test_the_temperature_is_the_best_one_for_the_held_out_faces(
     training: Any, finished: Path, faces: Faces, recipe: Any
 ) -> None:
     _, held_out = training.training_split(faces, recipe)
-    fitted = training.fit_temperature(logits_of(finished, held_out.images), held_out.labels)
-    assert read_config(finished).temperature == pytest.approx(fitted, rel=1e-3)
+    fitted = fit_temperature(logits_of(finished, held_out.images), np.eye(7)[held_out.labels])
+    assert read_config(finished).heads["fer2013"] == pytest.approx(fitted, rel=1e-3)
 
 
 def test_the_logged_loss_is_the_mean_over_the_batches(training: Any, recipe: Any, faces: Faces, tmp_path: Path) -> None:
@@ -164,6 +174,7 @@ def test_the_logged_loss_is_the_mean_over_the_batches(training: Any, recipe: Any
 
     still = replace(
         recipe,
+        heads=("fer2013",),
         options={"units": 8, "dropout": 0.0, "batch_norm": False},
         epochs=1,
         learning_rate=0.0,
@@ -177,8 +188,8 @@ def test_the_logged_loss_is_the_mean_over_the_batches(training: Any, recipe: Any
     model = EmotionNetwork(out).model
     rest, _ = training.training_split(faces, still)
     losses = [
-        -np.log((softmax(np.asarray(model.predict_on_batch(inputs))) * targets).sum(axis=1)).mean()
-        for inputs, targets in training.batches(rest, still, 0)
+        -np.log((softmax(np.asarray(model.predict_on_batch(standardize(crops)))) * targets).sum(axis=1)).mean()
+        for crops, targets in training.batches(rest, still, 0)
     ]
     assert np.ptp(losses) > 0.01
     assert float(row["loss"]) == pytest.approx(np.mean(losses), rel=1e-3)
@@ -266,21 +277,19 @@ def test_nothing_but_copies(training: Any, recipe: Any, faces: Faces) -> None:
 
 
 def test_batches_come_again_for_the_same_epoch_only(training: Any, recipe: Any, faces: Faces) -> None:
+    recipe = replace(recipe, heads=("fer2013",))
     first = list(training.batches(faces, recipe, 0))
     again = list(training.batches(faces, recipe, 0))
     other = list(training.batches(faces, recipe, 1))
-    assert [inputs.shape for inputs, _ in first] == [(8, 48, 48, 1)] * 5
+    assert [crops.shape for crops, _ in first] == [(8, 48, 48)] * 5
     assert all(np.array_equal(a, b) for a, b in zip(first[3], again[3], strict=True))
     assert (first[0][0] != other[0][0]).any()
     assert any((a != b).any() for (_, a), (_, b) in zip(first, other, strict=True))  # Another order, too.
 
 
 def test_batches_go_through_every_face_once(training: Any, recipe: Any, faces: Faces) -> None:
-    plain = replace(
-        recipe, preprocessing="unit_range", augmentation=recipes.Augmentation(rotation=0, shift=0, scale=0, flip=0)
-    )
-    inputs, targets = (np.concatenate(parts) for parts in zip(*training.batches(faces, plain, 0), strict=True))
-    images = np.round(inputs[..., 0] * 255).astype(np.uint8)
+    plain = replace(recipe, heads=("fer2013",), augmentation=UNCHANGED)
+    images, targets = (np.concatenate(parts) for parts in zip(*training.batches(faces, plain, 0), strict=True))
     rows = [next(row for row in range(40) if (faces.images[row] == image).all()) for image in images]
     assert sorted(rows) == list(range(40))
     assert rows != sorted(rows)
@@ -289,7 +298,7 @@ def test_batches_go_through_every_face_once(training: Any, recipe: Any, faces: F
 
 
 def test_six_classes_count_disgust_as_angry(training: Any, recipe: Any, faces: Faces) -> None:
-    merged = replace(recipe, merge_disgust=True)
+    merged = replace(recipe, heads=("fer2013",), merge_disgust=True, label_smoothing=0.0)
     assert merged.labels == EMOTIONS_MERGED
     targets = np.concatenate([targets for _, targets in training.batches(faces, merged, 0)])
     # Labels 0 and 1 (angry, disgust) stand for 12 of the 40 faces.
@@ -345,29 +354,101 @@ def test_the_checkpoint_of_another_recipe_is_refused(
     assert file_sha256(out / "checkpoint.npz") == before
 
 
-# The temperature.
+# Two heads, teachers.
 
 
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
-def test_fit_temperature_recovers_a_known_one(training: Any, temperature: float) -> None:
-    rng = np.random.default_rng(0)
-    logits = rng.normal(0, 2, (20_000, 7))
-    likely = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    labels = (likely.cumsum(axis=1) > rng.random((20_000, 1))).argmax(axis=1)
-    assert training.fit_temperature(logits * temperature, labels) == pytest.approx(temperature, rel=0.03)
+@pytest.fixture(scope="module")
+def voted(faces: Faces) -> Faces:
+    """The same faces with votes: seven for the face's label and three for neutral, none on every fifth."""
+    votes = np.zeros((len(faces), 10), np.float32)
+    votes[np.arange(len(faces)), np.array(FERPLUS_COLUMNS)[faces.labels]] = 7
+    votes[:, FERPLUS_COLUMNS[EMOTIONS.index("neutral")]] += 3
+    votes[::5] = np.nan
+    return replace(faces, votes=votes)
 
 
-def test_fit_temperature_stays_in_its_range(training: Any) -> None:
-    logits = np.eye(7) * 5.0
-    assert 0.1 <= training.fit_temperature(logits, np.arange(7)) < 0.2
-    assert training.fit_temperature(logits, (np.arange(7) + 1) % 7) == pytest.approx(10.0, rel=0.01)
+@pytest.fixture(scope="module")
+def two_heads(training: Any, voted: Faces, recipe: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return training.train(voted, recipe, tmp_path_factory.mktemp("two") / "m", "two", "1")
 
 
-def test_label_loss(training: Any) -> None:
-    logits = np.log([[0.5, 0.25, 0.25], [0.2, 0.7, 0.1]])
-    figures = training.label_loss(logits, np.array([0, 0]))
-    assert figures["held_out_accuracy"] == 0.5
-    assert figures["held_out_nll"] == pytest.approx(-(np.log(0.5) + np.log(0.2)) / 2)
+def test_faces_with_votes_train_both_heads(training: Any, two_heads: Path, voted: Faces, recipe: Any) -> None:
+    config = read_config(two_heads)
+    assert (list(config.heads), config.tables) == (["fer2013", "ferplus"], "ferplus")
+    logits = logits_of(two_heads, voted.images)
+    assert logits.shape == (40, 14)
+    _, held_out = training.training_split(voted, recipe)
+    shares = plain_targets(held_out, replace(recipe, heads=("ferplus",)))["ferplus"]
+    fitted = fit_temperature(logits_of(two_heads, held_out.images)[:, 7:], shares)
+    assert config.heads["ferplus"] == pytest.approx(fitted, rel=1e-3)
+
+
+def test_a_head_alone(training: Any, voted: Faces, recipe: Any, tmp_path: Path) -> None:
+    out = training.train(voted, replace(recipe, heads=("ferplus",), epochs=1), tmp_path / "m", "one", "1")
+    assert list(read_config(out).heads) == ["ferplus"]
+    assert logits_of(out, voted.images).shape == (40, 7)
+
+
+def test_the_loss_adds_up_over_heads_and_counts_light_rows_less(training: Any) -> None:
+    logits = np.log([[0.5, 0.5, 0.25, 0.75], [0.9, 0.1, 0.2, 0.8]]).astype(np.float32)
+    targets = np.array([[1, 0, 0.5, 0.5], [0.3, 0.3, 0, 0]], np.float32)
+    loss = np.asarray(training._heads_loss(2)(targets, logits))
+    first = -np.log(0.5) - 0.5 * np.log(0.25) - 0.5 * np.log(0.75)
+    assert loss == pytest.approx([first, -0.3 * np.log(0.9) - 0.3 * np.log(0.1)], rel=1e-5)
+
+
+def test_teachers_answer_the_very_faces_that_are_learnt(
+    training: Any, two_heads: Path, voted: Faces, recipe: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fer_batch.models.network import EmotionNetwork
+
+    taught = replace(recipe, heads=("fer2013", "ferplus"), teachers=(str(two_heads),), distill=0.25)
+    trainer = training._Trainer(training._build(taught), taught, steps_per_epoch=5)
+    crops, targets = next(training.batches(voted, taught, 0))
+    answers = EmotionNetwork(two_heads, batch_size=8).answers(crops)
+    expected = 0.75 * targets + 0.25 * np.concatenate([answers["fer2013"], answers["ferplus"]], axis=1)
+    np.testing.assert_allclose(trainer._taught(crops, targets), expected, rtol=1e-5)
+
+
+def test_a_teacher_with_other_answers_is_refused(
+    training: Any, finished: Path, voted: Faces, recipe: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(DatasetError, match="has other labels or heads than fer2013, ferplus"):
+        training.train(voted, replace(recipe, teachers=(str(finished),)), tmp_path / "m", "odd", "1")
+
+
+# Mixing, and calm epochs.
+
+
+def test_mixed_faces_have_mixed_targets(training: Any) -> None:
+    """Two faces, black and white: the brightness tells the share."""
+    images = np.repeat(np.array([0, 255], np.uint8), 50)[:, None, None] * np.ones((1, 48, 48), np.uint8)
+    targets = np.eye(2, dtype=np.float32)[np.repeat([0, 1], 50)]
+    crops, shares = training.mixed(images, targets, 0.8, np.random.default_rng(0))
+    np.testing.assert_allclose(crops[:, 0, 0] / 255, shares[:, 1], atol=0.01)
+    np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-5)
+    assert (shares[np.arange(100), targets.argmax(axis=1)] >= 0.5).all()  # The face itself stays the larger part.
+    assert 10 < ((shares > 0.05) & (shares < 0.95)).any(axis=1).sum() < 90
+
+
+def test_no_alpha_no_mixing(training: Any, crops: NDArray[np.uint8]) -> None:
+    targets = np.eye(11, dtype=np.float32)
+    images, same = training.mixed(crops, targets, 0.0, np.random.default_rng(0))
+    np.testing.assert_array_equal(images, crops)
+    np.testing.assert_array_equal(same, targets)
+
+
+def test_the_last_epochs_are_calm(training: Any, recipe: Any, faces: Faces) -> None:
+    """Shifted by half the width before, by hardly more than a tenth of it in the last epoch; not mixed there."""
+    black = replace(faces, images=np.zeros_like(faces.images))
+    black.images[:, :, 24] = 255
+    wild = replace(recipe, heads=("fer2013",), mixup=1.0, calm_epochs=1, augmentation=replace(UNCHANGED, shift=0.4))
+    columns = []
+    for epoch in (0, 1):
+        images = np.concatenate([crops for crops, _ in training.batches(black, wild, epoch)])
+        columns.append(np.abs(images.max(axis=1).argmax(axis=1) - 24).max())
+    assert columns[0] > 0.3 * 48
+    assert 0 < columns[1] <= np.ceil(0.4 * 0.3 * 48)
 
 
 # The recipe.
@@ -402,6 +483,10 @@ def test_a_recipe_that_can_not_be_read(training: Any, written: Callable[[str], P
         ("architecture", "resnet", "architecture 'resnet'"),
         ("preprocessing", "whiten", "preprocessing"),
         ("precision", "float16", "precision"),
+        ("optimizer", "lion", "optimizer"),
+        ("heads", ["affectnet"], "head affectnet is none of fer2013, ferplus"),
+        ("heads", ["ferplus"], r"head ferplus needs faces with FER\+'s votes"),
+        ("teachers", ["gone"], "gone: neither a folder"),
         ("options", {"depth": 3}, "option"),
         ("epochs", 0, "epochs"),
         ("epochs", "ten", "epochs"),
@@ -413,7 +498,7 @@ def test_a_recipe_that_makes_no_sense_is_refused_by_name_and_leaves_nothing(
     training: Any, written: Callable[[str], Path], faces: Faces, tmp_path: Path, field: str, value: Any, words: str
 ) -> None:
     path = written(json.dumps({**TINY, "epochs": 1, field: value}))
-    with pytest.raises(DatasetError, match=words):
+    with pytest.raises(UsageError, match=words):
         training.train(faces, recipes.read_recipe(path), tmp_path / "m", "odd", "1")
     assert not (tmp_path / "m").exists()
 
