@@ -41,13 +41,12 @@ class EmotionNetwork:
         outputs = len(self.config.heads) * len(self.config.labels)
         try:
             self.model = build(outputs, **self.config.options)
-            _load_all_weights(self.model, folder / WEIGHTS_FILE)
-            if "folded" in signature(build).parameters:
-                trained, self.model = self.model, build(outputs, folded=True, **self.config.options)
-                fold(trained, self.model)
         except (ValueError, TypeError, OSError) as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            raise ModelFolderError(f"{folder}: the weights do not fit {self.config.architecture} ({reason})") from error
+            raise _unfitting(folder, error) from error
+        load_weights(self.model, folder)
+        if "folded" in signature(build).parameters:
+            trained, self.model = self.model, build(outputs, folded=True, **self.config.options)
+            fold(trained, self.model)
 
     @property
     def parameters(self) -> int:
@@ -104,6 +103,19 @@ def network_logits(
         output = model.predict_on_batch(preprocess(batch))
         parts.append(np.asarray(output, np.float32)[: len(chunk)])
     return np.concatenate(parts)
+
+
+def load_weights(model: keras.Model, folder: Path) -> None:
+    """Set a network's weights to those of a model folder. Raises ModelFolderError where they do not fit it."""
+    try:
+        _load_all_weights(model, folder / WEIGHTS_FILE)
+    except (ValueError, TypeError, OSError) as error:
+        raise _unfitting(folder, error) from error
+
+
+def _unfitting(folder: Path, error: Exception) -> ModelFolderError:
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    return ModelFolderError(f"{folder}: the weights do not fit the network ({reason})")
 
 
 def _load_all_weights(model: keras.Model, path: Path) -> None:

@@ -25,7 +25,8 @@ class Recipe:
     """Everything that decides a training run.
 
     Network: `architecture` with its `options`, `preprocessing`, `merge_disgust` (six classes), `heads` (see `HEADS`;
-    none named: those that the data can answer), `mirror` (see `ModelConfig`).
+    none named: those that the data can answer), `mirror` (see `ModelConfig`), `start` (a model folder whose weights it
+    begins with; none: random ones).
 
     Targets: `label_smoothing` is the share of FER2013's label that goes to what FER+'s votes for that face let one
     expect (to all classes alike where there are no votes); `mixup` the alpha of mixing pairs of faces (Zhang et al.
@@ -44,6 +45,7 @@ class Recipe:
     merge_disgust: bool = False
     heads: tuple[str, ...] = ()
     mirror: bool = True
+    start: str = ""
     label_smoothing: float = 0.3
     mixup: float = 0.0
     teachers: tuple[str, ...] = ()

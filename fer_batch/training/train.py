@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from fer_batch.files import write_json, write_whole
 from fer_batch.models.architectures import ARCHITECTURES, all_options
 from fer_batch.models.folder import WEIGHTS_FILE, ModelConfig, file_sha256, find_model, write_config
-from fer_batch.models.network import EmotionNetwork, network_logits
+from fer_batch.models.network import EmotionNetwork, load_weights, network_logits
 from fer_batch.models.preprocessing import PREPROCESSING
 from fer_batch.training.augment import augment
 from fer_batch.training.calibration import fit_temperature, held_out_figures
@@ -70,14 +71,24 @@ def train(faces: Faces, recipe: Recipe, out: Path, name: str, version: str) -> P
     return out
 
 
-def _build(recipe: Recipe) -> keras.Model:
-    """The untrained network; its layers keep the precision they are built with."""
+@contextmanager
+def _precision(recipe: Recipe) -> Iterator[None]:
+    """Layers keep the precision that was set when they were built; what is built later must not get it."""
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16" if recipe.precision == "bfloat16" else "float32")
     try:
-        return ARCHITECTURES[recipe.architecture](_outputs(recipe), **recipe.options)
+        yield
     finally:
         keras.config.set_dtype_policy(policy)
+
+
+def _build(recipe: Recipe) -> keras.Model:
+    """The network before its first epoch."""
+    with _precision(recipe):
+        model = ARCHITECTURES[recipe.architecture](_outputs(recipe), **recipe.options)
+    if recipe.start:
+        load_weights(model, find_model(recipe.start))
+    return model
 
 
 def _outputs(recipe: Recipe) -> int:
@@ -153,7 +164,10 @@ def _heads_loss(heads: int) -> Any:
 
 
 def _teacher(folder: str, recipe: Recipe) -> EmotionNetwork:
-    teacher = EmotionNetwork(find_model(folder), recipe.batch_size)
+    with _precision(recipe):
+        teacher = EmotionNetwork(find_model(folder), recipe.batch_size)
+    # The mirrored pair would cost as much again; faces come mirrored half of the time anyway.
+    teacher.config = replace(teacher.config, mirror=False)
     if teacher.config.labels != recipe.labels or not set(recipe.heads) <= set(teacher.config.heads):
         raise DatasetError(f"recipe: teacher {folder} has other labels or heads than {', '.join(recipe.heads)}")
     return teacher

@@ -159,7 +159,7 @@ def test_weights_that_do_not_fit(changed: Callable[..., Path], changes: dict[str
     with pytest.raises(ModelFolderError) as caught:
         EmotionNetwork(folder)
     message = str(caught.value)
-    assert message.startswith(f"{folder}: the weights do not fit classic-cnn (")
+    assert message.startswith(f"{folder}: the weights do not fit the network (")
     assert "\n" not in message
 
 
@@ -173,7 +173,7 @@ def test_an_error_without_words_still_gives_a_message(
         raise error
 
     monkeypatch.setitem(network.ARCHITECTURES, "classic-cnn", fail)
-    with pytest.raises(ModelFolderError, match="the weights do not fit classic-cnn"):
+    with pytest.raises(ModelFolderError, match="the weights do not fit the network"):
         network.EmotionNetwork(tiny_model)
 
 

@@ -410,6 +410,24 @@ def test_teachers_answer_the_very_faces_that_are_learnt(
     np.testing.assert_allclose(trainer._taught(crops, targets), expected, rtol=1e-5)
 
 
+def test_training_can_start_from_another_model(
+    training: Any, two_heads: Path, voted: Faces, recipe: Any, tmp_path: Path
+) -> None:
+    """With a learning rate of 0 the weights stay those it started with."""
+    still = replace(recipe, start=str(two_heads), learning_rate=0.0, epochs=1, ema=0.0)
+    out = training.train(voted, still, tmp_path / "m", "again", "1")
+    from fer_batch.models.network import EmotionNetwork
+
+    kernels = [EmotionNetwork(folder).model.layers[-1].get_weights()[0] for folder in (two_heads, out)]
+    np.testing.assert_allclose(kernels[1], kernels[0], atol=1e-6)
+
+
+def test_a_start_that_does_not_fit(training: Any, finished: Path, voted: Faces, recipe: Any, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="the weights do not fit the network"):
+        training.train(voted, replace(recipe, start=str(finished)), tmp_path / "m", "odd", "1")
+    assert not (tmp_path / "m").exists()
+
+
 def test_a_teacher_with_other_answers_is_refused(
     training: Any, finished: Path, voted: Faces, recipe: Any, tmp_path: Path
 ) -> None:
@@ -487,6 +505,7 @@ def test_a_recipe_that_can_not_be_read(training: Any, written: Callable[[str], P
         ("heads", ["affectnet"], "head affectnet is none of fer2013, ferplus"),
         ("heads", ["ferplus"], r"head ferplus needs faces with FER\+'s votes"),
         ("teachers", ["gone"], "gone: neither a folder"),
+        ("start", "gone", "gone: neither a folder"),
         ("options", {"depth": 3}, "option"),
         ("epochs", 0, "epochs"),
         ("epochs", "ten", "epochs"),

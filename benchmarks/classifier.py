@@ -1,0 +1,167 @@
+"""How fast can the classifier be called, and what share of a run does it take?
+
+    python benchmarks/classifier.py [--model NAME] [--batches 8 64 256] [--rounds 7]
+    python benchmarks/classifier.py --video FILE --yunet FILE [--longest-side 320]
+
+The first form calls one network in several ways, in turn in every round, and prints processor time and wall time for a
+face with the ratio to the first row (the median over the rounds of the ratio within a round). The second form decodes a
+video, finds, crops and classifies the faces of every frame, all in this process, and prints the processor time of each
+part. TensorFlow's start-up is left out in both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from numpy.typing import NDArray
+
+os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import tensorflow as tf
+
+from fer_batch.config import DetectorConfig, Sampling
+from fer_batch.models.architectures import ARCHITECTURES
+from fer_batch.models.folder import WEIGHTS_FILE, find_model
+from fer_batch.models.network import EmotionNetwork
+from fer_batch.models.preprocessing import CROP_SIZE, PREPROCESSING
+from fer_batch.records import Media, Unit
+from fer_batch.work import Settings, Worker
+
+Call = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+
+def graph(model: keras.Model, batch: int, **options: bool) -> Call:
+    function = tf.function(lambda faces: model(faces, training=False), **options)
+    concrete = function.get_concrete_function(tf.TensorSpec((batch, CROP_SIZE, CROP_SIZE, 1), tf.float32))
+    return lambda faces: concrete(tf.constant(faces)).numpy()
+
+
+def frozen(model: keras.Model, batch: int) -> Call:
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    function = tf.function(lambda faces: model(faces, training=False))
+    concrete = function.get_concrete_function(tf.TensorSpec((batch, CROP_SIZE, CROP_SIZE, 1), tf.float32))
+    constant = convert_variables_to_constants_v2(concrete)
+    return lambda faces: constant(tf.constant(faces))[0].numpy()
+
+
+def lite(model: keras.Model, batch: int) -> Call:
+    function = tf.function(lambda faces: model(faces, training=False))
+    concrete = function.get_concrete_function(tf.TensorSpec((batch, CROP_SIZE, CROP_SIZE, 1), tf.float32))
+    converted = tf.lite.TFLiteConverter.from_concrete_functions([concrete], model).convert()
+    interpreter = tf.lite.Interpreter(model_content=converted, num_threads=os.cpu_count())
+    interpreter.allocate_tensors()
+    source, target = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+
+    def call(faces: NDArray[np.float32]) -> NDArray[np.float32]:
+        interpreter.set_tensor(source, faces)
+        interpreter.invoke()
+        return np.asarray(interpreter.get_tensor(target))
+
+    return call
+
+
+def ways(folder: Path, batch: int) -> dict[str, Call]:
+    """The ways to call one network on a batch of preprocessed faces; the first is what `EmotionNetwork` does."""
+    network = EmotionNetwork(folder)
+    config, outputs = network.config, len(network.config.heads) * len(network.config.labels)
+    build = ARCHITECTURES[config.architecture]
+    trained = build(outputs, **config.options)
+    trained.load_weights(folder / WEIGHTS_FILE)
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    folded = network.model is not trained and config.architecture == "compact-resnet"
+    half = build(outputs, **config.options, **({"folded": True} if folded else {}))
+    keras.config.set_dtype_policy("float32")
+    half.set_weights(network.model.get_weights())
+    calls: dict[str, Call] = {
+        "float32, folded, as shipped": network.model.predict_on_batch,
+        "float32, batch normalization kept": trained.predict_on_batch,
+        "float32, folded, tf.function": graph(network.model, batch),
+        "float32, folded, XLA": graph(network.model, batch, jit_compile=True),
+        "float32, folded, frozen graph": frozen(network.model, batch),
+        "bfloat16, folded": half.predict_on_batch,
+    }
+    try:
+        calls["float32, folded, TensorFlow Lite"] = lite(network.model, batch)
+    except Exception as error:
+        print(f"TensorFlow Lite left out: {type(error).__name__}")
+    return calls
+
+
+def measure(folder: Path, batch: int, rounds: int) -> None:
+    config = EmotionNetwork(folder).config
+    crops = np.random.default_rng(0).integers(0, 256, (batch, CROP_SIZE, CROP_SIZE), dtype=np.uint8)
+    faces = PREPROCESSING[config.preprocessing](crops)
+    calls = ways(folder, batch)
+    expected = np.asarray(next(iter(calls.values()))(faces))
+    repeats = max(1, 512 // batch)
+    spent: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
+    apart = {name: float(np.abs(np.asarray(call(faces)) - expected).max()) for name, call in calls.items()}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            cpu, wall = time.process_time(), time.perf_counter()
+            for _ in range(repeats):
+                call(faces)
+            n = repeats * batch / 1000
+            spent[name].append(((time.process_time() - cpu) / n, (time.perf_counter() - wall) / n))
+    first = next(iter(spent.values()))
+    print(f"\nbatches of {batch}, {rounds} rounds of {repeats} calls, {os.cpu_count()} cores")
+    print("| way | processor ms a face | wall ms a face | wall, ratio to the first | largest change of a logit |")
+    print("| --- | --- | --- | --- | --- |")
+    for name, times in spent.items():
+        cpu, wall = (median(column) for column in zip(*times, strict=True))
+        ratio = median(mine[1] / base[1] for mine, base in zip(times, first, strict=True))
+        print(f"| {name} | {cpu:.3f} | {wall:.3f} | {ratio:.2f} | {apart[name]:.1g} |")
+
+
+def share(folder: Path, video: Path, yunet: Path, longest_side: int, rounds: int) -> None:
+    network = EmotionNetwork(folder, batch_size=64)
+    sampling = Sampling(mode="every", every=1)
+    worker = Worker(Settings(sampling, DetectorConfig("yunet", str(yunet), longest_side=longest_side)))
+    status = video.stat()
+    unit = Unit((Media(str(video), video.name, "video", status.st_size, status.st_mtime_ns),))
+    network.probabilities(np.zeros((1, CROP_SIZE, CROP_SIZE), np.uint8))
+    rows = []
+    for _ in range(rounds):
+        start = time.process_time()
+        (prepared,) = worker.prepare(unit)
+        middle = time.process_time()
+        network.probabilities(prepared.crops)
+        rows.append((middle - start, time.process_time() - middle))
+    before, classify = (median(column) for column in zip(*rows, strict=True))
+    part = median(row[1] / sum(row) for row in rows)
+    frames, faces = len(prepared.frames), len(prepared.crops)
+    print(f"{video.name}: {frames} frames, {faces} faces, YuNet at longest side {longest_side}, {rounds} rounds")
+    print(f"decode, detect, crop  {before / frames * 1000:7.2f} ms of processor time a frame")
+    print(f"classify              {classify / frames * 1000:7.2f}")
+    print(f"classification's share of both {part:.1%} (from {min(r[1] / sum(r) for r in rows):.1%} "
+          f"to {max(r[1] / sum(r) for r in rows):.1%})")  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="emotion")
+    parser.add_argument("--batches", type=int, nargs="+", default=[64])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--video", type=Path)
+    parser.add_argument("--yunet", type=Path)
+    parser.add_argument("--longest-side", type=int, default=320)
+    options = parser.parse_args()
+    folder = find_model(options.model)
+    if options.video:
+        share(folder, options.video, options.yunet, options.longest_side, options.rounds)
+        return
+    for batch in options.batches:
+        measure(folder, batch, options.rounds)
+
+
+if __name__ == "__main__":
+    main()
