@@ -37,6 +37,9 @@ class Recipe:
     gradient and leaves biases and normalization alone; `ema` is the decay, a step, of the averaged weights that are
     kept; in the last `calm_epochs` faces are changed less and not mixed; `holdout` is the share of the training faces
     on which the temperatures are fitted; `precision` is one of `PRECISIONS`, `optimizer` of `OPTIMIZERS`.
+
+    Chance: `split_seed` decides which faces are held out, `seed` all else. With a `start` or `teachers` the split has
+    to be theirs, or faces that they have learnt from are taken for unseen ones.
     """
 
     architecture: str = "compact-resnet"
@@ -61,6 +64,7 @@ class Recipe:
     holdout: float = 0.05
     precision: str = "bfloat16"
     seed: int = 0
+    split_seed: int = 0
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     @property

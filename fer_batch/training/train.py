@@ -103,7 +103,7 @@ def training_split(faces: Faces, recipe: Recipe) -> tuple[Faces, Faces]:
     training = faces.split("Training")
     others = faces.take(faces.usages != "Training")
     training = training.take(~has_copy(training.images, others.images))
-    rng = np.random.default_rng(recipe.seed)
+    rng = np.random.default_rng(recipe.split_seed)
     held = np.zeros(len(training), bool)
     held[rng.permutation(len(training))[: max(1, round(recipe.holdout * len(training)))]] = True
     held_out, rest = training.take(held), training.take(~held)

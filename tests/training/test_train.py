@@ -219,7 +219,9 @@ def test_split_sizes_and_seed(training: Any, recipe: Any, faces: Faces) -> None:
     assert set(rest.usages) == set(held_out.usages) == {"Training"}
     again, _ = training.training_split(faces, recipe)
     np.testing.assert_array_equal(again.images, rest.images)
-    other, _ = training.training_split(faces, replace(recipe, seed=1))
+    again, _ = training.training_split(faces, replace(recipe, seed=1))
+    np.testing.assert_array_equal(again.images, rest.images)
+    other, _ = training.training_split(faces, replace(recipe, split_seed=1))
     assert (other.images != rest.images).any()
 
 
@@ -234,7 +236,7 @@ def test_no_copy_crosses_a_split(training: Any, recipe: Any, seed: int) -> None:
     everything = np.concatenate([images, brighter(images[20:30]), images[:5], brighter(images[5:10])])
     usages = ["Training"] * 50 + ["PublicTest"] * 5 + ["PrivateTest"] * 5
     faces = labelled(everything, usages)
-    rest, held_out = training.training_split(faces, replace(recipe, seed=seed, holdout=0.3))
+    rest, held_out = training.training_split(faces, replace(recipe, split_seed=seed, holdout=0.3))
     others = everything[50:]
     assert not has_copy(rest.images, others).any()
     assert not has_copy(held_out.images, others).any()
