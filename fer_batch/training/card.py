@@ -131,8 +131,8 @@ def _figures(figures: dict[str, dict[str, Any]]) -> list[str]:
     return [
         "## Measured",
         "",
-        "`fer-batch evaluate` gives these figures. `held back`: the command that wrote this card fills them in where the "
-        "data holds that split.",
+        "`fer-batch evaluate` gives these figures. `held back`: the command that wrote this card fills them in where "
+        "the data holds that split.",
         "",
         "| figure | " + " | ".join(columns) + " |",
         "| --- " * (len(columns) + 1) + "|",
