@@ -111,12 +111,14 @@ def summarize(
     """Rebuild summary/ from the tables in DIR, without decoding anything again."""
     with _endings():
         from fer_batch.config import UsageError
+        from fer_batch.lock import FolderLock
         from fer_batch.stages import summarize as stage
+        from fer_batch.tables import committed_parts
 
-        try:
+        if not committed_parts(directory):
+            raise UsageError(f"{directory}: holds no tables of a run; give the --out folder of a run")
+        with FolderLock(directory):
             stage.summarize(directory, window)
-        except FileNotFoundError as error:
-            raise UsageError(f"{error}; give the --out folder of a run") from error
 
 
 @app.command()
@@ -193,13 +195,10 @@ def info() -> None:
 
 @contextmanager
 def _endings() -> Iterator[None]:
-    """What the user can mend becomes one line and status 2; Ctrl-C and SIGTERM become status 130."""
+    """What the user can mend becomes one line and status 2; Ctrl-C, SIGTERM and a closed terminal become status 130."""
     from fer_batch.config import UsageError
 
-    def interrupt(*_: object) -> NoReturn:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
+    _interrupt_at_signals()
     try:
         yield
     except UsageError as error:
@@ -212,6 +211,21 @@ def _endings() -> Iterator[None]:
     except KeyboardInterrupt:
         typer.echo("fer-batch: interrupted; the same command goes on where it stopped", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def _interrupt_at_signals() -> None:
+    """The first signal ends the run in order; a second one ends the process at once, as the system does it."""
+    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    # What is ignored stays so: nohup and shells do that to jobs in the background.
+    heeded = [number for name in names if signal.getsignal(number := getattr(signal, name)) != signal.SIG_IGN]
+
+    def interrupt(*_: object) -> NoReturn:
+        for number in heeded:
+            signal.signal(number, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    for number in heeded:
+        signal.signal(number, interrupt)
 
 
 def _set_up_logging(quiet: bool, verbose: bool, log_file: Path | None) -> None:

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from fer_batch.config import UsageError, differences
 from fer_batch.files import remove_partial
+from fer_batch.lock import FolderLock
 from fer_batch.records import Media
 from fer_batch.runfile import RUN_FILE
 from fer_batch.schema import modified_time
@@ -41,9 +42,10 @@ class Entry:
 class Ledger:
     """The committed files of an output folder."""
 
-    def __init__(self, out: Path) -> None:
-        """Read the media table's parts; clears away what an interrupted run left uncommitted."""
-        self.out = out
+    def __init__(self, out: Path, lock: FolderLock | None = None) -> None:
+        """Read the media table's parts; clears away what an interrupted run left uncommitted. `lock`: what holds the
+        folder, asked before each commit whether the folder is still there."""
+        self.out, self._lock = out, lock
         self.entries: dict[str, Entry] = {}
         #: The highest part number there is, 0 where there is none.
         self.last_part = 0
@@ -59,6 +61,8 @@ class Ledger:
     def commit(self, tables: Mapping[str, pa.Table], results: dict[str, Any], roots: Mapping[str, str]) -> None:
         """Write the rows of some files as the next part of every table, in place of rows they had before. `results` and
         `roots`: see `commit_part`."""
+        if self._lock is not None:
+            self._lock.check()
         self._forget(tables["media"]["media_path"].to_pylist())
         number = self.last_part + 1
         commit_part(self.out, number, tables, results, roots)

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from fer_batch.config import RunConfig, UsageError
 from fer_batch.detectors import create_detector
 from fer_batch.ledger import Ledger, check_folder, clear_folder
+from fer_batch.lock import FolderLock
 from fer_batch.records import Code, Failure, Media, MediaInfo, Prepared, Stage, Unit
 from fer_batch.runfile import read_run_file, write_run_file
 from fer_batch.runners.base import Loss, Outcome
@@ -60,16 +61,21 @@ def run(config: RunConfig) -> bool:
 
     Raises UsageError before anything is touched, and KeyboardInterrupt after what was finished has been committed.
     """
-    started = datetime.now(UTC)
     create_detector(config.detector)  # One that can't be loaded is the user's to mend, not each worker's to stumble on.
     _check_place(config)
+    with FolderLock(config.out) as lock:
+        return _run(config, lock)
+
+
+def _run(config: RunConfig, lock: FolderLock) -> bool:
+    started = datetime.now(UTC)
     found = discover(config.inputs, config.include, config.exclude, config.follow_symlinks)
     classifier = Classifier(config.model_folder, config.labels, config.batch_size, config.device)
     if config.restart:
         classifier.load()  # Earlier results go only once it is sure that new ones can be made.
         clear_folder(config.out)
     check_folder(config.out, config.results(), roots(config.inputs))
-    ledger = Ledger(config.out)
+    ledger = Ledger(config.out, lock)
     outstanding = ledger.outstanding(found, config.retry_failed)
     if not outstanding and _is_complete(config, ledger):
         log.info("nothing to do: all %d files are in %s", len(found), config.out)
@@ -77,6 +83,7 @@ def run(config: RunConfig) -> bool:
     done = Processed()
 
     def write_end(status: str) -> dict[str, float]:
+        lock.check()
         counts = _counts(found, ledger, done)
         write_run_file(config, status, started, counts, classifier.device_name, ledger.last_part)
         return counts
@@ -85,6 +92,7 @@ def run(config: RunConfig) -> bool:
         _process(config, ledger, outstanding, done, classifier)
         if not ledger.last_part:  # A run that found nothing leaves empty tables, not none.
             ledger.commit(to_tables([], config.labels), config.results(), roots(config.inputs))
+        lock.check()
         summarize.summarize(config.out, config.window)
     except UsageError:  # A model that does not fit shows before anything is written.
         raise

@@ -11,6 +11,7 @@ from typing import Any, Generic
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from fer_batch.runners.base import Loss, MakeFunction, Outcome, Result, Task
+from fer_batch.runners.orphans import end_with_parent
 
 #: Tasks under way for each worker: one at work, one waiting so that it never idles.
 _TASKS_PER_WORKER = 2
@@ -52,6 +53,7 @@ class LocalRunner(Generic[Task, Result]):
 def _start(make: MakeFunction[Task, Result]) -> None:
     """Runs first in every worker. Ctrl-C goes to the whole group; the main process decides what it means."""
     global _function
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _function = make()

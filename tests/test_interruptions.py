@@ -1,0 +1,123 @@
+"""What ends a run before its time: signals, kill -9, another run. Nothing stays behind and nothing is in the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.clips import SAMPLES, make_video, steady
+from tests.test_command_line import COMMAND, fer_batch
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc")
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started and that are still alive."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            fields = dict(line.split(":\t", 1) for line in status.read_text().splitlines() if ":\t" in line)
+        except OSError:
+            continue
+        if int(fields["PPid"]) == pid and not fields["State"].startswith("Z"):
+            found.append(int(status.parent.name))
+    return found
+
+
+def alive(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def long_run(tmp_path: Path, tiny_model: Path) -> Iterator[subprocess.Popen[str]]:
+    """A run of several minutes, with two workers at work."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    make_video(folder / "a.mp4", steady(25, 500), size=(640, 480))
+    for name in "bcdefghijklmnopqrst":
+        shutil.copy(folder / "a.mp4", folder / f"{name}.mp4")
+    arguments = ["run", folder, "--out", tmp_path / "out", "--model", tiny_model, "--fps", 25, "--workers", 2]
+    process = subprocess.Popen(
+        [str(COMMAND), *map(str, arguments)], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    wait_for(lambda: len(children(process.pid)) >= 2)
+    with process:
+        yield process
+        process.kill()
+
+
+def test_no_worker_outlives_a_killed_main_process(long_run: subprocess.Popen[str]) -> None:
+    time.sleep(2.0)  # The workers have started and are decoding.
+    workers = children(long_run.pid)
+    assert len(workers) >= 2
+    os.kill(long_run.pid, signal.SIGKILL)
+    wait_for(lambda: not any(map(alive, workers)), 10.0)
+
+
+def test_a_second_run_on_the_same_folder_is_refused(long_run: subprocess.Popen[str], tmp_path: Path) -> None:
+    wait_for((tmp_path / "out" / ".fer-batch.lock").is_file)
+    done = fer_batch("run", SAMPLES / "photos", "--out", tmp_path / "out", "--restart")
+    assert (done.returncode, len(done.stderr.strip().splitlines())) == (2, 1)
+    assert f"a run is at work there (process {long_run.pid})" in done.stderr
+    os.killpg(long_run.pid, signal.SIGKILL)
+    long_run.wait()
+    assert fer_batch("run", SAMPLES / "photos", "--out", tmp_path / "out", "--restart").returncode == 0
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_run_within_seconds(
+    long_run: subprocess.Popen[str], tmp_path: Path, sent: signal.Signals
+) -> None:
+    time.sleep(2.0)
+    workers = children(long_run.pid)
+    long_run.send_signal(sent)
+    _, told = long_run.communicate(timeout=20)
+    assert long_run.returncode == 130
+    assert "goes on where it stopped" in told
+    wait_for(lambda: not any(map(alive, workers)), 5.0)
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["status"] == "interrupted"
+
+
+def test_a_second_signal_ends_at_once() -> None:
+    code = (
+        "import time; from fer_batch.cli import _endings\n"
+        "with _endings():\n"
+        "    try: print('at work', flush=True); time.sleep(60)\n"
+        "    finally: print('ending', flush=True); time.sleep(60)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in ("at work\n", "ending\n"):
+        assert process.stdout.readline() == line
+        process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=5) == -signal.SIGINT  # To a shell that is 130.
+    process.communicate()
+
+
+def test_what_is_ignored_stays_ignored() -> None:
+    code = (
+        "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"  # As nohup does.
+        "from fer_batch.cli import _endings\n"
+        "with _endings(): signal.raise_signal(signal.SIGHUP); print('goes on')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "goes on\n")
