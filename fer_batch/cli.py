@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -67,11 +66,13 @@ def run(
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds a file, or 16 images, may take.")] = 43200.0,
     quiet: Annotated[bool, typer.Option("--quiet", help="Only errors.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="More messages.")] = False,
-    log_file: Annotated[Path | None, typer.Option(help="Write all messages there too.")] = None,
+    log_file: Annotated[Path | None, typer.Option(help="Write all messages there too, as JSON lines.")] = None,
 ) -> None:
     """Find, classify and tabulate the faces of all images and videos under PATHS."""
     with _endings():
-        _set_up_logging(quiet, verbose, log_file)
+        from fer_batch.messages import set_up_logging
+
+        set_up_logging(quiet, verbose, log_file)
         from fer_batch import run as orchestrator
         from fer_batch import usage
         from fer_batch.config import ModelId, RunConfig
@@ -197,16 +198,19 @@ def info() -> None:
 def _endings() -> Iterator[None]:
     """What the user can mend becomes one line and status 2; Ctrl-C, SIGTERM and a closed terminal become status 130."""
     from fer_batch.config import UsageError
+    from fer_batch.messages import one_line
 
     _interrupt_at_signals()
     try:
         yield
     except UsageError as error:
-        typer.echo(f"fer-batch: {' '.join(str(error).split())}", err=True)
+        typer.echo(f"fer-batch: {one_line(str(error))}", err=True)
         raise typer.Exit(EXIT_USAGE) from None
     except OSError as error:  # A full disk, a folder that has gone: nothing of ours can go on.
         logging.getLogger("fer_batch").debug("", exc_info=True)
-        typer.echo(f"fer-batch: {error}; mend it, then the same command goes on where it stopped", err=True)
+        typer.echo(
+            f"fer-batch: {one_line(str(error))}; mend it, then the same command goes on where it stopped", err=True
+        )
         raise typer.Exit(EXIT_SOME_FAILED) from None
     except KeyboardInterrupt:
         typer.echo("fer-batch: interrupted; the same command goes on where it stopped", err=True)
@@ -226,33 +230,6 @@ def _interrupt_at_signals() -> None:
 
     for number in heeded:
         signal.signal(number, interrupt)
-
-
-def _set_up_logging(quiet: bool, verbose: bool, log_file: Path | None) -> None:
-    from tqdm import tqdm
-
-    from fer_batch.config import UsageError
-
-    class AboveTheBar(logging.Handler):
-        """Messages go over the progress bar, not through it."""
-
-        def emit(self, record: logging.LogRecord) -> None:
-            tqdm.write(f"fer-batch: {self.format(record)}", file=sys.stderr)
-
-    to_stderr = AboveTheBar()
-    to_stderr.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO)
-    handlers: list[logging.Handler] = [to_stderr]
-    if log_file is not None:
-        try:
-            to_file = logging.FileHandler(log_file, encoding="utf-8", errors="backslashreplace")
-        except OSError as error:
-            raise UsageError(f"--log-file {log_file}: can't be written ({error.strerror})") from error
-        to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        handlers.append(to_file)
-    package = logging.getLogger("fer_batch")
-    package.setLevel(logging.DEBUG)
-    package.handlers = handlers
-    package.propagate = False
 
 
 def _set_up_backend() -> None:

@@ -26,17 +26,18 @@ from fer_batch.stages.summarize import SUMMARY_FILES, SUMMARY_FOLDER
 from fer_batch.stages.write import commit_part, read_origin
 from fer_batch.tables import TABLES, committed_parts, part_path, part_paths, read_table, write_table
 
-_COLUMNS = ["media_path", "size_bytes", "modified", "status"]
+_COLUMNS = ["media_path", "size_bytes", "modified", "status", "error_code"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
-    """A committed file: the part it is in, and what it was when it was read."""
+    """A committed file: the part it is in, what it was when it was read, and what went wrong with it, if anything."""
 
     part: int
     size_bytes: int
     modified: datetime
     failed: bool
+    code: str | None
 
 
 class Ledger:
@@ -56,13 +57,16 @@ class Ledger:
         self.last_part = number
         for row in media.select(_COLUMNS).to_pylist():
             failed = row["status"] == "failed"
-            self.entries[row["media_path"]] = Entry(number, row["size_bytes"], row["modified"], failed)
+            self.entries[row["media_path"]] = Entry(
+                number, row["size_bytes"], row["modified"], failed, row["error_code"]
+            )
 
     def commit(self, tables: Mapping[str, pa.Table], results: dict[str, Any], roots: Mapping[str, str]) -> None:
         """Write the rows of some files as the next part of every table, in place of rows they had before. `results` and
         `roots`: see `commit_part`."""
         if self._lock is not None:
             self._lock.check()
+        _assert_sums(tables)
         self._forget(tables["media"]["media_path"].to_pylist())
         number = self.last_part + 1
         commit_part(self.out, number, tables, results, roots)
@@ -97,6 +101,14 @@ class Ledger:
             else:
                 for name in reversed(TABLES):
                     part_path(self.out, name, number).unlink()
+
+
+def _assert_sums(tables: Mapping[str, pa.Table]) -> None:
+    """Raise AssertionError unless the media table counts the rows of the other two."""
+    for column, name in (("frames_sampled", "frames"), ("faces_found", "faces")):
+        counted = pc.sum(tables["media"][column]).as_py() or 0
+        if counted != tables[name].num_rows:
+            raise AssertionError(f"{counted} {name} counted, {tables[name].num_rows} rows made")
 
 
 def _clean(out: Path) -> list[int]:

@@ -6,17 +6,19 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
+from fer_batch.accounting import Processed, assert_complete, closing_lines, count
 from fer_batch.config import RunConfig, UsageError
 from fer_batch.detectors import create_detector
 from fer_batch.ledger import Ledger, check_folder, clear_folder
 from fer_batch.lock import FolderLock
+from fer_batch.messages import one_line
 from fer_batch.records import Code, Failure, Media, MediaInfo, Prepared, Stage, Unit
 from fer_batch.runfile import read_run_file, write_run_file
 from fer_batch.runners.base import Loss, Outcome
@@ -35,25 +37,6 @@ IMAGES_PER_UNIT = 16
 _BATCHES_PER_CALL = 4
 #: Rows of faces after which a part is committed, whatever the time.
 _ROWS_PER_PART = 200_000
-
-
-@dataclass
-class Processed:
-    """What this run has gone through so far. `media_seconds`: seconds of video."""
-
-    files: int = 0
-    failed: int = 0
-    frames: int = 0
-    faces: int = 0
-    media_seconds: float = 0.0
-
-    def add(self, prepared: Prepared) -> None:
-        """Count one file."""
-        self.files += 1
-        self.failed += prepared.failed
-        self.frames += len(prepared.frames)
-        self.faces += len(prepared.crops)
-        self.media_seconds += 0.0 if prepared.failed else prepared.info.duration_s or 0.0
 
 
 def run(config: RunConfig) -> bool:
@@ -78,14 +61,18 @@ def _run(config: RunConfig, lock: FolderLock) -> bool:
     ledger = Ledger(config.out, lock)
     outstanding = ledger.outstanding(found, config.retry_failed)
     if not outstanding and _is_complete(config, ledger):
-        log.info("nothing to do: all %d files are in %s", len(found), config.out)
-        return not any(ledger.entries[media.path].failed for media in found)
+        counts = count(found, len(found), ledger, Processed())
+        log.info("nothing to do; %s; tables in %s", closing_lines(counts, 1.0)[0], config.out)
+        return not counts["failed"]
     done = Processed()
 
-    def write_end(status: str) -> dict[str, float]:
+    def end(status: str) -> dict[str, Any]:
         lock.check()
-        counts = _counts(found, ledger, done)
+        counts = count(found, len(found) - len(outstanding), ledger, done)
         write_run_file(config, status, started, counts, classifier.device_name, ledger.last_part)
+        seconds = (datetime.now(UTC) - started).total_seconds()
+        for line in closing_lines(counts, seconds):
+            log.info("%s", line, extra={"fields": {"counts": counts}})
         return counts
 
     try:
@@ -94,26 +81,18 @@ def _run(config: RunConfig, lock: FolderLock) -> bool:
             ledger.commit(to_tables([], config.labels), config.results(), roots(config.inputs))
         lock.check()
         summarize.summarize(config.out, config.window)
+        assert_complete(count(found, len(found) - len(outstanding), ledger, done))
     except UsageError:  # A model that does not fit shows before anything is written.
         raise
     except BaseException as error:
         with suppress(OSError):  # A full disk must not hide what went wrong first.
-            write_end("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+            end("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
         raise
-    counts = write_end("done")
-    if counts["discovered"] != counts["done"] + counts["failed"]:
-        raise AssertionError(f"counts do not add up: {counts}")
-    log.info(
-        "%d files done, %d failed, of them %d in this run, with %d faces; tables in %s",
-        counts["done"],
-        counts["failed"],
-        done.files,
-        done.faces,
-        config.out,
-    )
+    counts = end("done")
     if counts["absent"]:
         log.warning("%d files of earlier runs were not found again; their rows stay", counts["absent"])
-    return counts["failed"] == 0
+    log.info("tables in %s", config.out)
+    return not counts["failed"]
 
 
 def _check_place(config: RunConfig) -> None:
@@ -131,23 +110,6 @@ def _is_complete(config: RunConfig, ledger: Ledger) -> bool:
     return up_to_date and same_window and summarize.has_summaries(config.out)
 
 
-def _counts(found: Sequence[Media], ledger: Ledger, done: Processed) -> dict[str, float]:
-    """Files found, by what the tables say of them, and what this run went through. `absent`: files of earlier runs
-    that are no longer found; their rows stay."""
-    entries = [ledger.entries[media.path] for media in found if media.path in ledger.entries]
-    failed = sum(entry.failed for entry in entries)
-    return {
-        "discovered": len(found),
-        "done": len(entries) - failed,
-        "failed": failed,
-        "absent": len(ledger.entries) - len(entries),
-        "processed": done.files,
-        "processed_frames": done.frames,
-        "processed_faces": done.faces,
-        "processed_media_seconds": round(done.media_seconds, 3),
-    }
-
-
 def plan(media: Sequence[Media]) -> list[Unit]:
     """Units of work: each video by itself, the largest first so that none is left for last; images in buckets."""
     videos = sorted((one for one in media if one.media_type == "video"), key=lambda one: -one.size_bytes)
@@ -161,19 +123,26 @@ def _process(
 ) -> None:
     """Prepare, classify and commit all of `media`; what is classified is committed even when interrupted."""
     committer = _Committer(config, ledger, classifier)
-    bar = tqdm(total=len(media), unit="file", disable=None if config.progress else True)
+    # Bytes, since files differ: of a hundred photos and a film, the film is what the end has to wait for.
+    size = sum(one.size_bytes for one in media)
+    bar = tqdm(total=size, unit="B", unit_scale=True, disable=None if config.progress else True)
     try:
         with bar:
             for prepared in _prepared(config, media):
                 done.add(prepared)
-                bar.set_postfix_str(f"{done.media_seconds:.0f} s of video, {done.failed} failed", refresh=False)
-                bar.update()
-                if prepared.failure is not None:
-                    log.warning("%s [%s]", prepared.failure.message, prepared.failure.code.value)
+                bar.set_postfix_str(f"{done.files} of {len(media)} files, {done.failed} failed", refresh=False)
+                bar.update(prepared.media.size_bytes)
+                _tell(prepared)
                 committer.add(prepared)
             committer.classify()
     finally:
         committer.commit()
+
+
+def _tell(prepared: Prepared) -> None:
+    if (failure := prepared.failure) is not None:
+        fields = {"media_path": prepared.media.path, "error_stage": failure.stage, "error_code": failure.code}
+        log.warning("%s [%s]", failure.message, failure.code.value, extra={"fields": fields})
 
 
 def _prepared(config: RunConfig, media: Sequence[Media]) -> Iterator[Prepared]:
@@ -200,7 +169,7 @@ def _prepared(config: RunConfig, media: Sequence[Media]) -> Iterator[Prepared]:
 def _quarantined(outcome: Outcome[Unit, tuple[Prepared, ...]]) -> Prepared:
     (media,) = outcome.task.media
     code = Code.TIMEOUT if outcome.loss is Loss.TIMEOUT else Code.WORKER_DIED
-    failure = Failure(Stage.WORK, code, f"{media.path}: {outcome.message}")
+    failure = Failure(Stage.WORK, code, one_line(f"{media.path}: {outcome.message}"))
     return Prepared(media, MediaInfo(), (), NO_CROPS, failure, 0.0)
 
 
@@ -245,4 +214,5 @@ class _Committer:
         scored, self._scored = self._scored, []
         if scored:
             self._ledger.commit(to_tables(scored, self._config.labels), *self._origin)
+            log.debug("part %d: %d files are in the tables", self._ledger.last_part, len(self._ledger.entries))
         self._committed = time.monotonic()

@@ -27,7 +27,7 @@ def read_run_file(out: Path) -> dict[str, Any]:
 
 
 def write_run_file(
-    config: RunConfig, status: str, started: datetime, counts: Mapping[str, float], device: str | None, last_part: int
+    config: RunConfig, status: str, started: datetime, counts: Mapping[str, Any], device: str | None, last_part: int
 ) -> None:
     """Write run.json. `status`: done, interrupted or failed; `counts`: of the folder and of this run; `device`: what
     classified the faces, None where none was classified; `last_part`: the number of the last part file."""
@@ -83,7 +83,7 @@ def _operation(config: RunConfig) -> dict[str, Any]:
     }
 
 
-def _throughput(counts: Mapping[str, float], seconds: float) -> dict[str, float]:
+def _throughput(counts: Mapping[str, Any], seconds: float) -> dict[str, float]:
     return {
         "wall_s": round(seconds, 3),
         "media_seconds_per_s": round(counts["processed_media_seconds"] / seconds, 3),

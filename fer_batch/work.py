@@ -19,6 +19,7 @@ from fer_batch.detectors import create_detector
 from fer_batch.media.image import read_image
 from fer_batch.media.picture import Picture, Skip
 from fer_batch.media.video import open_video
+from fer_batch.messages import one_line
 from fer_batch.models.preprocessing import CROP_SIZE
 from fer_batch.records import (
     Code,
@@ -162,9 +163,7 @@ def _broken(stage: Stage, code: Code, message: str) -> _Reading:
 
 
 def _with_name(failure: Failure | None, media: Media) -> Failure | None:
-    """The failure with a message that leads with the file's table path and has no control characters."""
+    """The failure with a message of one printable line that leads with the file's table path."""
     if failure is None:
         return None
-    text = " ".join(f"{media.path}: {failure.message}".split())
-    printable = "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
-    return replace(failure, message=printable)
+    return replace(failure, message=one_line(f"{media.path}: {failure.message}"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,9 @@ from fer_batch.tables import committed_parts, read_schema, read_table, write_tab
 SUMMARY_FOLDER = "summary"
 SUMMARY_FILES = tuple(f"{name}.{kind}" for name in ("overall", "by_media", "timeline") for kind in ("parquet", "csv"))
 _MEDIA = ["media_path", "media_type"]
+#: How a formula begins, also in the full-width forms that spreadsheets accept, and what they pass over before it.
+_FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]")
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")  # A line feed is quoted, and stays.
 
 
 def summarize(out: Path, window: float) -> None:
@@ -30,8 +34,24 @@ def summarize(out: Path, window: float) -> None:
     media, frames, faces, labels = read_tables(out)
     for name, table in summary_tables(media, frames, faces, labels, window).items():
         write_table(out / SUMMARY_FOLDER / f"{name}.parquet", table)
-        text = table.to_pandas()
+        text = harmless_in_spreadsheets(table.to_pandas())
         write_whole(out / SUMMARY_FOLDER / f"{name}.csv", partial(text.to_csv, index=False))
+
+
+def harmless_in_spreadsheets(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with an apostrophe before every text that a spreadsheet would take for a formula, and with escapes for
+    control characters, of which a carriage return would begin a row of its own.
+
+    A file may be called `=HYPERLINK(...)`. The signs are those of OWASP's page on CSV injection.
+    """
+
+    def harmless(value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        text = _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), value)
+        return f"'{text}" if _FORMULA.match(value) else text
+
+    return table.map(harmless)
 
 
 def has_summaries(out: Path) -> bool:

@@ -190,6 +190,25 @@ def test_csv_equals_parquet(
             assert (type(value)(text) if text else None) == value
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        *((name, f"'{name}") for name in ("=1+1", "+1", "-dash.jpg", "@SUM(A1)", "\n=1", "  =1", "＝1")),
+        ('=HYPERLINK("http://x","a, b")', '\'=HYPERLINK("http://x","a, b")'),
+        ("\r=x", r"'\r=x"),
+        ("a\r=x\x1b\t", r"a\r=x\x1b\t"),
+        ("a=b-c.mp4", "a=b-c.mp4"),
+    ],
+)
+def test_no_name_is_a_formula_in_a_spreadsheet(folder: Callable, scored_file: Callable, name: str, shown: str) -> None:
+    out = folder([scored_file(name, [(0.0, [])])])
+    summarize(out, 10.0)
+    for table in ("by_media", "timeline"):
+        with (out / "summary" / f"{table}.csv").open(newline="", encoding="utf-8") as stream:
+            assert [row["media_path"] for row in csv.DictReader(stream)] == [shown]
+        assert pq.read_table(out / "summary" / f"{table}.parquet")["media_path"].to_pylist() == [name]
+
+
 def test_neither_the_order_nor_the_number_of_parts_matters(
     folder: Callable, scored_file: Callable, shares_of: Callable
 ) -> None:
