@@ -25,8 +25,8 @@ class Processed:
         """Count one file."""
         self.files += 1
         self.failed += prepared.failed
-        self.frames += len(prepared.frames)
-        self.faces += len(prepared.crops)
+        self.frames += prepared.frames_sampled
+        self.faces += prepared.faces_found
         self.media_seconds += 0.0 if prepared.failed else prepared.info.duration_s or 0.0
 
 

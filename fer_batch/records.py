@@ -135,11 +135,31 @@ class MediaInfo:
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """One file, decoded and searched for faces, ready to classify.
+class Piece:
+    """Some consecutive sampled frames of a file, ready to classify, sent ahead of the rest so that no process holds all
+    of a long one. `crops`: uint8 (faces, 48, 48), in the order of the frames and of the faces within them."""
 
-    `crops`: uint8 (faces, 48, 48), in the order of the frames and of the faces within them. With
-    `failure` set and no frames the file has failed; with both, what was read is kept and the rest was lost.
+    media: Media
+    frames: tuple[SampledFrame, ...]
+    crops: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """What of a file was sent ahead: the last `pieces` pieces there were, with so many frames and faces. Pieces before
+    those do not count: they are of a try that was given up."""
+
+    pieces: int = 0
+    frames: int = 0
+    faces: int = 0
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One file, decoded and searched for faces: its frames, or the last of them, and what is to be said of all of it.
+
+    `crops`: as of a Piece. With `failure` set and no frames the file has failed; with both, what was read is kept and
+    the rest was lost. `ahead`: what was sent before; the last frame never is.
     """
 
     media: Media
@@ -148,8 +168,19 @@ class Prepared:
     crops: NDArray[np.uint8]
     failure: Failure | None
     processing_s: float
+    ahead: Ahead = Ahead()
 
     @property
     def failed(self) -> bool:
         """Whether nothing of the file could be used."""
         return self.failure is not None and not self.frames
+
+    @property
+    def frames_sampled(self) -> int:
+        """The frames of the whole file."""
+        return self.ahead.frames + len(self.frames)
+
+    @property
+    def faces_found(self) -> int:
+        """The faces of the whole file."""
+        return self.ahead.faces + sum(len(frame.faces) for frame in self.frames)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from tqdm import tqdm
 
 from fer_batch.accounting import Processed, assert_complete, closing_lines, count
@@ -19,11 +21,11 @@ from fer_batch.detectors import create_detector
 from fer_batch.ledger import Ledger, check_folder, clear_folder
 from fer_batch.lock import FolderLock
 from fer_batch.messages import one_line
-from fer_batch.records import Code, Failure, Media, MediaInfo, Prepared, Stage, Unit
+from fer_batch.records import Code, Failure, Media, MediaInfo, Piece, Prepared, Stage, Unit
 from fer_batch.runfile import read_run_file, write_run_file
 from fer_batch.runners.base import Loss, Outcome
 from fer_batch.runners.local import LocalRunner
-from fer_batch.schema import Scored, to_tables
+from fer_batch.schema import Scored, piece_tables, to_tables
 from fer_batch.stages import summarize
 from fer_batch.stages.classify import Classifier
 from fer_batch.stages.discover import discover, outside, roots
@@ -35,7 +37,7 @@ log = logging.getLogger(__name__)
 IMAGES_PER_UNIT = 16
 #: Batches of crops gathered before the classifier is called, so that it sees full ones.
 _BATCHES_PER_CALL = 4
-#: Rows of faces after which a part is committed, whatever the time.
+#: Rows after which a part is committed, whatever the time.
 _ROWS_PER_PART = 200_000
 
 
@@ -129,10 +131,11 @@ def _process(
     try:
         with bar:
             for prepared in _prepared(config, media):
-                done.add(prepared)
-                bar.set_postfix_str(f"{done.files} of {len(media)} files, {done.failed} failed", refresh=False)
-                bar.update(prepared.media.size_bytes)
-                _tell(prepared)
+                if isinstance(prepared, Prepared):
+                    done.add(prepared)
+                    bar.set_postfix_str(f"{done.files} of {len(media)} files, {done.failed} failed", refresh=False)
+                    bar.update(prepared.media.size_bytes)
+                    _tell(prepared)
                 committer.add(prepared)
             committer.classify()
     finally:
@@ -145,28 +148,34 @@ def _tell(prepared: Prepared) -> None:
         log.warning("%s [%s]", failure.message, failure.code.value, extra={"fields": fields})
 
 
-def _prepared(config: RunConfig, media: Sequence[Media]) -> Iterator[Prepared]:
-    """Every file prepared by a worker. What a worker died or hung on is tried once more by itself, then given up."""
+def _prepared(config: RunConfig, media: Sequence[Media]) -> Iterator[Piece | Prepared]:
+    """Every file prepared by a worker, long ones in pieces. What a worker died or hung on is tried once more by itself,
+    then given up."""
     units = plan(media)
     if not units:
         return
     workers = max(1, min(config.workers, len(units)))
     settings = Settings(config.sampling, config.detector)
-    runner = LocalRunner[Unit, tuple[Prepared, ...]](partial(make_worker, settings), workers, config.timeout)
+    runner = LocalRunner[Unit, Piece | Prepared](partial(make_worker, settings), workers, config.timeout)
+    outstanding = {one.path for one in media}
     suspects: list[Unit] = []
-    for outcome in runner.run(units):
-        if outcome.result is None:
-            suspects += [Unit((one,)) for one in outcome.task.media]
-        else:
-            yield from outcome.result
+    with closing(runner.run(units)) as outcomes:
+        for outcome in outcomes:
+            if outcome.result is None:
+                suspects += [Unit((one,)) for one in outcome.task.media if one.path in outstanding]
+                continue
+            if isinstance(outcome.result, Prepared):
+                outstanding.remove(outcome.result.media.path)
+            yield outcome.result
     if not suspects:
         return
     log.warning("%d files are tried once more, each by itself: a worker died or hung", len(suspects))
-    for outcome in runner.run(suspects):
-        yield from outcome.result if outcome.result is not None else (_quarantined(outcome),)
+    with closing(runner.run(suspects)) as outcomes:
+        for outcome in outcomes:
+            yield outcome.result if outcome.result is not None else _quarantined(outcome)
 
 
-def _quarantined(outcome: Outcome[Unit, tuple[Prepared, ...]]) -> Prepared:
+def _quarantined(outcome: Outcome[Unit, Piece | Prepared]) -> Prepared:
     (media,) = outcome.task.media
     code = Code.TIMEOUT if outcome.loss is Loss.TIMEOUT else Code.WORKER_DIED
     failure = Failure(Stage.WORK, code, one_line(f"{media.path}: {outcome.message}"))
@@ -179,19 +188,23 @@ class _Committer:
     def __init__(self, config: RunConfig, ledger: Ledger, classifier: Classifier) -> None:
         self._config, self._ledger, self._classifier = config, ledger, classifier
         self._origin = config.results(), roots(config.inputs)
-        self._waiting: list[Prepared] = []
+        self._waiting: list[Piece | Prepared] = []
         self._scored: list[Scored] = []
+        #: The rows of pieces: of files that are still being read, by path, and of those in `_scored`.
+        self._unfinished: dict[str, list[Mapping[str, pa.Table]]] = {}
+        self._ahead: list[Mapping[str, pa.Table]] = []
+        self._rows = 0
         self._started = self._committed = time.monotonic()
 
-    def add(self, prepared: Prepared) -> None:
-        """Take in one file; classify and commit when there is enough, or it has been long enough."""
+    def add(self, prepared: Piece | Prepared) -> None:
+        """Take in a file or a piece of one; classify and commit when there is enough, or it has been long enough."""
         self._classifier.load()  # Workers are under way; a model that does not fit shows before anything is written.
         self._waiting.append(prepared)
         due = self._is_due()
         crops = sum(len(one.crops) for one in self._waiting)
         if due or crops >= _BATCHES_PER_CALL * self._config.batch_size:
             self.classify()
-        if due or sum(len(one.prepared.crops) for one in self._scored) >= _ROWS_PER_PART:
+        if due or self._rows >= _ROWS_PER_PART:
             self.commit()
 
     def _is_due(self) -> bool:
@@ -200,19 +213,28 @@ class _Committer:
         return now - self._committed >= min(60.0, max(2.0, (now - self._started) / 60))
 
     def classify(self) -> None:
-        """Score all files that wait for it."""
+        """Score all files that wait for it. Crops are let go of here; no rows of a file are written before its last."""
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return
         probabilities = self._classifier(np.concatenate([one.crops for one in waiting]))
         ends = np.cumsum([len(one.crops) for one in waiting])[:-1]
-        self._scored += [Scored(*pair) for pair in zip(waiting, np.split(probabilities, ends), strict=True)]
+        for one, scores in zip(waiting, np.split(probabilities, ends), strict=True):
+            scored = Scored(replace(one, crops=NO_CROPS), scores)
+            before = self._unfinished.setdefault(one.media.path, [])
+            if isinstance(one, Piece):
+                before.append(piece_tables([scored], self._config.labels))
+                continue
+            del self._unfinished[one.media.path]
+            self._scored.append(scored)
+            self._ahead += before[len(before) - one.ahead.pieces :]
+            self._rows += one.frames_sampled + one.faces_found
 
     def commit(self) -> None:
         """Write what has been scored as one part of every table."""
         # Let go of first: interrupted in the middle, this must not be tried again and leave rows twice.
-        scored, self._scored = self._scored, []
+        scored, self._scored, ahead, self._ahead, self._rows = self._scored, [], self._ahead, [], 0
         if scored:
-            self._ledger.commit(to_tables(scored, self._config.labels), *self._origin)
+            self._ledger.commit(to_tables(scored, self._config.labels, ahead), *self._origin)
             log.debug("part %d: %d files are in the tables", self._ledger.last_part, len(self._ledger.entries))
         self._committed = time.monotonic()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,17 +13,19 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fer_batch.engagement import add_face_measures, frame_means
-from fer_batch.records import Prepared
+from fer_batch.records import Piece, Prepared
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: What orders the rows of a part.
+_ORDER = {"faces": ("media_path", "sample_index", "face_index"), "frames": ("media_path", "sample_index")}
 _CATEGORY = pa.dictionary(pa.int32(), pa.string())
 
 
 @dataclass(frozen=True)
 class Scored:
-    """A prepared file with the calibrated probabilities of its faces, float (faces, labels)."""
+    """A prepared file, or a piece of one, with the calibrated probabilities of its faces, float (faces, labels)."""
 
-    prepared: Prepared
+    prepared: Prepared | Piece
     probabilities: NDArray[np.floating]
 
 
@@ -96,17 +98,32 @@ def modified_time(modified_ns: int) -> datetime:
         return (datetime.max if modified_ns > 0 else datetime.min).replace(tzinfo=UTC)
 
 
-def to_tables(scored: Sequence[Scored], labels: Sequence[str]) -> dict[str, pa.Table]:
-    """The rows of all three tables for some files, ordered by path, frame and face."""
-    ordered = sorted(scored, key=lambda one: one.prepared.media.path)
+def to_tables(
+    scored: Sequence[Scored], labels: Sequence[str], ahead: Sequence[Mapping[str, pa.Table]] = ()
+) -> dict[str, pa.Table]:
+    """The rows of all three tables for some files, ordered by path, frame and face. `ahead`: what `piece_tables` made
+    of pieces of these files."""
+    rows = piece_tables(scored, labels)
+    for name, keys in _ORDER.items() if ahead else ():
+        joined = pa.concat_tables([rows[name], *(tables[name] for tables in ahead)]).unify_dictionaries()
+        rows[name] = joined.sort_by([(key, "ascending") for key in keys])
+    media = [_media_row(one.prepared) for one in _ordered(scored) if isinstance(one.prepared, Prepared)]
+    return rows | {"media": pa.Table.from_pylist(media, media_schema())}
+
+
+def piece_tables(scored: Sequence[Scored], labels: Sequence[str]) -> dict[str, pa.Table]:
+    """The rows of faces and frames for some files or pieces of them, ordered by path, frame and face."""
+    ordered = _ordered(scored)
     faces = _faces(ordered, labels)
     frames = _frames(ordered, faces, labels)
-    media = [_media_row(one.prepared) for one in ordered]
     return {
         "faces": pa.Table.from_pandas(faces, faces_schema(labels), preserve_index=False),
         "frames": pa.Table.from_pandas(frames, frames_schema(labels), preserve_index=False),
-        "media": pa.Table.from_pylist(media, media_schema()),
     }
+
+
+def _ordered(scored: Sequence[Scored]) -> list[Scored]:
+    return sorted(scored, key=lambda one: one.prepared.media.path)
 
 
 def _faces(scored: Sequence[Scored], labels: Sequence[str]) -> pd.DataFrame:
@@ -157,7 +174,7 @@ def _media_row(prepared: Prepared) -> dict[str, Any]:
         "height": info.height,
         "duration_s": info.duration_s,
         "codec": info.codec,
-        "frames_sampled": len(prepared.frames),
-        "faces_found": len(prepared.crops),
+        "frames_sampled": prepared.frames_sampled,
+        "faces_found": prepared.faces_found,
         "processing_s": prepared.processing_s,
     }

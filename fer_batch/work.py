@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -22,6 +22,7 @@ from fer_batch.media.video import open_video
 from fer_batch.messages import one_line
 from fer_batch.models.preprocessing import CROP_SIZE
 from fer_batch.records import (
+    Ahead,
     Code,
     Detection,
     Failure,
@@ -29,6 +30,7 @@ from fer_batch.records import (
     Media,
     MediaError,
     MediaInfo,
+    Piece,
     Prepared,
     SampledFrame,
     Stage,
@@ -42,6 +44,11 @@ from fer_batch.stages.sample import TooSparse, select
 NO_CROPS = np.empty((0, CROP_SIZE, CROP_SIZE), np.uint8)
 
 
+#: A piece of a long video is sent ahead when it has so many frames or, 1.2 MB of them, crops.
+FRAMES_PER_PIECE = 1024
+CROPS_PER_PIECE = 512
+
+
 @dataclass(frozen=True)
 class Settings:
     """What workers need of the configuration."""
@@ -52,12 +59,13 @@ class Settings:
 
 @dataclass(frozen=True)
 class _Reading:
-    """What one file gave; `loss` where a part of it was damaged."""
+    """What one file gave, apart from the pieces sent ahead; `loss` where a part of it was damaged."""
 
     info: MediaInfo
-    frames: tuple[SampledFrame, ...] = ()
-    crops: tuple[NDArray[np.uint8], ...] = ()
+    frames: Sequence[SampledFrame] = ()
+    crops: Sequence[NDArray[np.uint8]] = ()
     loss: Failure | None = None
+    ahead: Ahead = field(default_factory=Ahead)
 
 
 class Worker:
@@ -70,17 +78,16 @@ class Worker:
         self._settings = settings
         self._detector = create_detector(settings.detector)
 
-    def prepare(self, unit: Unit) -> tuple[Prepared, ...]:
-        """Every file of the unit, each inside its own error boundary. Never raises for what a file holds."""
-        return tuple(self._prepare(media) for media in unit.media)
+    def prepare(self, unit: Unit) -> Iterator[Piece | Prepared]:
+        """Every file of the unit, each inside its own error boundary: pieces if it is long, then a Prepared. Never
+        raises for what a file holds."""
+        for media in unit.media:
+            yield from self._prepare(media)
 
-    def _prepare(self, media: Media) -> Prepared:
+    def _prepare(self, media: Media) -> Iterator[Piece | Prepared]:
         started = time.perf_counter()
-        crops = NO_CROPS
         try:
-            reading = self._read(media)
-            if reading.crops:
-                crops = np.stack(reading.crops)
+            reading = yield from self._read(media)
         except MediaError as error:
             reading = _Reading(MediaInfo(), loss=error.failure)
         except MemoryError:
@@ -92,9 +99,10 @@ class Worker:
         except Exception as error:
             reading = _broken(Stage.WORK, Code.INTERNAL, f"{type(error).__name__}: {error}")
         seconds = time.perf_counter() - started
-        return Prepared(media, reading.info, reading.frames, crops, _with_name(reading.loss, media), seconds)
+        frames, crops, failure = tuple(reading.frames), _stacked(reading.crops), _with_name(reading.loss, media)
+        yield Prepared(media, reading.info, frames, crops, failure, seconds, reading.ahead)
 
-    def _read(self, media: Media) -> _Reading:
+    def _read(self, media: Media) -> Generator[Piece, None, _Reading]:
         if media.failure is not None:
             return _Reading(MediaInfo(), loss=media.failure)
         status = os.stat(media.file)
@@ -103,29 +111,36 @@ class Worker:
         if media.media_type == "image":
             info, frame = read_image(media.file, self._detector.needs_colour)
             face_crops = self._look(frame)
-            return _Reading(info, (_sampled(0, frame, face_crops),), tuple(crop for _, crop in face_crops))
+            return _Reading(info, [_sampled(0, frame, face_crops)], [crop for _, crop in face_crops])
         sampling = self._settings.sampling
         try:
-            return self._read_video(media, sampling)
+            return (yield from self._read_video(media, sampling))
         except TooSparse:
-            return self._read_video(media, replace(sampling, fast=False))
+            return (yield from self._read_video(media, replace(sampling, fast=False)))
 
-    def _read_video(self, media: Media, sampling: Sampling) -> _Reading:
+    def _read_video(self, media: Media, sampling: Sampling) -> Generator[Piece, None, _Reading]:
         frames: list[SampledFrame] = []
         crops: list[NDArray[np.uint8]] = []
+        ahead = Ahead()
+        size = None
         skip = _skip(sampling)
         with open_video(media.file) as reader:
             pictures = reader.pictures(skip, sampling.start)
             for picture in select(pictures, sampling, reader.tick, reader.length):
+                if len(frames) >= FRAMES_PER_PIECE or len(crops) >= CROPS_PER_PIECE:
+                    yield Piece(media, tuple(frames), _stacked(crops))
+                    ahead = Ahead(ahead.pieces + 1, ahead.frames + len(frames), ahead.faces + len(crops))
+                    frames, crops = [], []
                 frame = self._frame(picture)
+                size = size or (frame.width, frame.height)
                 face_crops = self._look(frame)
-                frames.append(_sampled(len(frames), frame, face_crops))
+                frames.append(_sampled(ahead.frames + len(frames), frame, face_crops))
                 crops += [crop for _, crop in face_crops]
             if reader.damage.end is None:
                 raise reader.nothing_read()
-            info = reader.info((frames[0].width, frames[0].height) if frames else None)
+            info = reader.info(size)
             loss = reader.loss(whole=sampling.end is None and skip != "NONKEY")
-        return _Reading(info, tuple(frames), tuple(crops), loss)
+        return _Reading(info, frames, crops, loss, ahead)
 
     def _frame(self, picture: Picture) -> Frame:
         luma = picture.luma()
@@ -141,7 +156,7 @@ class Worker:
         return [(face, crop_face(frame, face, self._detector.crop_rule)) for face in faces]
 
 
-def make_worker(settings: Settings) -> Callable[[Unit], tuple[Prepared, ...]]:
+def make_worker(settings: Settings) -> Callable[[Unit], Iterator[Piece | Prepared]]:
     """The function that a worker process calls on units."""
     return Worker(settings).prepare
 
@@ -150,6 +165,10 @@ def _sampled(index: int, frame: Frame, face_crops: list[tuple[Detection, NDArray
     # Landmarks have served the crop; they are not kept.
     faces = tuple(replace(face, landmarks=None) for face, _ in face_crops)
     return SampledFrame(index, frame.time, frame.width, frame.height, faces)
+
+
+def _stacked(crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    return np.stack(crops) if crops else NO_CROPS
 
 
 def _skip(sampling: Sampling) -> Skip:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,19 @@ from fer_batch import run as orchestrator
 from fer_batch.config import DetectorConfig, ModelId, RunConfig, Sampling, UsageError
 from fer_batch.emotions import EMOTIONS
 from fer_batch.ledger import Ledger, check_folder, clear_folder
-from fer_batch.records import Code, Failure, Media, MediaInfo, Prepared, Stage, Unit
+from fer_batch.records import (
+    Ahead,
+    Code,
+    Detection,
+    Failure,
+    Media,
+    MediaInfo,
+    Piece,
+    Prepared,
+    SampledFrame,
+    Stage,
+    Unit,
+)
 from fer_batch.runners.base import Loss, Outcome
 from fer_batch.schema import to_tables
 
@@ -55,7 +68,7 @@ class FakeRunner:
     def __call__(self, *_: object) -> FakeRunner:
         return self
 
-    def run(self, units: Iterable[Unit]) -> Iterator[Outcome[Unit, tuple[Prepared, ...]]]:
+    def run(self, units: Iterable[Unit]) -> Iterator[Outcome[Unit, Piece | Prepared]]:
         for unit in units:
             names = [one.path for one in unit.media]
             self.calls.append(names)
@@ -65,7 +78,7 @@ class FakeRunner:
             if doomed:
                 yield Outcome(unit, None, self.loss, "its worker process died (signal SIGKILL)")
             else:
-                yield Outcome(unit, tuple(prepared(one) for one in unit.media))
+                yield from (Outcome(unit, prepared(one)) for one in unit.media)
 
 
 def test_videos_come_alone_and_largest_first_images_in_buckets() -> None:
@@ -79,7 +92,7 @@ def test_innocents_of_a_lost_bucket_are_saved_and_the_culprit_quarantined(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runner = FakeRunner({"b.jpg": 2}, Loss.WORKER_DIED)
-    monkeypatch.setattr(orchestrator, "LocalRunner", {(Unit, tuple[Prepared, ...]): runner})
+    monkeypatch.setattr(orchestrator, "LocalRunner", {(Unit, Piece | Prepared): runner})
     results = list(orchestrator._prepared(config(tmp_path), [media(name) for name in ("a.jpg", "b.jpg", "c.jpg")]))
     assert runner.calls == [["a.jpg", "b.jpg", "c.jpg"], ["a.jpg"], ["b.jpg"], ["c.jpg"]]
     failures = {one.media.path: one.failure for one in results}
@@ -89,14 +102,14 @@ def test_innocents_of_a_lost_bucket_are_saved_and_the_culprit_quarantined(
 
 def test_what_failed_once_by_chance_is_done_at_the_second_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runner = FakeRunner({"a.mp4": 1}, Loss.TIMEOUT)
-    monkeypatch.setattr(orchestrator, "LocalRunner", {(Unit, tuple[Prepared, ...]): runner})
+    monkeypatch.setattr(orchestrator, "LocalRunner", {(Unit, Piece | Prepared): runner})
     (result,) = orchestrator._prepared(config(tmp_path), [media("a.mp4", "video")])
     assert result.failure is None
 
 
 def test_a_timeout_has_its_own_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runner = FakeRunner({"a.mp4": 9}, Loss.TIMEOUT)
-    monkeypatch.setattr(orchestrator, "LocalRunner", {(Unit, tuple[Prepared, ...]): runner})
+    monkeypatch.setattr(orchestrator, "LocalRunner", {(Unit, Piece | Prepared): runner})
     (result,) = orchestrator._prepared(config(tmp_path), [media("a.mp4", "video")])
     assert result.failed
     assert result.failure is not None
@@ -110,7 +123,7 @@ class StubClassifier:
         pass
 
     def __call__(self, crops: np.ndarray) -> np.ndarray:
-        return np.empty((len(crops), 7))
+        return np.full((len(crops), 7), 1 / 7)
 
 
 def commit(made: RunConfig, ledger: Ledger, *files: Prepared) -> None:
@@ -155,6 +168,54 @@ def test_a_part_without_its_media_file_does_not_count(tmp_path: Path, there: tup
     (made.out / "faces" / ".part-000002.parquet.fer-batch-partial").write_bytes(b"half")
     assert Ledger(made.out).entries == {}
     assert [path for path in made.out.rglob("*") if path.is_file()] == []
+
+
+def film(one: Media, count: int, per_piece: int) -> list[Piece | Prepared]:
+    """A film of `count` frames, the nth with n % 3 faces, in pieces of so many frames."""
+    frames = [
+        SampledFrame(n, Fraction(n), 64, 48, tuple(Detection(10.0 * face, n, 9, 9) for face in range(n % 3)))
+        for n in range(count)
+    ]
+    parts = [tuple(frames[start : start + per_piece]) for start in range(0, count, per_piece)]
+    crops = [np.zeros((sum(len(frame.faces) for frame in part), 48, 48), np.uint8) for part in parts]
+    *ahead, last = zip(parts, crops, strict=True)
+    sent = Ahead(len(ahead), sum(len(part) for part, _ in ahead), sum(len(faces) for _, faces in ahead))
+    return [Piece(one, *piece) for piece in ahead] + [Prepared(one, MediaInfo(), *last, None, 0.0, sent)]
+
+
+def rows(out: Path) -> dict[str, list[dict[str, Any]]]:
+    return {name: pq.ParquetDataset(out / name).read().to_pylist() for name in ("faces", "frames", "media")}
+
+
+def test_pieces_make_the_rows_of_the_whole(tmp_path: Path) -> None:
+    made, pieced = config(tmp_path), config(tmp_path, out=tmp_path / "pieced")
+    a, b = media("a.mp4", "video"), media("b.mp4", "video")
+    commit(made, Ledger(made.out), *film(a, 20, 20), *film(b, 20, 20))
+    # Mixed up with another film's, and with those of a try that was lost.
+    lost = film(a, 20, 3)[:-1]
+    mixed = [*lost, *(piece for pair in zip(film(b, 20, 2), film(a, 20, 2), strict=True) for piece in pair)]
+    commit(pieced, Ledger(pieced.out), *mixed)
+    assert rows(pieced.out) == rows(made.out)
+    assert len(rows(made.out)["faces"]) == 2 * 19
+
+
+def test_an_unfinished_film_has_no_rows(tmp_path: Path) -> None:
+    made = config(tmp_path)
+    a = media("a.mp4", "video")
+    failed = replace(prepared(a), failure=Failure(Stage.WORK, Code.WORKER_DIED, "a.mp4: died"))
+    commit(made, Ledger(made.out), *film(a, 20, 2)[:-1])
+    assert not made.out.exists()
+    commit(made, Ledger(made.out), *film(a, 20, 2)[:-1], failed)
+    assert [len(table) for table in rows(made.out).values()] == [0, 0, 1]
+
+
+def test_crops_are_let_go_of_once_they_are_classified(tmp_path: Path) -> None:
+    made = config(tmp_path, batch_size=1)
+    committer = orchestrator._Committer(made, Ledger(made.out), StubClassifier())  # type: ignore[arg-type]
+    for piece in film(media("a.mp4", "video"), 20, 20):
+        committer.add(piece)
+    assert committer._waiting == []
+    assert [len(one.prepared.crops) for one in committer._scored] == [0]
 
 
 class NoClassifier:

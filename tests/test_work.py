@@ -20,7 +20,7 @@ from fer_batch import work as module
 from fer_batch.config import DetectorConfig, Sampling
 from fer_batch.detectors.base import CropRule
 from fer_batch.media import image as image_module
-from fer_batch.records import Code, Detection, Failure, Media, MediaInfo, Prepared, Stage, Unit
+from fer_batch.records import Ahead, Code, Detection, Failure, Media, MediaInfo, Piece, Prepared, Stage, Unit
 from fer_batch.stages.discover import discover
 from fer_batch.work import Settings, Worker, make_worker
 from tests.clips import (
@@ -71,11 +71,9 @@ def detector(monkeypatch: pytest.MonkeyPatch) -> Stub:
 def prepare(*files: Path | Media, sampling: Sampling | None = None) -> list[Prepared]:
     """What a worker gives for files, as discovery sees them, in one unit."""
     media = tuple(file if isinstance(file, Media) else found(file) for file in files)
-    prepared = Worker(Settings(sampling or Sampling(), DetectorConfig())).prepare(Unit(media))
+    prepared = list(Worker(Settings(sampling or Sampling(), DetectorConfig())).prepare(Unit(media)))
     assert [one.media for one in prepared] == list(media)
-    for one in prepared:
-        check(one)
-    return list(prepared)
+    return [check(one) for one in prepared]
 
 
 def found(file: Path) -> Media:
@@ -83,8 +81,9 @@ def found(file: Path) -> Media:
     return media
 
 
-def check(prepared: Prepared) -> None:
+def check(prepared: Piece | Prepared) -> Prepared:
     """What holds of every file, whatever became of it."""
+    assert isinstance(prepared, Prepared)
     assert (prepared.crops.dtype, prepared.crops.shape[1:]) == (np.uint8, (48, 48))
     assert len(prepared.crops) == sum(len(frame.faces) for frame in prepared.frames)
     assert [frame.sample_index for frame in prepared.frames] == list(range(len(prepared.frames)))
@@ -96,6 +95,7 @@ def check(prepared: Prepared) -> None:
         assert message.startswith(f"{prepared.media.path}: ")
         assert message.isprintable()
         assert len(message) < 1000
+    return prepared
 
 
 def failed(file: Path | Media, **options: Any) -> Failure:
@@ -189,6 +189,74 @@ def test_no_mode_takes_a_whole_film_for_a_damaged_one(tmp_path: Path, mode: Any,
     (prepared,) = prepare(path, sampling=Sampling(mode=mode, every=5, fast=fast))
     assert prepared.failure is None
     assert len(prepared.frames) == {"fps": 3, "every": 15, "keyframes": 2}[mode]
+
+
+def in_pieces(path: Path, sampling: Sampling) -> list[Piece | Prepared]:
+    return list(Worker(Settings(sampling, DetectorConfig())).prepare(Unit((found(path),))))
+
+
+def joined(pieces: list[Piece | Prepared]) -> Prepared:
+    """A file's pieces as one, once its Prepared says which of them count."""
+    *ahead, last = pieces
+    assert isinstance(last, Prepared)
+    assert not any(isinstance(piece, Prepared) for piece in ahead)
+    counted = [*ahead[len(ahead) - last.ahead.pieces :], last]
+    frames = [frame for piece in counted for frame in piece.frames]
+    crops = np.concatenate([piece.crops for piece in counted])
+    assert (last.frames_sampled, last.faces_found) == (len(frames), len(crops))
+    return check(replace(last, frames=tuple(frames), crops=crops, ahead=Ahead()))
+
+
+SAMPLINGS = [
+    Sampling(fps=5.0),
+    Sampling("every", every=2, start=0.5, end=2.5),
+    Sampling("keyframes"),
+    Sampling(fast=True),
+]
+
+
+@pytest.mark.usefixtures("detector")
+@pytest.mark.parametrize("sampling", SAMPLINGS, ids=["fps", "every", "keyframes", "fast"])
+@pytest.mark.parametrize("harm", [None, cut, lambda path, share, after: scramble(path, 0.5, 0.6, after)])
+def test_pieces_of_a_film_make_up_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampling: Sampling, harm: Any
+) -> None:
+    path = make_video(tmp_path / "a.mp4", steady(25, 90), b_frames=2, gop=5, faststart=True)
+    if harm is not None:
+        harm(path, 0.7, b"mdat")
+    (whole,) = prepare(path, sampling=sampling)
+    for name, most in (("FRAMES_PER_PIECE", 1), ("FRAMES_PER_PIECE", 2), ("CROPS_PER_PIECE", 5)):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, most)
+            pieces = in_pieces(path, sampling)
+        assert len(pieces) >= len(whole.frames) // 3
+        assert all(len(piece.frames) <= 3 for piece in pieces)
+        pieced = joined(pieces)
+        assert np.array_equal(pieced.crops, whole.crops)
+        assert replace(pieced, crops=whole.crops, processing_s=0.0) == replace(whole, processing_s=0.0)
+
+
+@pytest.mark.usefixtures("detector")
+def test_pieces_of_a_try_that_was_given_up_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_video(tmp_path / "a.mp4", [0, 1, 2, 3, 3.7, 4.1, 6.0])
+    (whole,) = prepare(path, sampling=Sampling(fast=True))
+    monkeypatch.setattr(module, "FRAMES_PER_PIECE", 1)
+    pieces = in_pieces(path, Sampling(fast=True))
+    assert len(pieces) > len(whole.frames)  # Fast sampling had sent some before it found the film too sparse.
+    assert joined(pieces).frames == whole.frames
+
+
+def test_a_film_that_fails_half_way_has_no_pieces_that_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detector: Stub
+) -> None:
+    path = make_video(tmp_path / "a.mp4", steady(25, 75))
+    detector.error = cv2.error("bad picture")
+    detector.when = lambda picture: number_in(picture) >= 40
+    monkeypatch.setattr(module, "FRAMES_PER_PIECE", 2)
+    pieces = in_pieces(path, Sampling(fps=5.0))
+    assert len(pieces) > 2
+    last = joined(pieces)
+    assert (last.failed, last.frames, last.ahead) == (True, (), Ahead())
 
 
 @pytest.mark.usefixtures("detector")

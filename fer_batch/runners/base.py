@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, Protocol, TypeVar
@@ -12,7 +12,7 @@ Result = TypeVar("Result")
 
 
 class Loss(StrEnum):
-    """Why a task has no result."""
+    """Why no more results of a task will come."""
 
     TIMEOUT = "timeout"
     WORKER_DIED = "worker_died"
@@ -20,7 +20,7 @@ class Loss(StrEnum):
 
 @dataclass(frozen=True)
 class Outcome(Generic[Task, Result]):
-    """A task with its result, or with the reason why it has none and a message for people."""
+    """A task with one of its results, or with the reason why no more will come and a message for people."""
 
     task: Task
     result: Result | None
@@ -31,11 +31,13 @@ class Outcome(Generic[Task, Result]):
 class Runner(Protocol[Task, Result]):
     """Calls a function on many tasks, in parallel."""
 
-    def run(self, tasks: Iterable[Task]) -> Iterator[Outcome[Task, Result]]:
-        """Outcomes as they come, in any order, one for each task. Few tasks are under way at a time: a consumer that
-        falls behind holds the workers back. Leaving the iterator early stops them."""
+    def run(self, tasks: Iterable[Task]) -> Generator[Outcome[Task, Result], None, None]:
+        """Outcomes as they come: those of one task in their order, those of different tasks in any. A task that is lost
+        has one without a result as its last. Few results wait at a time: a consumer that falls behind holds the workers
+        back. Closing the generator stops them."""
         ...
 
 
-#: Makes the function in a worker's own process; must be picklable. The function's exceptions are bugs and are raised.
-MakeFunction = Callable[[], Callable[[Task], Result]]
+#: Makes the function in a worker's own process; must be picklable. The function gives a task's results one by one; its
+#: exceptions are bugs and are raised.
+MakeFunction = Callable[[], Callable[[Task], Iterable[Result]]]

@@ -1,76 +1,191 @@
-"""Worker processes on this machine, by Pebble: a worker that dies or hangs costs its own task and no other."""
+"""Worker processes on this machine: one that dies or hangs costs its own task and no other.
+
+Results stream: a worker hands on what it has, waits where nobody takes it, and never holds all of a long task. Each
+worker has a pipe of its own, so that none can leave a lock behind that others wait for.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
+import queue
 import signal
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, wait
+import threading
+import time
+import traceback
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
 from typing import Any, Generic
-
-from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from fer_batch.runners.base import Loss, MakeFunction, Outcome, Result, Task
 from fer_batch.runners.orphans import end_with_parent
 
-#: Tasks under way for each worker: one at work, one waiting so that it never idles.
-_TASKS_PER_WORKER = 2
-
-_function: Callable[[Any], Any] | None = None
+#: Results that wait for the consumer, for each worker.
+_RESULTS_PER_WORKER = 2
+#: Seconds that a worker may take to start, beyond the time of its first task.
+_START_UP = 60.0
+#: Seconds after which the overseer looks whether the consumer has left.
+_GLANCE = 0.1
+# Spawned, not forked: threads of FFmpeg and TensorFlow do not survive a fork.
+_CONTEXT = multiprocessing.get_context("spawn")
 
 
 class LocalRunner(Generic[Task, Result]):
-    """A pool of processes that each make the function once and call it on task after task."""
+    """Processes that each make the function once and call it on task after task."""
 
     def __init__(self, make: MakeFunction[Task, Result], workers: int, timeout: float | None) -> None:
-        """`timeout`: seconds a task may take, None for no bound."""
+        """`timeout`: seconds a task may take, those in which its results were not taken excepted; None for no bound."""
         self._make, self._workers, self._timeout = make, workers, timeout
 
-    def run(self, tasks: Iterable[Task]) -> Iterator[Outcome[Task, Result]]:
+    def run(self, tasks: Iterable[Task]) -> Generator[Outcome[Task, Result], None, None]:
         """See `Runner.run`."""
-        waiting = iter(tasks)
-        under_way: dict[ProcessFuture[Result], Task] = {}
-        # Spawned, not forked: threads of FFmpeg and TensorFlow do not survive a fork.
-        context = multiprocessing.get_context("spawn")
-        pool = ProcessPool(self._workers, initializer=_start, initargs=(self._make,), context=context)
+        overseer = _Overseer(self._make, self._workers, self._timeout, iter(tasks))
+        overseer.start()
         try:
-            while True:
-                while len(under_way) < self._workers * _TASKS_PER_WORKER:
-                    task = next(waiting, None)
-                    if task is None:
-                        break
-                    under_way[pool.schedule(_call, args=(task,), timeout=self._timeout)] = task
-                if not under_way:
-                    break
-                wait(under_way, return_when=FIRST_COMPLETED)
-                for future in [future for future in under_way if future.done()]:
-                    yield _outcome(under_way.pop(future), future, self._timeout)
+            while (item := overseer.outcomes.get()) is not None:
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
         finally:
-            pool.stop()  # type: ignore[no-untyped-call]
-            pool.join()
+            overseer.leaving.set()
+            overseer.join()
 
 
-def _start(make: MakeFunction[Task, Result]) -> None:
-    """Runs first in every worker. Ctrl-C goes to the whole group; the main process decides what it means."""
-    global _function
-    end_with_parent()
+class _Overseer(threading.Thread, Generic[Task, Result]):
+    """Hands out tasks and takes in results, so that workers need not wait while the consumer is busy."""
+
+    def __init__(
+        self, make: MakeFunction[Task, Result], workers: int, timeout: float | None, tasks: Iterator[Task]
+    ) -> None:
+        super().__init__(daemon=True, name="overseer")
+        self._timeout, self._tasks = timeout, tasks
+        self._workers: list[_Worker[Task, Result]] = [_Worker(make) for _ in range(workers)]
+        #: What has come; last, None, or an exception that ended it all.
+        self.outcomes: queue.Queue[Outcome[Task, Result] | BaseException | None] = queue.Queue(
+            workers * _RESULTS_PER_WORKER
+        )
+        #: Set by the consumer: nothing more is wanted.
+        self.leaving = threading.Event()
+
+    def run(self) -> None:
+        last: BaseException | None = None
+        try:
+            while not self.leaving.is_set() and (busy := self._give_out()):
+                ready = wait([worker.pipe for worker in busy], _GLANCE)
+                for worker in busy:
+                    outcome = worker.take() if worker.pipe in ready else worker.end_if_late(self._timeout)
+                    if outcome is not None:
+                        self._put(outcome)
+        except BaseException as error:
+            last = error
+        finally:
+            for worker in self._workers:
+                worker.end()
+            self._put(last)
+
+    def _give_out(self) -> list[_Worker[Task, Result]]:
+        """Give idle workers a task, as long as there are tasks. Returns the workers that have one."""
+        for worker in self._workers:
+            if worker.task is None and (task := next(self._tasks, None)) is not None:
+                worker.give(task)
+        return [worker for worker in self._workers if worker.task is not None]
+
+    def _put(self, item: Outcome[Task, Result] | BaseException | None) -> None:
+        before = time.monotonic()
+        while not self.leaving.is_set():
+            with suppress(queue.Full):
+                self.outcomes.put(item, timeout=_GLANCE)
+                break
+        held_up = time.monotonic() - before
+        for worker in self._workers:
+            worker.started += held_up
+
+
+class _Worker(Generic[Task, Result]):
+    """A process, started when it is first needed and after each death, and the task it is at."""
+
+    def __init__(self, make: MakeFunction[Task, Result]) -> None:
+        self._make = make
+        self._process: Any = None
+        self.pipe: Connection[Any, Any]
+        self.task: Task | None = None
+        self.started = 0.0
+        #: Whether it has made its function; the task's time runs from then on.
+        self.ready = False
+
+    def give(self, task: Task) -> None:
+        if self._process is None or not self._process.is_alive():
+            self._start()
+        self.task, self.started = task, time.monotonic()
+        with suppress(OSError):  # It has just died; `take` will say so.
+            self.pipe.send(task)
+
+    def take(self) -> Outcome[Task, Result] | None:
+        """What the worker has sent: a result, or None where it only said how far it is. Raises what it raised."""
+        assert self.task is not None
+        try:
+            kind, value = self.pipe.recv()
+        except (EOFError, OSError):
+            return self._lose(Loss.WORKER_DIED, "its worker process died ({cause})")
+        if kind == _RAISED:
+            raise value
+        if kind == _RESULT:
+            return Outcome(self.task, value)
+        if kind == _DONE:
+            self.task = None
+        else:
+            self.ready, self.started = True, time.monotonic()
+        return None
+
+    def end_if_late(self, timeout: float | None) -> Outcome[Task, Result] | None:
+        if timeout is None or time.monotonic() - self.started < timeout + (0.0 if self.ready else _START_UP):
+            return None
+        return self._lose(Loss.TIMEOUT, f"took longer than {timeout:g} s; allow more with --timeout")
+
+    def end(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+            self.pipe.close()
+        self._process = None
+
+    def _start(self) -> None:
+        self.end()
+        self.ready = False
+        self.pipe, theirs = _CONTEXT.Pipe()
+        self._process = _CONTEXT.Process(target=_serve, args=(self._make, theirs), daemon=True)
+        self._process.start()
+        theirs.close()  # Or its end would go unnoticed here.
+
+    def _lose(self, loss: Loss, message: str) -> Outcome[Task, Result]:
+        assert self.task is not None
+        task, self.task, process = self.task, None, self._process
+        if loss is Loss.WORKER_DIED:
+            process.join(1.0)  # The pipe closes a moment before the process ends and has a status.
+        self.end()
+        return Outcome(task, None, loss, message.format(cause=_cause(process.exitcode)))
+
+
+_READY, _RESULT, _DONE, _RAISED = range(4)
+
+
+def _serve(make: MakeFunction[Task, Result], pipe: Connection[Any, Any]) -> None:
+    """The life of a worker. Ctrl-C goes to the whole group; the main process decides what it means."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    _function = make()
-
-
-def _call(task: Any) -> Any:
-    assert _function is not None
-    return _function(task)
-
-
-def _outcome(task: Task, future: ProcessFuture[Result], timeout: float | None) -> Outcome[Task, Result]:
+    end_with_parent()
     try:
-        return Outcome(task, future.result())
-    except TimeoutError:
-        return Outcome(task, None, Loss.TIMEOUT, f"took longer than {timeout:g} s; allow more with --timeout")
-    except ProcessExpired as death:
-        return Outcome(task, None, Loss.WORKER_DIED, f"its worker process died ({_cause(death.exitcode)})")
+        function: Callable[[Task], Iterable[Result]] = make()
+        pipe.send((_READY, None))
+        while True:
+            for result in function(pipe.recv()):
+                pipe.send((_RESULT, result))
+            pipe.send((_DONE, None))
+    except (EOFError, ConnectionError):
+        return  # The main process has gone.
+    except Exception as error:
+        error.add_note(traceback.format_exc())
+        pipe.send((_RAISED, error))
 
 
 def _cause(exit_code: int | None) -> str:

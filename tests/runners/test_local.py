@@ -1,11 +1,13 @@
-"""The contract of a runner: every task has one outcome, whatever its worker does."""
+"""The contract of a runner: every task has its results or one loss, whatever its worker does."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,10 +15,14 @@ from fer_batch.runners.base import Loss, Outcome
 from fer_batch.runners.local import LocalRunner
 
 
-def make_worker() -> Callable[[str], tuple[str, int]]:
-    """Tasks say what their worker does: answer, die, hang."""
+def make_worker() -> Callable[[str], Iterator[tuple[str, int]]]:
+    """Tasks say what their worker does: answer, answer and then something else, die, hang."""
 
-    def work(task: str) -> tuple[str, int]:
+    def work(task: str) -> Iterator[tuple[str, int]]:
+        if " then " in task:
+            many, task = task.split(" then ")
+            for number in range(int(many)):
+                yield str(number), os.getpid()
         if task.startswith("die"):
             os.kill(os.getpid(), signal.SIGKILL)
         if task.startswith("exit"):
@@ -25,7 +31,7 @@ def make_worker() -> Callable[[str], tuple[str, int]]:
             time.sleep(60)
         if task.startswith("raise"):
             raise ValueError(task)
-        return task.upper(), os.getpid()
+        yield task.upper(), os.getpid()
 
     return work
 
@@ -77,5 +83,71 @@ def test_few_tasks_are_under_way_at_a_time() -> None:
     outcomes = LocalRunner[str, tuple[str, int]](make_worker, 2, None).run(tasks())
     next(outcomes)
     assert len(drawn) <= 8
-    outcomes.close()  # type: ignore[attr-defined]
+    outcomes.close()
     assert len(drawn) <= 8
+
+
+def test_results_of_a_task_stream_in_their_order_up_to_a_loss() -> None:
+    tasks = ["300 then end", "200 then die", "100 then hang"]
+    outcomes = list(LocalRunner[str, tuple[str, int]](make_worker, 3, 4.0).run(tasks))
+    for task, loss in zip(tasks, (None, Loss.WORKER_DIED, Loss.TIMEOUT), strict=True):
+        *first, last = [outcome for outcome in outcomes if outcome.task == task]
+        assert [outcome.result[0] for outcome in first if outcome.result] == [str(n) for n in range(len(first))]
+        assert len(first) == int(task.split()[0])
+        assert (last.loss, last.result is None) == (loss, loss is not None)
+
+
+def make_eager_worker() -> Callable[[str], Iterator[bytes]]:
+    def work(task: str) -> Iterator[bytes]:
+        for number in range(1000):
+            Path(task).write_text(str(number))
+            yield bytes(1_000_000)
+
+    return work
+
+
+def test_a_slow_consumer_holds_the_workers_back_and_is_not_held_against_them(tmp_path: Path) -> None:
+    outcomes = LocalRunner[str, bytes](make_eager_worker, 1, 2.0).run([str(tmp_path / "progress")])
+    next(outcomes)
+    time.sleep(4.0)  # Longer than a task may take.
+    assert int((tmp_path / "progress").read_text()) < 10
+    assert next(outcomes).loss is None
+    assert next(outcomes).loss is None
+    outcomes.close()
+
+
+def make_none() -> Callable[[str], Iterator[str]]:
+    raise RuntimeError("can't be made")
+
+
+def test_a_worker_that_can_not_start_ends_it_all() -> None:
+    with pytest.raises(RuntimeError, match="can't be made"):
+        list(LocalRunner[str, str](make_none, 2, None).run(["a", "b"]))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills a process")
+def test_a_worker_that_dies_while_idle_costs_nothing() -> None:
+    def tasks() -> Iterator[str]:
+        yield "first"
+        pids = []
+        while not pids:
+            pids = seen.copy()
+            time.sleep(0.01)
+        os.kill(pids[0], signal.SIGKILL)
+        yield "second"
+
+    seen: list[int] = []
+    outcomes = []
+    for outcome in LocalRunner[str, tuple[str, int]](make_worker, 1, None).run(tasks()):
+        assert outcome.result is not None
+        seen.append(outcome.result[1])
+        outcomes.append(outcome)
+    assert [outcome.task for outcome in outcomes] == ["first", "second"]
+    assert len(set(seen)) == 2
+
+
+def test_no_process_is_left_behind() -> None:
+    outcomes = LocalRunner[str, tuple[str, int]](make_worker, 2, None).run(["hang", "task"])
+    next(outcomes)
+    outcomes.close()
+    assert multiprocessing.active_children() == []

@@ -1,0 +1,105 @@
+"""Does memory stay flat, however long a video is and however many images there are?
+
+    python benchmarks/peak_memory.py [--minutes 10 60] [--fps 5] [--images 1000 10000] [--model NAME|DIR]
+
+Makes videos of the same kind, each as long as told, and folders of so many images, runs `fer-batch run` on each of them
+and prints the highest sum over all its processes of the memory that is theirs (PSS: a page that several share counts
+once), looked at every second. Linux only. Every frame holds a face of a sample photograph, so crops and rows flow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image
+
+SAMPLES = Path(__file__).parent.parent / "sample_media" / "photos"
+SIZE = (128, 128)
+
+
+def make_video(path: Path, minutes: float) -> Path:
+    """A small video of a face that drifts about, 5 frames a second."""
+    photo = Image.open(SAMPLES / "astronaut.jpg").convert("RGB").resize(SIZE)
+    pictures = [np.roll(np.asarray(photo), shift, axis=1) for shift in range(10)]
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libx264", rate=5, options={"preset": "ultrafast", "threads": "1"})
+        (stream.width, stream.height), stream.pix_fmt = SIZE, "yuv420p"
+        for index in range(round(minutes * 60 * 5)):
+            frame = av.VideoFrame.from_ndarray(pictures[index // 5 % 10], format="rgb24")
+            frame.pts, frame.time_base = index, Fraction(1, 5)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return path
+
+
+def make_images(folder: Path, count: int) -> Path:
+    """So many photographs with a face; hard links to a few files are one file to a run, so each is its own."""
+    content = (SAMPLES / "astronaut.jpg").read_bytes()
+    for number in range(count):
+        path = folder / f"{number // 1000:03}" / f"{number:06}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return folder
+
+
+def memory(session: int) -> float:
+    """Megabytes of all processes of a session."""
+    total = 0
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if os.getsid(int(folder.name)) == session:
+                rollup = (folder / "smaps_rollup").read_text()
+                total += int(rollup.split("Pss:")[1].split()[0])
+        except (OSError, IndexError):  # It has just ended.
+            continue
+    return total / 1024
+
+
+def measure(given: Path, out: Path, arguments: list[str]) -> str:
+    command = [sys.executable, "-m", "fer_batch", "run", str(given), "--out", str(out), *arguments]
+    started, peak = time.monotonic(), 0.0
+    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    try:
+        while process.poll() is None:
+            peak = max(peak, memory(process.pid))
+            time.sleep(1.0)
+    finally:
+        process.kill()
+    assert process.stderr is not None
+    told = process.stderr.read().splitlines()
+    if process.returncode != 0:
+        raise SystemExit("\n".join(told))
+    return f"{peak:7.0f} MB {time.monotonic() - started:6.0f} s   {told[-2].split('this run: ')[-1]}"
+
+
+def main() -> None:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # So that what was started is ended, too.
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, nargs="*", default=[10, 60])
+    parser.add_argument("--images", type=int, nargs="*", default=[])
+    parser.add_argument("--fps", default="5")
+    parser.add_argument("--model", default="emotion")
+    options = parser.parse_args()
+    arguments = ["--fps", options.fps, "--model", options.model, "--workers", "2"]
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        for minutes in options.minutes:
+            video = make_video(place / f"{minutes:g}.mp4", minutes)
+            print(f"{minutes:6g} minutes {measure(video, place / f'out-{minutes:g}', arguments)}", flush=True)
+        for count in options.images:
+            images = make_images(place / f"images-{count}", count)
+            print(f"{count:6} images  {measure(images, place / f'out-images-{count}', arguments)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
