@@ -37,6 +37,7 @@ class Code(StrEnum):
     TOO_LARGE = "too_large"
     DAMAGED = "damaged"
     TRUNCATED = "truncated"
+    TIME_JUMPS = "time_jumps"
     DETECTOR_ERROR = "detector_error"
     OUT_OF_MEMORY = "out_of_memory"
     TIMEOUT = "timeout"

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fer_batch.config import DetectorConfig, Sampling
 from fer_batch.detectors import create_detector
+from fer_batch.media.gif import missing_end
 from fer_batch.media.image import read_image
 from fer_batch.media.picture import Picture, Skip
 from fer_batch.media.video import open_video
@@ -111,7 +112,8 @@ class Worker:
         if media.media_type == "image":
             info, frame = read_image(media.file, self._detector.needs_colour)
             face_crops = self._look(frame)
-            return _Reading(info, [_sampled(0, frame, face_crops)], [crop for _, crop in face_crops])
+            crops = [crop for _, crop in face_crops]
+            return _Reading(info, [_sampled(0, frame, face_crops)], crops, missing_end(media.file))
         sampling = self._settings.sampling
         try:
             return (yield from self._read_video(media, sampling))

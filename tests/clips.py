@@ -137,6 +137,25 @@ def scramble(path: Path, begin: float, end: float, after: bytes = b"") -> Path:
     return path
 
 
+def mutated(content: bytes, rng: random.Random) -> bytes:
+    """One of the things that happen to files: an end cut off, bytes flipped, a stretch zeroed, doubled or lost, or a
+    number somewhere in it replaced by an absurd one."""
+    start, length = rng.randrange(len(content)), rng.randrange(1, 1 + len(content) // 4)
+    stretch = content[start : start + length]
+    kind = rng.randrange(6)
+    if kind == 0:
+        return content[:start]
+    if kind == 1:
+        flipped = bytearray(content)
+        for _ in range(rng.randrange(1, 20)):
+            flipped[rng.randrange(len(flipped))] ^= 1 << rng.randrange(8)
+        return bytes(flipped)
+    replacement = (bytes(len(stretch)), 2 * stretch, b"")[kind - 2] if kind < 5 else None
+    if replacement is None:
+        stretch, replacement = content[start : start + 4], rng.choice((b"\xff" * 4, b"\x7f\xff\xff\xff", bytes(4)))
+    return content[:start] + replacement + content[start + len(stretch) :]
+
+
 def without_length(path: Path) -> Path:
     """Turn a Matroska file into one that says neither how long it is nor how long its tracks are."""
     content = path.read_bytes()

@@ -39,11 +39,12 @@ class Picture:
 
 @dataclass
 class Damage:
-    """What went wrong while reading one file; filled as it is read."""
+    """What went wrong while reading one file; filled as it is read. `jumps`: frames whose time had passed already."""
 
     errors: int = 0
     last_error: str = ""
     without_time: int = 0
+    jumps: int = 0
     end: Fraction | None = None
     given_up: bool = False
 

@@ -13,6 +13,7 @@ from typing import Any
 import av
 from av.error import FFmpegError
 
+from fer_batch.media.gif import missing_end
 from fer_batch.media.image import MAX_PIXELS
 from fer_batch.media.picture import Damage, Picture, Skip
 from fer_batch.media.webp import AnimatedWebpReader
@@ -20,6 +21,8 @@ from fer_batch.records import Code, Failure, MediaError, MediaInfo, Stage
 
 #: A stream that ends this many seconds before the length its container states has lost its end.
 _TRUNCATION_SLACK = Fraction(1)
+#: Seconds by which time may run backwards from frame to frame before it counts as a jump.
+_JUMP = Fraction(1)
 
 
 class VideoReader:
@@ -72,6 +75,7 @@ class VideoReader:
         """
         self._stream.codec_context.skip_frame = skip
         sought = start > 0 and self._seek(start)
+        latest = Fraction(0)
         for frame in self._frames():
             time = self._time(frame)
             if time is None:
@@ -81,6 +85,8 @@ class VideoReader:
                 break
             sought = False
             self.size = _upright_size(frame)
+            self.damage.jumps += latest - time > _JUMP
+            latest = max(latest, time)
             end = time + (frame.duration or 0) * self._tick
             self.damage.end = max(self.damage.end or end, end)
             if time >= 0:  # What lies before the start is cut away by an edit list.
@@ -105,11 +111,14 @@ class VideoReader:
         if whole and not damage.given_up and stated and damage.end is not None and stated - damage.end > slack:
             message = f"ends at {float(damage.end):.1f} s where {float(stated):.1f} s are stated"
             return Failure(Stage.DECODE, Code.TRUNCATED, message)
+        if damage.jumps:
+            message = f"time jumps back: {damage.jumps} frames lie where others were already; cut it there, or remux it"
+            return Failure(Stage.DECODE, Code.TIME_JUMPS, message)
         if damage.errors:
             rest = "; the rest was given up" if damage.given_up else ""
             message = f"{damage.errors} errors while decoding{rest} (last: {damage.last_error})"
             return Failure(Stage.DECODE, Code.DAMAGED, message)
-        return None
+        return missing_end(self.file) if whole else None
 
     def _stated_length(self) -> Fraction | None:
         """The length of the video stream by the stream, by Matroska's tag, or, where it is alone, by the container."""
