@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from fer_batch.emotions import NEGATIVE
@@ -13,6 +12,9 @@ MAX_FACING_PITCH = 25.0
 
 #: The measures of a frame that summaries average, besides the emotions.
 MEASURES = ("valence", "expressiveness", "attention", "engagement")
+
+#: Least and largest value of what is averaged, where that is not 0 and 1.
+RANGES = {"valence": (-1.0, 1.0), "engagement": (0.0, 100.0), "faces_per_frame": (1.0, float("inf"))}
 
 
 def valence(faces: pd.DataFrame) -> pd.Series:
@@ -60,10 +62,3 @@ def frame_means(faces: pd.DataFrame, keys: list[str], labels: tuple[str, ...]) -
     )
     means: pd.DataFrame = values.groupby(keys, sort=False).mean()
     return means
-
-
-def shares(emotions: pd.Series, labels: tuple[str, ...]) -> np.ndarray:
-    """`share_<emotion>`: the share of faces whose most probable emotion is each of `labels`; NaN without a face."""
-    counts = emotions.value_counts().reindex(list(labels), fill_value=0).to_numpy(float)
-    total = counts.sum()
-    return counts / total if total else np.full(len(labels), np.nan)

@@ -14,7 +14,6 @@ from fer_batch.engagement import (
     face_engagement,
     facing,
     frame_means,
-    shares,
     valence,
 )
 
@@ -121,13 +120,3 @@ def test_frame_means() -> None:
     np.testing.assert_allclose(means["expressiveness"], [0.4, 1.0, 0.2])
     np.testing.assert_allclose(means["attention"], [0.5, NAN, 1.0])
     np.testing.assert_allclose(means["engagement"], [45.0, 100.0, 60.0])
-
-
-def test_shares() -> None:
-    emotions = pd.Series(["happy", "neutral", "happy", "angry"])
-    np.testing.assert_array_equal(shares(emotions, EMOTIONS), [0.25, 0.0, 0.0, 0.5, 0.0, 0.0, 0.25])
-    np.testing.assert_array_equal(shares(emotions, EMOTIONS_MERGED), [0.25, 0.0, 0.5, 0.0, 0.0, 0.25])
-
-
-def test_shares_of_no_face_are_unknown() -> None:
-    assert np.isnan(shares(pd.Series([], dtype=object), EMOTIONS)).tolist() == [True] * 7

@@ -16,11 +16,12 @@ import pytest
 from fer_batch.emotions import EMOTIONS, EMOTIONS_MERGED
 from fer_batch.records import Code, Failure, Stage
 from fer_batch.schema import Scored, to_tables
-from fer_batch.stages.summarize import aggregate, has_summaries, summarize
+from fer_batch.stages.summarize import has_summaries, summarize, summary_tables
 from fer_batch.stages.write import commit_part
 from fer_batch.tables import part_path
 
-NAMES = ("overall", "by_media", "timeline")
+NAMES = ("overall", "by_media", "timeline", "moments")
+AGGREGATES = NAMES[:3]
 EMOTIONS_AND_MEASURES = [*EMOTIONS, "valence", "expressiveness", "attention", "engagement"]
 
 
@@ -160,7 +161,7 @@ def test_six_classes(folder: Callable, scored_file: Callable, shares_of: Callabl
     assert row["valence"] == pytest.approx(0.1)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", AGGREGATES)
 def test_every_mean_has_its_interval_and_presence_beside_it(folder: Callable, files: list[Scored], name: str) -> None:
     out = folder(files)
     summarize(out, 10.0)
@@ -232,10 +233,13 @@ def test_a_part_that_was_never_committed_does_not_count(folder: Callable, files:
 
 
 def test_unknown_measures_are_left_out_of_their_mean() -> None:
+    where = {"media_path": "v.mp4", "media_type": "video"}
     measures = {name: [1.0, 1.0, 1.0, None] for name in EMOTIONS_AND_MEASURES}
-    frames = pd.DataFrame({**measures, "face_count": [1, 1, 1, 0], "attention": [1.0, None, 0.5, None]})
-    faces = pd.DataFrame({"emotion": ["happy"] * 3})
-    row = aggregate(frames, faces, EMOTIONS)
+    times = {"sample_index": range(4), "timestamp_s": [0.0, 1.0, 2.0, 3.0]}
+    frames = pd.DataFrame({**where, **times, **measures, "face_count": [1, 1, 1, 0]})
+    frames["attention"] = [1.0, None, 0.5, None]
+    faces = frames[:3].assign(emotion="happy")[["media_path", "media_type", "sample_index", "timestamp_s", "emotion"]]
+    (row,) = summary_tables(pd.DataFrame({"status": ["done"]}), frames, faces, EMOTIONS, 10.0)["by_media"].to_pylist()
     assert (row["attention"], row["valence"], row["face_presence"]) == (0.75, 1.0, 0.75)
 
 
@@ -260,3 +264,67 @@ def test_it_needs_nothing_but_the_tables(folder: Callable, files: list[Scored]) 
     shutil.rmtree(out / "summary")
     assert summaries(out) == first
     assert sorted(path.name for path in out.iterdir()) == ["faces", "frames", "media", "summary"]
+
+
+# Intervals and moments.
+
+
+@pytest.fixture
+def reacting(scored_file: Callable, shares_of: Callable) -> list[Scored]:
+    """Two minutes of a video at a frame a second: happier from second 40 to 50, sad for one frame at second 90."""
+    rng = np.random.default_rng(0)
+    happy = 0.2 + 0.5 * ((np.arange(120) >= 40) & (np.arange(120) < 50)) + rng.uniform(0, 0.05, 120)
+    faces = [shares_of(happy=share, neutral=1 - share) for share in happy]
+    faces[90] = shares_of(sad=1.0)
+    return [scored_file("v.mp4", [(float(time), [face]) for time, face in enumerate(faces)])]
+
+
+def test_means_lie_within_their_intervals(folder: Callable, reacting: list[Scored]) -> None:
+    for rows in (summaries(folder(reacting), 10.0)[name] for name in AGGREGATES):
+        for row in rows:
+            for mean in ("happy", "neutral", "valence", "engagement"):
+                assert row[f"{mean}_low"] < row[mean] < row[f"{mean}_high"]
+            assert row["face_presence_low"] == row["face_presence"] == row["face_presence_high"] == 1.0
+            assert row["attention_low"] is None
+
+
+def test_more_footage_makes_narrower_intervals(folder: Callable, scored_file: Callable, shares_of: Callable) -> None:
+    happy = np.random.default_rng(0).uniform(0.2, 0.4, 320)
+    frames = [(float(time), [shares_of(happy=p, neutral=1 - p)]) for time, p in enumerate(happy)]
+    widths = []
+    for length in (20, 320):
+        rows = summaries(folder([scored_file("v.mp4", frames[:length])], name=str(length)))
+        (whole,), (everything,) = rows["by_media"], rows["overall"]
+        assert everything["happy_low"] == pytest.approx(whole["happy_low"])  # One video is all there is.
+        widths.append(whole["happy_high"] - whole["happy_low"])
+    assert widths[1] < widths[0] / 2
+
+
+def test_too_few_frames_have_no_interval(folder: Callable, files: list[Scored]) -> None:
+    rows = summaries(folder(files))["by_media"]
+    assert [row["happy_low"] for row in rows if row["media_path"] == "i.png"] == [None]
+    assert [row["happy"] is None for row in rows] == [False, False]
+
+
+def test_moments(folder: Callable, reacting: list[Scored]) -> None:
+    rows = summaries(folder(reacting), 10.0)["moments"]
+    best = {(row["measure"], row["direction"]): row for row in rows if row["rank"] == 1}
+    assert (best["happy", "high"]["start_s"], best["happy", "high"]["end_s"]) == (40.0, 50.0)
+    assert best["happy", "high"]["value"] == pytest.approx(0.725, abs=0.02)
+    assert best["happy", "high"]["value_low"] < 0.725 < best["happy", "high"]["value_high"]
+    assert best["valence", "high"]["start_s"] == 40.0
+    assert not [row for row in rows if row["measure"] == "attention"]  # Unknown is nowhere strongest.
+    happy = [row for row in rows if row["measure"] == "happy"]
+    assert [row["rank"] for row in happy] == list(range(1, 13))
+
+
+def test_one_odd_frame_is_no_moment(folder: Callable, scored_file: Callable, shares_of: Callable) -> None:
+    """The mean of a window with one frame of pure joy is higher, that of a steady smile surer."""
+    steady = [(float(t), [shares_of(happy=0.3 + 0.01 * (t % 2), neutral=0.7 - 0.01 * (t % 2))]) for t in range(10)]
+    odd = [(float(t), [shares_of(happy=1.0) if t < 4 else shares_of(neutral=1.0)]) for t in range(10)]
+    rows = summaries(folder([scored_file("odd.mp4", odd), scored_file("steady.mp4", steady)]), 10.0)["moments"]
+    assert [row["media_path"] for row in rows if row["measure"] == "happy"] == ["steady.mp4", "odd.mp4"]
+
+
+def test_no_video_no_moments(folder: Callable, files: list[Scored]) -> None:
+    assert summaries(folder(files[1:2]))["moments"] == []
