@@ -13,6 +13,9 @@ MAX_FACING_PITCH = 25.0
 #: The measures of a frame that summaries average, besides the emotions.
 MEASURES = ("valence", "expressiveness", "attention", "engagement")
 
+#: Those of them that a face has, with what the others are made of.
+FACE_MEASURES = ("valence", "expressiveness", "facing")
+
 #: Least and largest value of what is averaged, where that is not 0 and 1.
 RANGES = {"valence": (-1.0, 1.0), "engagement": (0.0, 100.0), "faces_per_frame": (1.0, float("inf"))}
 

@@ -103,7 +103,7 @@ class Frame:
 class Detection:
     """A face as a detector reports it. Box in pixels of the picture it was given; `score` in 0..1 or None;
     `landmarks`, where the detector has them: float32 (5, 2), right eye, left eye, nose, right and left
-    corner of the mouth."""
+    corner of the mouth. `track_id`: the same face through one video, once it has been followed."""
 
     x: float
     y: float
@@ -111,6 +111,7 @@ class Detection:
     height: float
     score: float | None = None
     landmarks: NDArray[np.float32] | None = None
+    track_id: int | None = None
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,6 @@ from fer_batch.models.preprocessing import CROP_SIZE
 from fer_batch.records import (
     Ahead,
     Code,
-    Detection,
     Failure,
     Frame,
     Media,
@@ -40,6 +39,7 @@ from fer_batch.records import (
 from fer_batch.stages.crop import crop_face
 from fer_batch.stages.detect import find_faces
 from fer_batch.stages.sample import TooSparse, select
+from fer_batch.stages.track import FaceCrop, Tracker, scenes
 
 #: The crops of a file without a face.
 NO_CROPS = np.empty((0, CROP_SIZE, CROP_SIZE), np.uint8)
@@ -126,16 +126,17 @@ class Worker:
         ahead = Ahead()
         size = None
         skip = _skip(sampling)
+        follow = Tracker()
         with open_video(media.file) as reader:
             pictures = reader.pictures(skip, sampling.start)
-            for picture in select(pictures, sampling, reader.tick, reader.length):
+            for shown in select(scenes(pictures), sampling, reader.tick, reader.length):
                 if len(frames) >= FRAMES_PER_PIECE or len(crops) >= CROPS_PER_PIECE:
                     yield Piece(media, tuple(frames), _stacked(crops))
                     ahead = Ahead(ahead.pieces + 1, ahead.frames + len(frames), ahead.faces + len(crops))
                     frames, crops = [], []
-                frame = self._frame(picture)
+                frame = self._frame(shown.picture)
                 size = size or (frame.width, frame.height)
-                face_crops = self._look(frame)
+                face_crops = follow(float(shown.time), shown.scene, self._look(frame))
                 frames.append(_sampled(ahead.frames + len(frames), frame, face_crops))
                 crops += [crop for _, crop in face_crops]
             if reader.damage.end is None:
@@ -149,7 +150,7 @@ class Worker:
         bgr = picture.bgr(self._settings.detector.longest_side) if self._detector.needs_colour else None
         return Frame(luma, luma.shape[1], luma.shape[0], picture.time, bgr)
 
-    def _look(self, frame: Frame) -> list[tuple[Detection, NDArray[np.uint8]]]:
+    def _look(self, frame: Frame) -> list[FaceCrop]:
         """The faces of a frame, left to right, each with its crop."""
         try:
             faces = find_faces(frame, self._detector, self._settings.detector)
@@ -163,7 +164,7 @@ def make_worker(settings: Settings) -> Callable[[Unit], Iterator[Piece | Prepare
     return Worker(settings).prepare
 
 
-def _sampled(index: int, frame: Frame, face_crops: list[tuple[Detection, NDArray[np.uint8]]]) -> SampledFrame:
+def _sampled(index: int, frame: Frame, face_crops: Sequence[FaceCrop]) -> SampledFrame:
     # Landmarks have served the crop; they are not kept.
     faces = tuple(replace(face, landmarks=None) for face, _ in face_crops)
     return SampledFrame(index, frame.time, frame.width, frame.height, faces)

@@ -64,8 +64,9 @@ def make_video(
     pixel_format: str = "yuv420p",
     container: str | None = None,
     faststart: bool = False,
+    shown: Sequence[NDArray[np.uint8]] | None = None,
 ) -> Path:
-    """Write a clip whose nth frame shows n, at the nth of `times` (seconds).
+    """Write a clip whose nth frame shows n, or the nth gray picture of `shown`, at the nth of `times` (seconds).
 
     `tick`: resolution of the encoder's time stamps in seconds; `rate`: the frame rate it is told. `gop`: frames from
     one key frame to the next; none of the B frames is a reference. `rotation`: degrees counter-clockwise that a player
@@ -91,7 +92,7 @@ def make_video(
             stream.set_display_rotation(rotation)
         output.start_encoding()  # Or a clip without frames would be no file.
         for index, time in enumerate(times):
-            upright = numbered(index, size if rotation % 180 == 0 else size[::-1])
+            upright = shown[index] if shown else numbered(index, size if rotation % 180 == 0 else size[::-1])
             stored = np.ascontiguousarray(np.rot90(upright, -rotation // 90))
             frame = av.VideoFrame.from_ndarray(stored, format="gray").reformat(format=pixel_format)
             frame.pts, frame.time_base = round(Fraction(time) / tick), tick

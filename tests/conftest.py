@@ -88,7 +88,9 @@ def scored_file() -> Callable[..., Scored]:
         media_type = "image" if any(time is None for time, _ in frames) else "video"
         sampled = []
         for index, (time, faces) in enumerate(frames):
-            boxes = tuple(Detection(10.0 * n, 20.0, 30.0, 40.0) for n in range(len(faces)))
+            # In a video the first face is always the same one, and so on.
+            track = [None if time is None else n for n in range(len(faces))]
+            boxes = tuple(Detection(10.0 * n, 20.0, 30.0, 40.0, track_id=track[n]) for n in range(len(faces)))
             exact = None if time is None else Fraction(str(time))
             sampled.append(SampledFrame(index, exact, 640, 360, boxes))
         rows = [face for _, faces in frames for face in faces]

@@ -110,7 +110,8 @@ def test_faces(files: list[Scored]) -> None:
     np.testing.assert_allclose([row["valence"] for row in rows], [-0.5, 0.8, -0.6, 1.0], atol=1e-6)
     np.testing.assert_allclose([row["expressiveness"] for row in rows], [1.0, 0.8, 0.6, 1.0], atol=1e-6)
     assert [(row["x"], row["y"], row["width"], row["height"]) for row in rows][3] == (10.0, 20.0, 30.0, 40.0)
-    for name in ("track_id", "detection_score", "yaw", "pitch", "roll", "facing"):
+    assert table["track_id"].to_pylist() == [None, 0, 0, 1]
+    for name in ("detection_score", "yaw", "pitch", "roll", "facing"):
         assert table[name].null_count == 4
 
 

@@ -18,13 +18,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fer_batch.emotions import EMOTIONS
-from fer_batch.engagement import MEASURES, RANGES
+from fer_batch.engagement import FACE_MEASURES, MEASURES, RANGES, face_attention, face_engagement
 from fer_batch.files import write_whole
 from fer_batch.intervals import LEAST, Means, pooled, series_means
 from fer_batch.tables import committed_parts, read_schema, read_table, write_table
 
 SUMMARY_FOLDER = "summary"
-NAMES = ("overall", "by_media", "timeline", "moments")
+NAMES = ("overall", "by_media", "timeline", "by_track", "moments")
 SUMMARY_FILES = tuple(f"{name}.{kind}" for name in NAMES for kind in ("parquet", "csv"))
 _MEDIA = ["media_path", "media_type"]
 #: How a formula begins, also in the full-width forms that spreadsheets accept, and what they pass over before it.
@@ -33,7 +33,7 @@ _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")  # A line feed is quoted
 
 
 def summarize(out: Path, window: float) -> None:
-    """Write summary/{overall,by_media,timeline,moments} as .parquet and .csv. `window`: seconds of a timeline row.
+    """Write the tables of `NAMES` into summary/, as .parquet and .csv. `window`: seconds of a timeline row.
 
     Means are over frames with faces; `face_presence` is over all sampled frames; all have 95 % intervals. Raises
     FileNotFoundError where the folder has no tables.
@@ -77,7 +77,7 @@ def read_tables(out: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, tu
     columns = {
         "media": ["media_path", "media_type", "status", "duration_s"],
         "frames": frame_columns,
-        "faces": ["media_path", "media_type", "sample_index", "timestamp_s", "face_index", "emotion"],
+        "faces": [*_MEDIA, "sample_index", "timestamp_s", "face_index", "track_id", *labels, "emotion", *FACE_MEASURES],
     }
     media, frames, faces = (
         pa.concat_tables(
@@ -107,6 +107,7 @@ def summary_tables(
         "overall": pa.Table.from_pydict({**counts, **by_media.overall()}, _schema(labels, _COUNTS)),
         "by_media": pa.Table.from_pydict({**by_media.keys, **by_media.columns()}, _schema(labels, _MEDIA_KEYS)),
         "timeline": timeline,
+        "by_track": by_track(frames, faces, labels),
         "moments": moments(timeline, [*labels, *MEASURES]),
     }
 
@@ -172,6 +173,27 @@ class _Groups:
         return columns
 
 
+def by_track(frames: pd.DataFrame, faces: pd.DataFrame, labels: tuple[str, ...]) -> pa.Table:
+    """A row for each face that was followed: when it was first and last seen, in how many frames, for how long, and its
+    means. `seconds_seen`: its frames times the usual time between two samples of the video."""
+    keys = ["media_path", "track_id"]
+    followed = faces.dropna(subset="track_id")
+    values = followed[[*keys, "timestamp_s", *labels, *FACE_MEASURES]].assign(
+        attention=face_attention(followed), engagement=face_engagement(followed)
+    )
+    groups = values.groupby(keys)
+    rows = groups[[*labels, *MEASURES]].mean()
+    rows.insert(0, "first_s", groups["timestamp_s"].min())
+    rows.insert(1, "last_s", groups["timestamp_s"].max())
+    rows.insert(2, "frames", groups.size())
+    rows = rows.reset_index()
+    interval = frames.groupby("media_path")["timestamp_s"].agg(lambda times: times.sort_values().diff().median())
+    seconds = rows["frames"] * rows["media_path"].map(interval).astype(float)
+    rows.insert(4, "seconds_seen", seconds.fillna(0.0))  # Of a video with one sample nothing is known.
+    means = [(name, pa.float64()) for name in (*labels, *MEASURES)]
+    return pa.Table.from_pandas(rows, pa.schema(_TRACK_KEYS + means), preserve_index=False)
+
+
 def moments(timeline: pa.Table, names: Sequence[str]) -> pa.Table:
     """The windows in which each measure and emotion was strongest over all videos, ranked from 1.
 
@@ -198,6 +220,8 @@ MOMENTS = 20
 _MEDIA_KEYS = [("media_path", pa.string()), ("media_type", pa.string())]
 _SPAN = [("window_index", pa.int64()), ("start_s", pa.float64()), ("end_s", pa.float64())]
 _WINDOW_KEYS = _MEDIA_KEYS + _SPAN
+_TRACK_KEYS = [("media_path", pa.string()), ("track_id", pa.int32())]
+_TRACK_KEYS += [(name, pa.float64()) for name in ("first_s", "last_s", "seconds_seen")] + [("frames", pa.int64())]
 _COUNTS = [("media_done", pa.int64()), ("media_failed", pa.int64())]
 _VALUE = [(f"value{end}", pa.float64()) for end in ("", "_low", "_high")]
 _RANK = [("measure", pa.string()), ("direction", pa.string()), ("rank", pa.int32())]

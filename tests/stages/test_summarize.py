@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from fer_batch.stages.summarize import has_summaries, summarize, summary_tables
 from fer_batch.stages.write import commit_part
 from fer_batch.tables import part_path
 
-NAMES = ("overall", "by_media", "timeline", "moments")
+NAMES = ("overall", "by_media", "timeline", "by_track", "moments")
 AGGREGATES = NAMES[:3]
 EMOTIONS_AND_MEASURES = [*EMOTIONS, "valence", "expressiveness", "attention", "engagement"]
 
@@ -238,7 +239,7 @@ def test_unknown_measures_are_left_out_of_their_mean() -> None:
     times = {"sample_index": range(4), "timestamp_s": [0.0, 1.0, 2.0, 3.0]}
     frames = pd.DataFrame({**where, **times, **measures, "face_count": [1, 1, 1, 0]})
     frames["attention"] = [1.0, None, 0.5, None]
-    faces = frames[:3].assign(emotion="happy")[["media_path", "media_type", "sample_index", "timestamp_s", "emotion"]]
+    faces = frames[:3].assign(emotion="happy", track_id=0, facing=None)
     (row,) = summary_tables(pd.DataFrame({"status": ["done"]}), frames, faces, EMOTIONS, 10.0)["by_media"].to_pylist()
     assert (row["attention"], row["valence"], row["face_presence"]) == (0.75, 1.0, 0.75)
 
@@ -328,3 +329,27 @@ def test_one_odd_frame_is_no_moment(folder: Callable, scored_file: Callable, sha
 
 def test_no_video_no_moments(folder: Callable, files: list[Scored]) -> None:
     assert summaries(folder(files[1:2]))["moments"] == []
+
+
+def test_by_track(folder: Callable, files: list[Scored]) -> None:
+    """The video of four frames: one face in three of them, a second one in the third frame; samples 4 s apart."""
+    rows = summaries(folder(files))["by_track"]
+    keys = ("media_path", "track_id", "first_s", "last_s", "frames", "seconds_seen")
+    assert [tuple(row[key] for key in keys) for row in rows] == [
+        ("v.mp4", 0, 0.0, 12.5, 3, 12.0),
+        ("v.mp4", 1, 6.0, 6.0, 1, 4.0),
+    ]
+    assert rows[0]["happy"] == pytest.approx(0.8 / 3)
+    assert rows[0]["engagement"] == pytest.approx((90 + 80 + 50) / 3)
+    assert rows[1]["valence"] == pytest.approx(1.0)
+    assert rows[0]["attention"] is None
+
+
+def test_pictures_have_no_tracks(folder: Callable, files: list[Scored]) -> None:
+    assert summaries(folder(files[1:2]))["by_track"] == []
+
+
+def test_a_video_with_one_sample_was_seen_for_no_known_time(folder: Callable, files: list[Scored]) -> None:
+    (row,) = summaries(folder([replace(files[0], probabilities=files[0].probabilities[:1],
+        prepared=replace(files[0].prepared, frames=files[0].prepared.frames[:1]))]))["by_track"]  # fmt: skip
+    assert (row["frames"], row["seconds_seen"]) == (1, 0.0)
