@@ -5,11 +5,15 @@ from __future__ import annotations
 from fer_batch.config import DetectorConfig, UsageError
 from fer_batch.detectors.base import Detector
 
-DETECTORS = ("haar", "yunet")
+DETECTORS = ("embedded", "haar", "yunet")
 
 
 def create_detector(config: DetectorConfig) -> Detector:
     """The detector that a configuration names. Raises UsageError where its model can't be loaded."""
+    if config.name == "embedded":
+        from fer_batch.detectors.embedded import EmbeddedDetector
+
+        return EmbeddedDetector(config)
     if config.name == "haar":
         from fer_batch.detectors.haar import HaarDetector
 

@@ -1,0 +1,60 @@
+"""The folder a trained face detector is kept in: config.json, detector.onnx, a card. Nothing here imports Keras."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from fer_batch.files import write_json
+from fer_batch.models.folder import CONFIG_FILE, ModelFolderError, embedded_folder, file_sha256
+
+ONNX_FILE = "detector.onnx"
+FORMAT = 1
+_INPUT = "gray 0..255, one channel"
+
+
+@dataclass(frozen=True)
+class DetectorModel:
+    """What config.json says. `input`: what the network reads; `min_score`: the default threshold, 0..1; `crop_scale`
+    and `crop_shift_y`: how a box becomes the classifier's square (see `CropRule`)."""
+
+    name: str
+    version: str
+    min_score: float
+    crop_scale: float
+    crop_shift_y: float
+    onnx_sha256: str
+    input: str = _INPUT
+    format: int = FORMAT
+
+
+def embedded_detector() -> Path:
+    """The folder of the detector that comes with the package; it may not be there."""
+    return embedded_folder() / "face_detector"
+
+
+def read_detector(folder: Path) -> DetectorModel:
+    """Read and check a detector's config and the digest of its network. Raises ModelFolderError."""
+    path = folder / CONFIG_FILE
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if (version := values.get("format", FORMAT)) != FORMAT:
+            raise ModelFolderError(f"{path}: format {version}, but this version reads format {FORMAT}")
+        model = DetectorModel(**values)
+        usable = 0 <= model.min_score <= 1 and model.crop_scale > 0 and model.crop_shift_y + 1 > 0
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise ModelFolderError(f"{path}: cannot be read as a detector's config ({error})") from error
+    if not usable or model.input != _INPUT:
+        raise ModelFolderError(f"{path}: min_score must be 0 to 1, crop_scale above 0 and input {_INPUT!r}")
+    network = folder / ONNX_FILE
+    if not network.is_file():
+        raise ModelFolderError(f"{network}: missing; the folder is incomplete")
+    if file_sha256(network) != model.onnx_sha256:
+        raise ModelFolderError(f"{network}: its sha256 is not the one in {CONFIG_FILE}; copy the folder anew")
+    return model
+
+
+def write_detector(folder: Path, model: DetectorModel) -> None:
+    """Write config.json into the folder."""
+    write_json(folder / CONFIG_FILE, asdict(model))
