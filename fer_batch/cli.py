@@ -8,9 +8,10 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -183,6 +184,70 @@ def evaluate(
         if card is not None:
             others = {HELD_BACK} & set(faces.usages) - {usage}
             write_card(card, folder, {usage: figures} | {name: evaluate_model(folder, faces, name) for name in others})
+
+
+@app.command("train-detector")
+def train_detector(
+    data: Annotated[Path, typer.Argument(help="A .parquet of photographs with boxes, landmarks and scores.")],
+    teacher: Annotated[Path, typer.Option(help="ONNX file of the detector to learn from.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Detector folder to make.", show_default=False)],
+    recipe: Annotated[Path | None, typer.Option(help="Recipe as JSON; options below override it.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1)] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1)] = None,
+    learning_rate: Annotated[float | None, typer.Option(min=0.0)] = None,
+    seed: Annotated[int | None, typer.Option(min=0)] = None,
+    name: Annotated[str, typer.Option(help="The detector's name.")] = "face_detector",
+    version: Annotated[str, typer.Option(help="The detector's version.")] = "1",
+) -> None:
+    """Train a face detector; the same command goes on from the last epoch's checkpoint."""
+    with _endings():
+        _set_up_backend()
+        from fer_batch.training.detector.folder import write_detector_folder
+        from fer_batch.training.detector.photographs import read_photographs
+        from fer_batch.training.detector.recipe import DetectorRecipe, read_detector_recipe
+        from fer_batch.training.detector.train import CHECKPOINT_FILE
+        from fer_batch.training.detector.train import train_detector as train_network
+
+        given = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed}
+        overrides: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+        chosen = read_detector_recipe(recipe) if recipe else DetectorRecipe()
+        chosen = replace(chosen, **overrides)
+        photographs = read_photographs(data)
+        network = train_network(photographs, teacher, chosen, out)
+        write_detector_folder(network, photographs, chosen, out, name, version)
+        (out / CHECKPOINT_FILE).unlink(missing_ok=True)
+        typer.echo(f"wrote {out}")
+
+
+@app.command("evaluate-detector")
+def evaluate_detector(
+    detector: Annotated[str, typer.Argument(help="embedded, haar, yunet, or a folder made by train-detector.")],
+    data: Annotated[
+        Path, typer.Argument(help="A .parquet as for train-detector, or a WIDER FACE style .txt or .json.")
+    ],
+    detector_model: Annotated[Path | None, typer.Option(help="Model file of the detector.")] = None,
+    longest_side: Annotated[int, typer.Option(min=32, help="Pictures are reduced to it, never enlarged.")] = 640,
+    recipe: Annotated[
+        Path | None, typer.Option(help="Recipe whose held-out sources of a .parquet to look at.  [default: its own]")
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures there too.")] = None,
+) -> None:
+    """Average precision, landmark error and false faces of a detector on labelled photographs."""
+    with _endings():
+        from fer_batch.files import write_json
+        from fer_batch.training.detector.evaluate import evaluate_detector as measure
+        from fer_batch.training.detector.evaluate import report
+        from fer_batch.training.detector.folder import detector_config, validation_part
+        from fer_batch.training.detector.photographs import read_photographs
+
+        config = detector_config(detector, detector_model, longest_side)
+        photographs = read_photographs(data)
+        if data.suffix == ".parquet":
+            photographs = validation_part(config, photographs, recipe)
+        figures = measure(config, photographs)
+        typer.echo(report(figures))
+        if json_file is not None:
+            write_json(json_file, figures)
 
 
 @app.command()

@@ -1,0 +1,100 @@
+"""Average precision and the other figures, on cases worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fer_batch.config import DetectorConfig
+from fer_batch.records import Detection
+from fer_batch.training.detector import evaluate as e
+from fer_batch.training.detector.photographs import Photograph
+from tests.clips import SAMPLES
+
+A, B, FAR = (0.0, 0.0, 10.0, 10.0), (20.0, 0.0, 10.0, 10.0), (60.0, 60.0, 10.0, 10.0)
+SHIFTED = (1.0, 0.0, 10.0, 10.0)
+
+
+def judged(
+    found: list[tuple[tuple[float, ...], float]], truth: list[tuple[float, ...]], sure: list[bool] | None = None
+) -> e.Judged:
+    boxes = np.array([box for box, _ in found]).reshape(-1, 4)
+    scores = np.array([score for _, score in found])
+    labels = np.array(truth).reshape(-1, 4)
+    return e.judge(boxes, scores, labels, np.array([True] * len(truth) if sure is None else sure, bool))
+
+
+def test_a_face_is_found_once_by_its_best_detection() -> None:
+    one = judged([(SHIFTED, 0.5), (A, 0.9), (FAR, 0.7)], [A, B])
+    assert one.hits.tolist() == [False, True, False]
+    assert one.counts.tolist() == [True, True, True]
+    assert one.faces == 2
+
+
+def test_an_unsure_face_counts_neither_way() -> None:
+    one = judged([(A, 0.9), (B, 0.8)], [A, B], [False, True])
+    assert one.hits.tolist() == [False, True]
+    assert one.counts.tolist() == [False, True]
+    assert one.faces == 1
+
+
+def test_average_precision_by_hand() -> None:
+    """Right, wrong, right of two faces: half of the recall at precision 1, half at 2/3."""
+    pictures = [judged([(A, 0.9), (FAR, 0.8)], [A]), judged([(B, 0.7)], [B])]
+    assert e.average_precision(pictures) == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
+
+
+def test_average_precision_at_its_ends() -> None:
+    assert e.average_precision([judged([(A, 0.5)], [A])]) == 1
+    assert e.average_precision([judged([], [A])]) == 0
+    assert e.average_precision([judged([(FAR, 0.5)], [A])]) == 0
+    assert np.isnan(e.average_precision([judged([(A, 0.5)], [])]))
+
+
+class _Fixed:
+    """Finds what it is told, whatever the picture."""
+
+    needs_colour = False
+
+    def __init__(self, faces: list[Detection]) -> None:
+        self._faces = faces
+
+    def detect(self, picture: object, min_face: float) -> list[Detection]:
+        return self._faces
+
+
+def photograph(boxes: list[tuple[float, ...]], scores: list[float], face_free: bool = False) -> Photograph:
+    content = SAMPLES / "photos" / "astronaut.jpg"
+    landmarks = np.tile(np.array([[(2.0, 2.0)] * 5], np.float32), (len(boxes), 1, 1))
+    labels = np.array(boxes, np.float32).reshape(-1, 4)
+    return Photograph("x", "a/b", content, face_free, labels, landmarks, np.array(scores, np.float32))
+
+
+def test_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = np.tile(np.array((5, 6), np.float32), (5, 1))
+
+    def create(config: DetectorConfig) -> _Fixed:
+        faces = [Detection(*A, 0.9, points), Detection(*FAR, 0.3)]
+        return _Fixed([face for face in faces if face.score >= (config.min_score or 0.0)])  # type: ignore[operator]
+
+    monkeypatch.setattr(e, "create_detector", create)
+    photographs = [photograph([A, B], [0.9, 0.8]), photograph([], [], face_free=True)]
+    figures = e.evaluate_detector(DetectorConfig("yunet", min_score=0.5, min_face=1), photographs)
+    assert (figures["photographs"], figures["faces"], figures["face_free"]) == (1, 2, 1)
+    assert figures["average_precision"] == pytest.approx(0.5)
+    assert figures["average_precision_from"]["8"] == pytest.approx(0.5)
+    assert np.isnan(figures["average_precision_from"]["32"])
+    assert figures["recall"] == 0.5
+    assert figures["precision"] == 1
+    assert figures["landmark_error"] == pytest.approx(0.5)
+    assert figures["false_per_100"] == 100
+    assert figures["score_for_1_in_100"] == pytest.approx(0.9)
+    assert "average precision          0.5000" in e.report(figures)
+
+
+def test_a_detector_without_scores_or_landmarks() -> None:
+    figures = e.evaluate_detector(DetectorConfig("haar", min_face=30), [photograph([(180, 64, 94, 94)], [0.9])])
+    assert figures["average_precision"] > 0
+    assert figures["landmark_error"] is None
+    assert figures["false_per_100"] is None
+    assert "landmark_error             -" in e.report(figures)

@@ -1,0 +1,217 @@
+"""Training on a few drawn faces: it learns, goes on from a checkpoint, and its ONNX file says what the network says."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fer_batch.config import DetectorConfig
+from fer_batch.detectors import create_detector
+from fer_batch.models.detector_folder import ONNX_FILE, read_detector
+from fer_batch.models.face_network import STRIDES
+from fer_batch.training.dataset import DatasetError
+from fer_batch.training.detector import recipe as recipes
+from fer_batch.training.detector.photographs import Photograph
+from fer_batch.training.detector.recipe import DetectorRecipe
+from fer_batch.training.detector.views import Views
+
+pytest.importorskip("onnx", reason="the extra train is not installed")
+
+TINY = DetectorRecipe(
+    options={"widths": (2, 2, 3, 3, 3), "depths": (0, 0, 0, 0), "neck": 3},
+    validation_sources=("b/two",),
+    epochs=2,
+    batch_size=4,
+    learning_rate=0.01,
+    warmup_epochs=0.0,
+    ema=0.9,
+    precision="float32",
+    views=Views(side=128),
+)
+
+
+def drawn(seed: int, source: str = "a/one", face_free: bool = False) -> Photograph:
+    rng = np.random.default_rng(seed)
+    picture = cv2.resize(rng.integers(60, 120, (9, 12), dtype=np.uint8), (160, 120), interpolation=cv2.INTER_CUBIC)
+    x, y = rng.integers(10, 100), rng.integers(5, 60)
+    points = np.array([(9, 14), (21, 14), (15, 21), (10, 29), (20, 29)]) + np.array((x, y))
+    if not face_free:
+        cv2.ellipse(picture, (int(x) + 15, int(y) + 20), (15, 20), 0, 0, 360, 220, -1)
+        for point in points:
+            cv2.circle(picture, point.tolist(), 2, 20, -1)
+    n = 0 if face_free else 1
+    box, landmarks = np.array([[x, y, 30, 40]], np.float32), points[None].astype(np.float32)
+    encoded = cv2.imencode(".png", picture)[1].tobytes()
+    return Photograph(f"{seed}", source, encoded, face_free, box[:n], landmarks[:n], np.ones(n, np.float32))
+
+
+@pytest.fixture(scope="module")
+def photographs() -> list[Photograph]:
+    training = [drawn(seed) for seed in range(10)] + [drawn(seed, face_free=True) for seed in range(10, 13)]
+    return [*training, drawn(20, "b/two"), drawn(21, "b/two", face_free=True)]
+
+
+@pytest.fixture(scope="module")
+def training() -> Any:
+    """The module under test; it imports Keras."""
+    from fer_batch.training.detector import train
+
+    return train
+
+
+@pytest.fixture(scope="module")
+def network(training: Any) -> Any:
+    """A network with random weights and random moving averages."""
+    import keras
+
+    keras.utils.set_random_seed(3)
+    built = training.face_network(**TINY.options)
+    rng = np.random.default_rng(0)
+    built.set_weights([np.abs(one + rng.normal(0, 0.3, one.shape)).astype(np.float32) for one in built.get_weights()])
+    return built
+
+
+@pytest.fixture(scope="module")
+def teacher(network: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from fer_batch.training.detector.export import export_onnx
+
+    path = tmp_path_factory.mktemp("teacher") / "teacher.onnx"
+    export_onnx(network, path)
+    return path
+
+
+@pytest.mark.parametrize("shape", [(64, 96), (128, 64)])
+def test_opencv_says_what_the_network_says(network: Any, teacher: Path, shape: tuple[int, int]) -> None:
+    picture = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+    net = cv2.dnn.readNet(str(teacher))
+    net.setInput(cv2.dnn.blobFromImage(picture))
+    names = [f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in STRIDES]
+    outputs = dict(zip(names, net.forward(names), strict=True))
+    maps = network.predict_on_batch(picture[None, ..., None].astype(np.float32))
+    for stride, one in zip(STRIDES, maps, strict=True):
+        rows = np.asarray(one).reshape(1, -1, 15)
+        score = 1 / (1 + np.exp(-rows[..., :1]))
+        assert outputs[f"cls_{stride}"] == pytest.approx(score, abs=1e-3)
+        assert outputs[f"obj_{stride}"] == pytest.approx(score, abs=1e-3)
+        assert outputs[f"bbox_{stride}"] == pytest.approx(rows[..., 1:5], rel=1e-4, abs=1e-3)
+        assert outputs[f"kps_{stride}"] == pytest.approx(rows[..., 5:], rel=1e-4, abs=1e-3)
+
+
+def test_no_layer_is_left_out_of_the_file(training: Any, tmp_path: Path) -> None:
+    import keras
+
+    from fer_batch.training.detector.export import export_onnx
+
+    inputs = keras.Input((None, None, 1))
+    with pytest.raises(ValueError, match="no rule to write a Softmax as ONNX"):
+        export_onnx(keras.Model(inputs, [keras.layers.Softmax()(inputs)]), tmp_path / "x.onnx")
+
+
+def test_training_learns_and_goes_on_from_a_checkpoint(
+    training: Any, photographs: list[Photograph], teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight = training.train_detector(photographs, teacher, TINY, tmp_path / "straight").get_weights()
+    with monkeypatch.context() as patch:
+        saved = training._Trainer.save
+
+        def save_and_stop(trainer: Any, path: Path) -> None:
+            saved(trainer, path)
+            raise KeyboardInterrupt
+
+        patch.setattr(training._Trainer, "save", save_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            training.train_detector(photographs, teacher, TINY, tmp_path / "resumed")
+    halfway = training.checkpointed_network(tmp_path / "resumed").get_weights()
+    resumed = training.train_detector(photographs, teacher, TINY, tmp_path / "resumed").get_weights()
+    for one, two in zip(straight, resumed, strict=True):
+        assert one == pytest.approx(two, abs=1e-5)
+    assert any(not np.allclose(one, two) for one, two in zip(halfway, resumed, strict=True))
+    log = (tmp_path / "resumed" / training.LOG_FILE).read_text().splitlines()
+    assert [line.split(",")[0] for line in log] == ["epoch", "1", "2"]
+
+
+def test_the_loss_falls_on_what_it_has_seen(training: Any, photographs: list[Photograph], teacher: Path) -> None:
+    inputs, wanted = next(training.batches(photographs[:4], teacher, TINY, 0))
+    trainer = training._Trainer(TINY, 20)
+    losses = []
+    for _ in range(16):
+        trainer.model.reset_metrics()
+        losses.append(float(trainer.model.train_on_batch(inputs, wanted)))
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_batches_repeat(training: Any, photographs: list[Photograph], teacher: Path) -> None:
+    def epoch(number: int) -> NDArray[np.float32]:
+        return np.stack([inputs for inputs, _ in training.batches(photographs, teacher, TINY, number)])
+
+    assert np.array_equal(epoch(1), epoch(1))
+    assert not np.array_equal(epoch(1), epoch(2))
+
+
+def test_the_loss_of_a_perfect_answer_is_nothing(training: Any) -> None:
+    wanted = np.zeros((1, 4, 18), np.float32)
+    wanted[..., 1] = 1
+    wanted[0, 0, :4] = 1
+    wanted[0, 0, 4:] = np.linspace(-1, 1, 14)
+    given = np.zeros((1, 4, 15), np.float32)
+    given[..., 0] = [20, -20, -20, -20]
+    given[0, 0, 1:] = np.linspace(-1, 1, 14)
+    assert float(training.detector_loss(TINY, wanted, given)) == pytest.approx(0, abs=1e-5)
+    given[0, 0, 1] += 0.5  # Half a cell aside, of a face that is exp(-1 + 2 * 2 / 13) cells wide.
+    error = 0.5 / np.exp(np.linspace(-1, 1, 14)[2]) / 4
+    assert float(training.detector_loss(TINY, wanted, given)) == pytest.approx(TINY.box_loss * error, rel=1e-4)
+
+
+def test_a_folder_that_the_detector_reads(
+    network: Any, photographs: list[Photograph], tmp_path: Path, training: Any
+) -> None:
+    from fer_batch.training.detector.folder import detector_config, write_detector_folder
+
+    write_detector_folder(network, photographs, TINY, tmp_path, "tiny", "3")
+    model = read_detector(tmp_path)
+    assert (model.name, model.version) == ("tiny", "3")
+    assert 0.5 <= model.min_score <= 1
+    config = detector_config(str(tmp_path))
+    assert config == DetectorConfig("embedded", str(tmp_path / ONNX_FILE), min_face=1)
+    create_detector(config).detect(photographs[0].gray(), 1)
+
+
+def test_another_recipe_is_refused(
+    training: Any, photographs: list[Photograph], teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = replace(TINY, epochs=1)
+    training.train_detector(photographs, teacher, one, tmp_path)
+    with pytest.raises(DatasetError, match="belongs to another recipe"):
+        training.train_detector(photographs, teacher, replace(one, seed=1), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"epochs": 0}, "at least 1"),
+        ({"precision": "float16"}, "precision 'float16' is none of"),
+        ({"views": Views(side=100)}, "side is 100"),
+        ({"learning_rate": "fast"}, "learning_rate is 'fast'"),
+    ],
+)
+def test_a_recipe_that_makes_no_sense_is_named(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(DatasetError, match=words):
+        recipes.check_detector_recipe(replace(TINY, **change))
+
+
+def test_a_recipe_survives_json(tmp_path: Path) -> None:
+    from dataclasses import asdict
+
+    recipe = replace(TINY, options={})
+    (tmp_path / "recipe.json").write_text(json.dumps(asdict(recipe)))
+    assert recipes.read_detector_recipe(tmp_path / "recipe.json") == recipe
+    (tmp_path / "recipe.json").write_text('{"speed": 1}')
+    with pytest.raises(DatasetError, match="cannot be read as a detector's recipe"):
+        recipes.read_detector_recipe(tmp_path / "recipe.json")
