@@ -49,10 +49,13 @@ def run(
     ] = False,
     start: Annotated[float, typer.Option(min=0.0, help="Seconds into each video to start at.")] = 0.0,
     end: Annotated[float | None, typer.Option(min=0.0, help="Seconds into each video to stop before.")] = None,
-    detector: Annotated[str, typer.Option(help="Face detector: haar or yunet.")] = "haar",
+    detector: Annotated[
+        str | None, typer.Option(help="Face detector: embedded, haar or yunet.  [default: embedded]")
+    ] = None,
     detector_model: Annotated[Path | None, typer.Option(help="Model file of the detector.")] = None,
     min_face: Annotated[int, typer.Option(min=1, help="Smallest face, in pixels of the frame.")] = 10,
     min_score: Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Least score of a detection.")] = None,
+    longest_side: Annotated[int, typer.Option(min=64, help="Frames are reduced to it to search for faces.")] = 640,
     model: Annotated[str, typer.Option(help="Emotion model: an embedded one's name, or a folder.")] = "emotion",
     merge_disgust: Annotated[bool, typer.Option("--merge-disgust", help="Six classes: disgust joins angry.")] = False,
     device: Annotated[DeviceOption, typer.Option(help="Where faces are classified.")] = DeviceOption.auto,
@@ -83,7 +86,7 @@ def run(
         model_config = read_config(model_folder)
         config = RunConfig(
             sampling=usage.choose_sampling(fps, every, keyframes, fast, start, end),
-            detector=usage.choose_detector(detector, detector_model, min_face, min_score),
+            detector=usage.choose_detector(detector, detector_model, min_face, min_score, longest_side),
             model_folder=model_folder,
             model=ModelId(model_config.name, model_config.version, model_config.weights_sha256, model_config.digest),
             labels=usage.choose_labels(model_config, merge_disgust),

@@ -8,7 +8,8 @@ import av
 import cv2
 
 from fer_batch.detectors import DETECTORS
-from fer_batch.models.folder import CONFIG_FILE, embedded_folder, read_config
+from fer_batch.models.detector_folder import ONNX_FILE, read_detector
+from fer_batch.models.folder import WEIGHTS_FILE, embedded_folder, read_config
 from fer_batch.runfile import package_versions
 from fer_batch.stages.classify import prepare_device
 
@@ -21,7 +22,8 @@ _COMMON_DECODERS = (
 
 def describe() -> dict[str, Any]:
     """Plain values for JSON. Imports TensorFlow to see the devices."""
-    models = {path.parent.name: read_config(path.parent) for path in embedded_folder().glob(f"*/{CONFIG_FILE}")}
+    models = {path.parent.name: read_config(path.parent) for path in embedded_folder().glob(f"*/{WEIGHTS_FILE}")}
+    detectors = {path.parent.name: read_detector(path.parent) for path in embedded_folder().glob(f"*/{ONNX_FILE}")}
     return {
         "versions": {**package_versions(), "opencv": cv2.__version__, "ffmpeg": av.ffmpeg_version_info},
         "device": prepare_device("auto"),
@@ -29,6 +31,7 @@ def describe() -> dict[str, Any]:
         "models": {
             name: {"version": model.version, "architecture": model.architecture, "sha256": model.weights_sha256}
             for name, model in sorted(models.items())
-        },
+        }
+        | {name: {"version": model.version, "sha256": model.onnx_sha256} for name, model in sorted(detectors.items())},
         "video_decoders": [name for name in _COMMON_DECODERS if name in av.codecs_available],
     }

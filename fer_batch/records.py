@@ -103,7 +103,8 @@ class Frame:
 class Detection:
     """A face as a detector reports it. Box in pixels of the picture it was given; `score` in 0..1 or None;
     `landmarks`, where the detector has them: float32 (5, 2), right eye, left eye, nose, right and left
-    corner of the mouth. `track_id`: the same face through one video, once it has been followed."""
+    corner of the mouth; `angles`, worked out from them: yaw, pitch and roll in degrees. `track_id`: the same face
+    through one video, once it has been followed."""
 
     x: float
     y: float
@@ -111,6 +112,7 @@ class Detection:
     height: float
     score: float | None = None
     landmarks: NDArray[np.float32] | None = None
+    angles: tuple[float, float, float] | None = None
     track_id: int | None = None
 
 

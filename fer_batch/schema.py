@@ -134,17 +134,17 @@ def _faces(scored: Sequence[Scored], labels: Sequence[str]) -> pd.DataFrame:
             time = None if frame.time is None else float(frame.time)
             for index, face in enumerate(frame.faces):
                 box = (face.x, face.y, face.width, face.height, face.score)
-                rows.append((media.path, media.media_type, frame.sample_index, time, index, face.track_id, *box))
+                angles = face.angles or (None, None, None)
+                key = (media.path, media.media_type, frame.sample_index, time, index, face.track_id)
+                rows.append((*key, *box, *angles))
     names = ["media_path", "media_type", "sample_index", "timestamp_s", "face_index", "track_id"]
-    table = pd.DataFrame(rows, columns=[*names, "x", "y", "width", "height", "detection_score"])
+    measured = ["x", "y", "width", "height", "detection_score", "yaw", "pitch", "roll"]
+    table = pd.DataFrame(rows, columns=[*names, *measured])
     table["track_id"] = table["track_id"].astype("Int32")
     probabilities = np.concatenate([np.empty((0, len(labels))), *(one.probabilities for one in scored)])
     for column, name in enumerate(labels):
         table[name] = probabilities[:, column]
     table["emotion"] = np.asarray(labels)[probabilities.argmax(axis=1)] if len(table) else ""
-    # Filled by later stages of the project; the columns stand so that readers need not change.
-    for name in ("yaw", "pitch", "roll"):
-        table[name] = None
     return add_face_measures(table)
 
 

@@ -6,10 +6,12 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from fer_batch.config import DetectorConfig, Sampling, UsageError
-from fer_batch.detectors import DETECTORS
+from fer_batch.detectors import DETECTORS, default_detector
 from fer_batch.emotions import EMOTIONS_MERGED
+from fer_batch.models.detector_folder import ONNX_FILE, embedded_detector, read_detector
 from fer_batch.models.folder import ModelConfig, file_sha256
 
 
@@ -55,17 +57,25 @@ def choose_sampling(
     return Sampling("fps", fps=1.0 if fps is None else fps, start=start, end=end, fast=fast)
 
 
-def choose_detector(name: str, model_file: Path | None, min_face: int, min_score: float | None) -> DetectorConfig:
-    """The detector asked for. Raises UsageError for an unknown name or a missing file."""
+def choose_detector(
+    name: str | None, model_file: Path | None, min_face: int, min_score: float | None, longest_side: int
+) -> DetectorConfig:
+    """The detector asked for, by default the embedded one. Raises UsageError for an unknown name or a missing file."""
+    name = name or default_detector()
     if name not in DETECTORS:
         raise UsageError(f"--detector {name}: is none of {', '.join(DETECTORS)}")
+    limits: dict[str, Any] = {"min_face": min_face, "min_score": min_score, "longest_side": longest_side}
+    if name == "embedded":
+        folder = model_file or embedded_detector()
+        folder = folder.parent if folder.name == ONNX_FILE else folder
+        return DetectorConfig(name, os.path.abspath(folder / ONNX_FILE), read_detector(folder).digest, **limits)
     if model_file is None:
-        return DetectorConfig(name, min_face=min_face, min_score=min_score)
+        return DetectorConfig(name, **limits)
     if name == "haar":
         raise UsageError("--detector-model: the detector haar takes no file; add --detector yunet")
     if not model_file.is_file():
         raise UsageError(f"--detector-model {model_file}: no such file; check the path")
-    return DetectorConfig(name, os.path.abspath(model_file), file_sha256(model_file), min_face, min_score)
+    return DetectorConfig(name, os.path.abspath(model_file), file_sha256(model_file), **limits)
 
 
 def available_cores() -> int:

@@ -44,8 +44,8 @@ def test_help_names_every_option_of_the_contract() -> None:
     text = fer_batch("run", "--help").stdout
     options = (
         "--fps --every --keyframes --fast --start --end --detector --detector-model --min-face --min-score --model "
-        "--merge-disgust --device --batch-size --workers --include --exclude --follow-symlinks --retry-failed "
-        "--restart --window --timeout --quiet --verbose --log-file --out"
+        "--longest-side --merge-disgust --device --batch-size --workers --include --exclude --follow-symlinks "
+        "--retry-failed --restart --window --timeout --quiet --verbose --log-file --out"
     )
     assert [option for option in options.split() if f"{option} " not in text and f"{option}\n" not in text] == []
 
@@ -60,10 +60,10 @@ def test_help_names_every_option_of_the_contract() -> None:
         ([SAMPLES, "--start", 5, "--end", 5], "must be above --start"),
         ([SAMPLES, "--model", "nothing"], "nothing: neither a folder"),
         ([SAMPLES, "--model", SAMPLES], "neither a folder with a config.json"),
-        ([SAMPLES, "--detector", "yolo"], "is none of haar, yunet"),
+        ([SAMPLES, "--detector", "yolo"], "is none of embedded, haar, yunet"),
         ([SAMPLES, "--detector", "yunet"], "--detector-model FILE"),
         ([SAMPLES, "--detector", "yunet", "--detector-model", SAMPLES / "README.md"], "OpenCV can't use it"),
-        ([SAMPLES, "--min-score", 0.5], "gives no scores"),
+        ([SAMPLES, "--detector", "haar", "--min-score", 0.5], "gives no scores"),
     ],
 )
 def test_wrong_usage_is_one_line_and_touches_nothing(tmp_path: Path, arguments: list[object], words: str) -> None:

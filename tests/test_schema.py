@@ -184,14 +184,16 @@ def test_a_modification_time_no_calendar_has_ends_no_run(seconds: int, scored_fi
     assert table["media_path"].to_pylist() == ["a.mp4"]
 
 
-def test_scores_where_the_detector_gives_them(shares_of: Callable) -> None:
+def test_scores_and_angles_where_the_detector_gives_them(shares_of: Callable) -> None:
     media = Media("/data/a.png", "a.png", "image", 1, 0)
-    faces = (Detection(0, 0, 9, 9, 0.75), Detection(9, 0, 9, 9, None))
+    faces = (Detection(0, 0, 9, 9, 0.75, angles=(31.0, 5.0, -7.5)), Detection(9, 0, 9, 9, None))
     prepared = Prepared(
         media, MediaInfo(), (SampledFrame(0, None, 64, 64, faces),), np.zeros((2, 48, 48), np.uint8), None, 0.1
     )
     table = to_tables([Scored(prepared, np.stack([shares_of(happy=1.0)] * 2))], EMOTIONS)["faces"]
     assert table["detection_score"].to_pylist() == [0.75, None]
+    assert [table[name].to_pylist() for name in ("yaw", "pitch", "roll")] == [[31, None], [5, None], [-7.5, None]]
+    assert table["facing"].to_pylist() == [False, None]
 
 
 @pytest.mark.parametrize("labels", [EMOTIONS, EMOTIONS_MERGED])

@@ -115,24 +115,26 @@ def test_out_that_is_a_dangling_link(tmp_path: Path) -> None:
 
 
 def test_detector(tmp_path: Path) -> None:
-    assert choose_detector("haar", None, 12, 0.5) == DetectorConfig("haar", min_face=12, min_score=0.5)
+    assert choose_detector("haar", None, 12, 0.5, 320) == DetectorConfig(
+        "haar", min_face=12, min_score=0.5, longest_side=320
+    )
     file = tmp_path / "yunet.onnx"
     file.write_bytes(b"abc")
     sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert choose_detector("yunet", file, 10, None) == DetectorConfig("yunet", str(file), sha256)
+    assert choose_detector("yunet", file, 10, None, 640) == DetectorConfig("yunet", str(file), sha256)
 
 
 @pytest.mark.parametrize(
     ("name", "file", "pattern"),
     [
-        ("dlib", None, r"^--detector dlib: is none of haar, yunet$"),
+        ("dlib", None, r"^--detector dlib: is none of embedded, haar, yunet$"),
         ("haar", "x.onnx", r"^--detector-model: .*haar takes no file; add --detector yunet$"),
         ("yunet", "gone.onnx", r"^--detector-model gone\.onnx: no such file; .+"),
         ("yunet", ".", r"^--detector-model \.: .+; .+"),
     ],
 )
 def test_detector_that_is_refused(name: str, file: str | None, pattern: str) -> None:
-    message = refusal(lambda: choose_detector(name, file and Path(file), 10, None))
+    message = refusal(lambda: choose_detector(name, file and Path(file), 10, None, 640))
     assert re.search(pattern, message), message
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,6 +28,12 @@ class DetectorModel:
     onnx_sha256: str
     input: str = _INPUT
     format: int = FORMAT
+
+    @property
+    def digest(self) -> str:
+        """A sha256 over all that decides what is found and how it is cut out: neither name nor version."""
+        deciding = {name: value for name, value in asdict(self).items() if name not in ("name", "version")}
+        return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
 
 def embedded_detector() -> Path:

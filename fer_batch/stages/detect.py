@@ -1,4 +1,4 @@
-"""Search a frame for faces at a bounded size and give their boxes in pixels of the full upright frame."""
+"""Search a frame for faces at a bounded size and give boxes in pixels of the full upright frame, with head angles."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from fer_batch.config import DetectorConfig
 from fer_batch.detectors.base import Detector
+from fer_batch.detectors.head_angles import head_angles
 from fer_batch.records import Detection, Frame
 
 
@@ -41,4 +42,5 @@ def _scaled(face: Detection, scale_x: float, scale_y: float) -> Detection:
         width=face.width * scale_x,
         height=face.height * scale_y,
         landmarks=landmarks,
+        angles=None if landmarks is None else head_angles(landmarks),
     )

@@ -16,6 +16,7 @@ from fer_batch.config import DetectorConfig, Sampling, UsageError
 from fer_batch.detectors import DETECTORS, create_detector
 from fer_batch.detectors.base import Detector
 from fer_batch.media.image import read_image
+from fer_batch.models.detector_folder import embedded_detector
 from fer_batch.records import Detection
 from fer_batch.stages.crop import crop_face
 from fer_batch.stages.detect import find_faces
@@ -28,8 +29,10 @@ YUNET = Path(
 ).resolve()
 ODD_SHAPES = [(1, 1), (2, 3), (1, 640), (20, 300), (32, 640), (640, 1), (640, 30), (23, 23), (48, 64), (97, 33)]
 
+needs_embedded = pytest.mark.skipif(not embedded_detector().is_dir(), reason="no detector in models/face_detector yet")
 needs_yunet = pytest.mark.skipif(not YUNET.is_file(), reason="no YuNet model file; name one in FER_BATCH_YUNET")
 CONFIGS = [
+    pytest.param(DetectorConfig("embedded"), id="embedded", marks=needs_embedded),
     pytest.param(DetectorConfig("haar"), id="haar"),
     pytest.param(DetectorConfig("yunet", str(YUNET)), id="yunet", marks=needs_yunet),
 ]
@@ -182,10 +185,9 @@ def test_settings_reach_a_worker(config: DetectorConfig) -> None:
     assert create_detector(arrived.detector).needs_colour == create_detector(config).needs_colour
 
 
-@needs_yunet
-def test_landmarks_and_scores_of_yunet() -> None:
+@pytest.mark.parametrize("config", [param for param in CONFIGS if param.id != "haar"], indirect=True)
+def test_landmarks_and_scores(detector: Detector) -> None:
     """Right eye, left eye, nose, corners of the mouth: the person's right is on the picture's left."""
-    detector = create_detector(DetectorConfig("yunet", str(YUNET)))
     (face,) = detector.detect(photo("astronaut.jpg", detector), 20)
     assert face.score is not None
     assert face.score > 0.8
@@ -210,7 +212,7 @@ def test_a_higher_score_leaves_faces_out() -> None:
         (DetectorConfig("yunet"), "--detector-model"),
         (DetectorConfig("yunet", "missing.onnx"), "--detector-model missing.onnx"),
         (DetectorConfig("yunet", str(PHOTOS / "astronaut.jpg")), "can't use it as YuNet"),
-        (DetectorConfig("mtcnn"), "is none of haar, yunet"),
+        (DetectorConfig("mtcnn"), "is none of embedded, haar, yunet"),
     ],
 )
 def test_what_can_not_be_loaded_is_the_users_to_mend(config: DetectorConfig, words: str) -> None:

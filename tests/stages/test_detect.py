@@ -59,6 +59,16 @@ def test_boxes_and_landmarks_come_back_in_pixels_of_the_full_frame() -> None:
     np.testing.assert_array_equal(marks[0], [1, 2])  # The detector's own are left alone.
 
 
+def test_head_angles_where_there_are_landmarks() -> None:
+    """Those of a face that looks into the camera."""
+    marks = np.array([[35, 40], [65, 40], [50, 58], [37, 70], [63, 70]], np.float32)
+    seen, unseen = find_faces(
+        frame_of(1280, 640), Stub(Detection(30, 20, 40, 60, 0.9, marks), Detection(99, 20, 40, 60)), DetectorConfig()
+    )
+    assert seen.angles == pytest.approx((0, 0, 0), abs=2)
+    assert unseen.angles is None
+
+
 def test_landmarks_stay_float32() -> None:
     (face,) = find_faces(
         frame_of(64, 48), Stub(Detection(0, 0, 20, 20, 0.5, np.ones((5, 2), np.float32))), DetectorConfig()

@@ -1,0 +1,111 @@
+"""A folder of train-detector as a detector: what it reads, and what is wrong with one that can't be used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fer_batch.config import DetectorConfig, UsageError
+from fer_batch.detectors import create_detector
+from fer_batch.models.detector_folder import ONNX_FILE, DetectorModel, read_detector, write_detector
+from fer_batch.models.folder import CONFIG_FILE, file_sha256
+from fer_batch.usage import choose_detector
+
+pytest.importorskip("onnx", reason="the extra train is not installed")
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The ONNX file of a tiny network with random weights; Keras makes it."""
+    import keras
+
+    from fer_batch.models.face_network import face_network
+    from fer_batch.training.detector.export import export_onnx
+
+    keras.utils.set_random_seed(1)
+    path = tmp_path_factory.mktemp("network") / ONNX_FILE
+    export_onnx(face_network((2, 2, 3, 3, 3), (0, 0, 0, 0), 3), path)
+    return path
+
+
+@pytest.fixture
+def folder(network: Path, tmp_path: Path) -> Path:
+    (tmp_path / ONNX_FILE).write_bytes(network.read_bytes())
+    write_detector(tmp_path, DetectorModel("tiny", "1", 0.009, 1.2, 0.05, file_sha256(network)))
+    return tmp_path
+
+
+def config(folder: Path, **changes: Any) -> DetectorConfig:
+    return DetectorConfig("embedded", str(folder / ONNX_FILE), **changes)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (30, 640), (97, 133), (480, 64)])
+def test_reads_gray_pictures_of_any_shape(folder: Path, shape: tuple[int, int]) -> None:
+    detector = create_detector(config(folder))
+    assert not detector.needs_colour
+    picture = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    for face in detector.detect(picture, 1):
+        assert face.landmarks is not None
+        assert face.landmarks.shape == (5, 2)
+        assert face.score is not None
+        assert 0.009 <= face.score <= 1
+
+
+def test_the_folder_decides_crop_and_threshold(folder: Path) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (160, 160), dtype=np.uint8)
+    detector = create_detector(config(folder))
+    assert (detector.crop_rule.scale, detector.crop_rule.shift_y) == (1.2, 0.05)
+    assert len(detector.detect(picture, 1)) > 0  # Untrained, every cell scores about 0.01.
+    assert len(create_detector(config(folder, min_score=0.9)).detect(picture, 1)) == 0
+
+
+def test_a_run_is_told_by_what_decides_its_faces(folder: Path) -> None:
+    def digest() -> str | None:
+        return choose_detector("embedded", folder / ONNX_FILE, 10, None, 640).model_sha256
+
+    first, model = digest(), read_detector(folder)
+    write_detector(folder, DetectorModel(**{**vars(model), "version": "2"}))
+    assert digest() == first
+    write_detector(folder, DetectorModel(**{**vars(model), "min_score": 0.7}))
+    assert digest() != first
+
+
+def broken(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], object]:
+    def write(folder: Path) -> None:
+        values = json.loads((folder / CONFIG_FILE).read_text())
+        change(values)
+        (folder / CONFIG_FILE).write_text(json.dumps(values))
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (lambda folder: (folder / CONFIG_FILE).unlink(), "cannot be read as a detector's config"),
+        (lambda folder: (folder / CONFIG_FILE).write_text("[]"), "cannot be read as a detector's config"),
+        (broken(lambda values: values.update(format=9)), "format 9, but this version reads format 1"),
+        (broken(lambda values: values.pop("min_score")), "cannot be read as a detector's config"),
+        (broken(lambda values: values.update(min_score="high")), "cannot be read as a detector's config"),
+        (broken(lambda values: values.update(min_score=7)), "min_score must be 0 to 1"),
+        (broken(lambda values: values.update(input="colour")), "input 'gray"),
+        (lambda folder: (folder / ONNX_FILE).unlink(), "detector.onnx: missing"),
+        (lambda folder: (folder / ONNX_FILE).write_bytes(b"x"), "its sha256 is not the one in config.json"),
+    ],
+)
+def test_a_folder_that_can_not_be_used_is_named(folder: Path, harm: Callable[[Path], object], words: str) -> None:
+    harm(folder)
+    with pytest.raises(UsageError, match=words):
+        create_detector(config(folder))
+
+
+def test_a_file_that_is_no_network_is_named(folder: Path) -> None:
+    (folder / ONNX_FILE).write_bytes(b"no network")
+    write_detector(folder, DetectorModel("tiny", "1", 0.5, 1.0, 0.0, file_sha256(folder / ONNX_FILE)))
+    with pytest.raises(UsageError, match=r"detector\.onnx: OpenCV can't use it as a face detector"):
+        create_detector(config(folder))
