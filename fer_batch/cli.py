@@ -50,7 +50,7 @@ def run(
     start: Annotated[float, typer.Option(min=0.0, help="Seconds into each video to start at.")] = 0.0,
     end: Annotated[float | None, typer.Option(min=0.0, help="Seconds into each video to stop before.")] = None,
     detector: Annotated[
-        str | None, typer.Option(help="Face detector: embedded, haar or yunet.  [default: embedded]")
+        str | None, typer.Option(help="Face detector: embedded (the default where there is one), haar or yunet.")
     ] = None,
     detector_model: Annotated[Path | None, typer.Option(help="Model file of the detector.")] = None,
     min_face: Annotated[int, typer.Option(min=1, help="Smallest face, in pixels of the frame.")] = 10,
@@ -234,23 +234,31 @@ def evaluate_detector(
         Path | None, typer.Option(help="Recipe whose held-out sources of a .parquet to look at.  [default: its own]")
     ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures there too.")] = None,
+    card: Annotated[Path | None, typer.Option(help="Write the detector's card there.")] = None,
+    beside: Annotated[
+        list[Path] | None, typer.Option(help="Figures written by --json to set beside, in the card.")
+    ] = None,
 ) -> None:
     """Average precision, landmark error and false faces of a detector on labelled photographs."""
     with _endings():
         from fer_batch.files import write_json
+        from fer_batch.training.detector.card import detector_card, read_figures
         from fer_batch.training.detector.evaluate import evaluate_detector as measure
         from fer_batch.training.detector.evaluate import report
-        from fer_batch.training.detector.folder import detector_config, validation_part
+        from fer_batch.training.detector.folder import detector_config, detector_folder, validation_part
         from fer_batch.training.detector.photographs import read_photographs
 
         config = detector_config(detector, detector_model, longest_side)
         photographs = read_photographs(data)
         if data.suffix == ".parquet":
             photographs = validation_part(config, photographs, recipe)
-        figures = measure(config, photographs)
+        figures = {"data": data.name, **measure(config, photographs)}
         typer.echo(report(figures))
         if json_file is not None:
             write_json(json_file, figures)
+        if card is not None:
+            table = [figures, *(read_figures(file) for file in beside or ())]
+            card.write_text(detector_card(detector_folder(config), table), encoding="utf-8")
 
 
 @app.command()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from fer_batch.config import DetectorConfig
 from fer_batch.models.detector_folder import ONNX_FILE, DetectorModel, embedded_detector, write_detector
 from fer_batch.models.folder import file_sha256
+from fer_batch.training.dataset import DatasetError
 from fer_batch.training.detector.evaluate import evaluate_detector
 from fer_batch.training.detector.export import export_onnx
 from fer_batch.training.detector.photographs import Photograph, split
@@ -48,9 +49,16 @@ def detector_config(name: str, model_file: Path | None = None, longest_side: int
     return config if longest_side is None else replace(config, longest_side=longest_side)
 
 
+def detector_folder(config: DetectorConfig) -> Path:
+    """The folder of a detector of ours. Raises DatasetError for another detector."""
+    if config.name != "embedded":
+        raise DatasetError(f"--card: {config.name} was not trained here and has no card")
+    return embedded_detector() if config.model_file is None else Path(config.model_file).parent
+
+
 def validation_part(config: DetectorConfig, photographs: list[Photograph], recipe: Path | None) -> list[Photograph]:
     """The photographs that a detector was not trained on, by the recipe given, its own, or the default one."""
-    own = (embedded_detector() if config.model_file is None else Path(config.model_file).parent) / RECIPE_FILE
-    file = recipe or (own if config.name == "embedded" and own.is_file() else None)
-    sources = (DetectorRecipe() if file is None else read_detector_recipe(file)).validation_sources
+    if recipe is None and config.name == "embedded":
+        recipe = detector_folder(config) / RECIPE_FILE
+    sources = (DetectorRecipe() if recipe is None else read_detector_recipe(recipe)).validation_sources
     return split(photographs, sources)[1]

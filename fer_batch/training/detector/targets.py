@@ -3,12 +3,11 @@
 A cell's score is sqrt(class x objectness), the number that cv2.FaceDetectorYN ranks faces by. The teacher gives it for
 every cell of a clean view, without any scheme that assigns faces to cells. Then
 
-- a face that is surely there gets the confidence of its label, which was made on a larger picture, at its best cell,
-  and its other cells are raised alike; box and landmarks are the label's, which are finer than the teacher's here;
-- a surely present face that the teacher misses gets a small bell of scores around its centre;
-- what the teacher sees where no label is, sure or unsure, becomes background: on photographs without a face,
-  everything;
-- an unsure face stays what the teacher says;
+- a labelled face gets the confidence of its label, which was made on a larger picture, at its best cell, and its other
+  cells are raised alike; box and landmarks are the label's, which are finer than the teacher's here;
+- a labelled face that the teacher misses gets a small bell of scores around its centre;
+- what the teacher sees where no label is becomes background: on photographs without a face, everything;
+- a face cut off by the view's edge stays what the teacher says;
 - cells on faces too small to be learnt do not count.
 """
 
@@ -105,7 +104,7 @@ def make_targets(view: View, seen: NDArray[np.float32]) -> NDArray[np.float32]:
         overlap = intersection_over_union(seen[active, 1:5], view.boxes)
         owner[active] = np.where(overlap.max(axis=1) >= _SAME, overlap.argmax(axis=1), -1)
         score[owner >= 0] = seen[owner >= 0, 0]
-    for face in np.flatnonzero(view.scores >= SURE):
+    for face in range(len(view.boxes)):
         owned = np.flatnonzero(owner == face)
         _teach_face(view, face, owned, grid, score, weight, faces)
     return _encoded(grid, score, weight, faces)
@@ -113,15 +112,16 @@ def make_targets(view: View, seen: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _teach_face(
     view: View,
-    face: np.intp,
+    face: int,
     owned: NDArray[np.int64],
     grid: NDArray[np.float32],
     score: NDArray[np.float32],
     weight: NDArray[np.float32],
     faces: NDArray[np.float32],
 ) -> None:
-    """Correct the score, its weight, and box and landmarks where one sure face is."""
-    box, confidence = view.boxes[face], (1 + view.scores[face]) / 2
+    """Correct the score, its weight, and box and landmarks where one face is."""
+    box, sureness = view.boxes[face], float(view.scores[face])
+    confidence = (1 + sureness) / 2 if sureness >= SURE else sureness
     size = np.sqrt(box[2] * box[3])
     found = len(owned) > 0 and score[owned].max() >= _FOUND
     if not found and view.visible[face] >= _MOSTLY_VISIBLE:
@@ -130,23 +130,20 @@ def _teach_face(
             near = np.abs(centres - (box[:2] + box[2:] / 2)).max(axis=1) <= grid[:, 2] / 2 + size
             weight[near & (score < _FOUND)] = 0
             return
-        owned, bell = _bell(box, size, grid)
-        score[owned] = np.maximum(score[owned], confidence * bell)
+        bell = confidence * _bell(box, size, grid)
+        owned = np.flatnonzero(bell > np.maximum(score, 0.2 * confidence))  # Another face's cells stay its own.
+        score[owned] = bell[owned]
     elif found and view.visible[face] >= _MOSTLY_VISIBLE:
         score[owned] = np.minimum(score[owned] * max(1.0, confidence / score[owned].max()), 1)
     faces[owned] = np.concatenate([box, view.landmarks[face].ravel()])
 
 
-def _bell(
-    box: NDArray[np.float32], size: float, grid: NDArray[np.float32]
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The cells near the middle of a box on the map for its size, and values that fall from 1 at the nearest."""
+def _bell(box: NDArray[np.float32], size: float, grid: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Values of all cells that fall from 1 at the one nearest to the middle of a box on the map for its size."""
     stride = STRIDES[int(np.searchsorted(_LEVEL_SIZES, size, side="right"))]
     distance = np.linalg.norm((grid[:, :2] + 0.5) * stride - (box[:2] + box[2:] / 2), axis=1)
     bell = np.exp(-0.5 * (distance / max(0.5 * stride, 0.18 * size)) ** 2) * (grid[:, 2] == stride)
-    bell /= max(float(bell.max()), 1e-6)
-    owned = np.flatnonzero(bell > 0.2)
-    return owned, bell[owned]
+    return np.asarray(bell / max(float(bell.max()), 1e-6), np.float32)
 
 
 def _encoded(

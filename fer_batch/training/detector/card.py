@@ -1,0 +1,75 @@
+"""A detector's card, written from its config, its recipe and measured figures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fer_batch.models.detector_folder import ONNX_FILE, read_detector
+from fer_batch.training.dataset import DatasetError
+from fer_batch.training.detector.recipe import RECIPE_FILE, read_detector_recipe
+
+_FRAME = """# {name}, version {version}
+
+Finds faces in gray pictures: box, score and five landmarks (eyes, nose, corners of the mouth). A fully convolutional
+network in the output layout of OpenCV's FaceDetectorYN; see docs/detector.md of the project.
+
+- Network: `{onnx}`, {size} kB, sha256 `{sha256}`.
+- Input: {input}. Threshold: {min_score} by default, set on held-out photographs without a face.
+- Crop for the classifier: square, {crop_scale} times the longer side of the box, moved down by {crop_shift_y} heights.
+- Trained from scratch by `fer-batch train-detector`{training}.
+
+## Figures
+
+Written by `fer-batch evaluate-detector --card`. Average precision (AP) is at an overlap of 0.5, over all faces and over
+those from 16 pixels up in the searched picture. Recall, precision, landmark error (median, in box widths) and false
+faces on 100 photographs without a face are at each detector's own threshold.
+
+| detector | data | longest side | faces | AP | AP from 16 px | recall | precision | landmark error | false per 100 |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+{rows}
+
+## Limits
+
+Turned-away, covered, dark and very small faces are missed, and now and then something else is taken for a face. The
+photographs it learnt from are not balanced by age, skin colour or culture, and how errors differ between groups of
+people has not been measured. It finds faces; it recognizes nobody.
+"""
+
+
+def detector_card(folder: Path, figures: Sequence[dict[str, Any]]) -> str:
+    """The card of a detector's folder as Markdown; `figures`: of `evaluate_detector`, with the name of the `data`."""
+    model = read_detector(folder)
+    training = ""
+    if (folder / RECIPE_FILE).is_file():
+        recipe = read_detector_recipe(folder / RECIPE_FILE)
+        held_out = ", ".join(recipe.validation_sources)
+        training = f", {recipe.epochs} epochs (`{RECIPE_FILE}`), without the sources {held_out}"
+    size = round((folder / ONNX_FILE).stat().st_size / 1000)
+    rows = "\n".join(_row(one) for one in figures)
+    return _FRAME.format(
+        onnx=ONNX_FILE, size=size, sha256=model.onnx_sha256, training=training, rows=rows, **vars(model)
+    )
+
+
+def read_figures(path: Path) -> dict[str, Any]:
+    """Figures that `evaluate-detector --json` wrote. Raises DatasetError."""
+    try:
+        figures: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        _row(figures)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DatasetError(f"{path}: cannot be read as figures of evaluate-detector ({error})") from error
+    return figures
+
+
+def _row(figures: dict[str, Any]) -> str:
+    measured = [figures["average_precision"], figures["average_precision_from"]["16"]]
+    measured += [figures[key] for key in ("recall", "precision", "landmark_error")]
+    cells = ["-" if value is None else f"{value:.3f}" for value in measured]
+    false = figures["false_per_100"]
+    cells.append("-" if false is None else f"{false:.1f}")
+    return f"| {figures['detector']} | {figures['data']} | {figures['longest_side']} | {figures['faces']} | " + (
+        " | ".join(cells) + " |"
+    )
