@@ -205,12 +205,14 @@ def train_detector(
     """Train a face detector; the same command goes on from the last epoch's checkpoint."""
     with _endings():
         _set_up_backend()
+        from fer_batch.training.detector.export import check_onnx
         from fer_batch.training.detector.folder import write_detector_folder
         from fer_batch.training.detector.photographs import read_photographs
         from fer_batch.training.detector.recipe import DetectorRecipe, read_detector_recipe
         from fer_batch.training.detector.train import CHECKPOINT_FILE
         from fer_batch.training.detector.train import train_detector as train_network
 
+        check_onnx()  # Not after an hour of training.
         given = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed}
         overrides: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
         chosen = read_detector_recipe(recipe) if recipe else DetectorRecipe()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,12 @@ _SIDE = 640
 _OPSET, _IR_VERSION = 13, 8
 
 
+def check_onnx() -> None:
+    """Raise UsageError where the package onnx is missing."""
+    if find_spec("onnx") is None:
+        raise UsageError("writing a detector needs the package onnx; pip install 'fer-batch[train]'")
+
+
 def export_onnx(network: keras.Model, path: Path) -> None:
     """Write `network` (see `face_network`) with batch normalization folded into its convolutions.
 
@@ -28,11 +35,10 @@ def export_onnx(network: keras.Model, path: Path) -> None:
     and `obj_s` (1, cells, 1), both the score, since with a single class objectness says all and OpenCV ranks by the
     root of their product; `bbox_s` (1, cells, 4); `kps_s` (1, cells, 10). Raises UsageError without the package onnx.
     """
-    try:
-        import onnx
-        from onnx import TensorProto, helper, numpy_helper
-    except ImportError as error:
-        raise UsageError("writing a detector needs the package onnx; pip install 'fer-batch[train]'") from error
+    check_onnx()
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
     graph = _Graph()
     tensors = {id(network.inputs[0]): _Tensor("input")}
     for layer in network.layers[1:]:

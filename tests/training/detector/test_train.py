@@ -74,7 +74,7 @@ def network(training: Any) -> Any:
     keras.utils.set_random_seed(3)
     built = training.face_network(**TINY.options)
     rng = np.random.default_rng(0)
-    built.set_weights([np.abs(one + rng.normal(0, 0.3, one.shape)).astype(np.float32) for one in built.get_weights()])
+    built.set_weights([np.abs(one + rng.normal(0, 0.1, one.shape)).astype(np.float32) for one in built.get_weights()])
     return built
 
 
