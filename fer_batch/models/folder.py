@@ -89,7 +89,7 @@ def find_model(name: str) -> Path:
     for folder in (Path(name), embedded_folder() / name):
         if os.path.isfile(folder / CONFIG_FILE):  # Unlike Path.is_file, never raises: a name may be too long.
             return folder
-    known = ", ".join(sorted(path.parent.name for path in embedded_folder().glob(f"*/{CONFIG_FILE}")))
+    known = ", ".join(sorted(path.parent.name for path in embedded_folder().glob(f"*/{WEIGHTS_FILE}")))
     raise ModelFolderError(f"{name}: neither a folder with a {CONFIG_FILE} nor one of the embedded models ({known})")
 
 
