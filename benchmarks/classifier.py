@@ -132,13 +132,13 @@ def share(folder: Path, video: Path, yunet: Path, longest_side: int, rounds: int
     rows = []
     for _ in range(rounds):
         start = time.process_time()
-        (prepared,) = worker.prepare(unit)
+        crops = np.concatenate([piece.crops for piece in worker.prepare(unit)])
         middle = time.process_time()
-        network.probabilities(prepared.crops)
+        network.probabilities(crops)
         rows.append((middle - start, time.process_time() - middle))
     before, classify = (median(column) for column in zip(*rows, strict=True))
     part = median(row[1] / sum(row) for row in rows)
-    frames, faces = len(prepared.frames), len(prepared.crops)
+    frames, faces = sum(len(piece.frames) for piece in worker.prepare(unit)), len(crops)
     print(f"{video.name}: {frames} frames, {faces} faces, YuNet at longest side {longest_side}, {rounds} rounds")
     print(f"decode, detect, crop  {before / frames * 1000:7.2f} ms of processor time a frame")
     print(f"classify              {classify / frames * 1000:7.2f}")
