@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,11 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         with aside.open("rb+") as stream:
             os.fsync(stream.fileno())
         os.replace(aside, path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # A full disk does not say which file it had no room for.
+        with suppress(OSError):  # What went wrong first is what has to be told.
+            aside.unlink(missing_ok=True)
         raise
     _sync_directory(path.parent)
 

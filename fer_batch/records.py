@@ -62,7 +62,7 @@ class MediaError(Exception):
         self.failure = Failure(stage, code, message)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Media:
     """One input file. `file` is the path to open (undecodable bytes as surrogates), `path` the name it has in
     every table; `size_bytes` and `modified_ns` (since the epoch) tell whether it has changed.

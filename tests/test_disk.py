@@ -33,7 +33,8 @@ def test_a_disk_that_is_full(tmp_path: Path, tiny_model: Path) -> None:
     )
     assert full.returncode == 1
     last = full.stderr.strip().splitlines()[-1]
-    assert "File too large" in last
+    assert "File too large: " in last
+    assert "part-000001.parquet" in last
     assert "then the same command goes on where it stopped" in last
     assert "Traceback" not in full.stderr
     assert [path for path in (tmp_path / "out").rglob("*") if path.is_file() and path.name != ".fer-batch.lock"] == []

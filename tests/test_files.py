@@ -29,6 +29,12 @@ def test_a_writer_that_raises_leaves_nothing(tmp_path: Path, error: type[BaseExc
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"No space left on device: '.*part-1\.parquet'"):
+        write_whole(tmp_path / "part-1.parquet", lambda aside: Path("/dev/full").write_bytes(b"all"))
+
+
 def test_a_writer_that_raises_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "part-1.parquet"
     path.write_text("before")

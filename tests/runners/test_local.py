@@ -125,7 +125,7 @@ def test_a_worker_that_can_not_start_ends_it_all() -> None:
         list(LocalRunner[str, str](make_none, 2, None).run(["a", "b"]))
 
 
-@pytest.mark.skipif(os.name != "posix", reason="kills a process")
+@pytest.mark.skipif(not hasattr(os, "waitid"), reason="kills a process and waits for its end")
 def test_a_worker_that_dies_while_idle_costs_nothing() -> None:
     def tasks() -> Iterator[str]:
         yield "first"
@@ -134,6 +134,7 @@ def test_a_worker_that_dies_while_idle_costs_nothing() -> None:
             pids = seen.copy()
             time.sleep(0.01)
         os.kill(pids[0], signal.SIGKILL)
+        os.waitid(os.P_PID, pids[0], os.WEXITED | os.WNOWAIT)
         yield "second"
 
     seen: list[int] = []
