@@ -148,5 +148,5 @@ def test_detector_that_is_refused(name: str, file: str | None, pattern: str) -> 
     ],
 )
 def test_labels(labels: tuple[str, ...], merge: bool, expected: tuple[str, ...]) -> None:
-    model = ModelConfig("m", "1", "classic-cnn", labels, "standardize", 1.0, "00")
+    model = ModelConfig("m", "1", "classic-cnn", labels, "standardize", {"fer2013": 1.0}, "fer2013", "00")
     assert choose_labels(model, merge) == expected
