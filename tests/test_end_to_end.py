@@ -23,6 +23,7 @@ import pytest
 from fer_batch.emotions import EMOTIONS
 from fer_batch.media.kinds import HEADER_BYTES, sniff
 from fer_batch.schema import faces_schema, frames_schema, media_schema
+from tests.processes import children, wait_for
 from tests.test_command_line import COMMAND, SAMPLES, fer_batch
 
 KEYS = {
@@ -328,13 +329,13 @@ def test_any_file_name_the_system_allows(tmp_path: Path) -> None:
     assert (media.faces_found[1:] == 1).all()
 
 
-@pytest.mark.skipif(os.name != "posix", reason="signals differ elsewhere")
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc")
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_run_ends_with_130_and_goes_on(run: Path, tmp_path: Path, sent: signal.Signals) -> None:
     out = tmp_path / "out"
     command = [str(COMMAND), "run", str(SAMPLES), "--out", str(out), "--fps", "2", "--workers", "2"]
     process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
-    time.sleep(4.0)  # Well inside the run: workers are at work, TensorFlow is loading or has loaded.
+    wait_for(lambda: len(children(process.pid)) >= 2)  # Workers are at work.
     process.send_signal(sent)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130
