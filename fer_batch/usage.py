@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_batch.config import DetectorConfig, Sampling, UsageError
-from fer_batch.detectors import DETECTORS, default_detector
+from fer_batch.detectors import DEFAULT_DETECTOR, DETECTORS
 from fer_batch.emotions import EMOTIONS_MERGED
 from fer_batch.models.detector_folder import ONNX_FILE, embedded_detector, read_detector
 from fer_batch.models.folder import ModelConfig, file_sha256
@@ -61,7 +61,7 @@ def choose_detector(
     name: str | None, model_file: Path | None, min_face: int, min_score: float | None, longest_side: int
 ) -> DetectorConfig:
     """The detector asked for, by default the embedded one. Raises UsageError for an unknown name or a missing file."""
-    name = name or default_detector()
+    name = name or DEFAULT_DETECTOR
     if name not in DETECTORS:
         raise UsageError(f"--detector {name}: is none of {', '.join(DETECTORS)}")
     limits: dict[str, Any] = {"min_face": min_face, "min_score": min_score, "longest_side": longest_side}

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from fer_batch.config import DetectorConfig, UsageError
 from fer_batch.detectors.base import Detector
-from fer_batch.models.detector_folder import embedded_detector
 
 DETECTORS = ("embedded", "haar", "yunet")
-
-
-def default_detector() -> str:
-    """The detector of a run that names none: the embedded one, or haar in a checkout that has none."""
-    return "embedded" if embedded_detector().is_dir() else "haar"
+#: That of a run that names none.
+DEFAULT_DETECTOR = "embedded"
 
 
 def create_detector(config: DetectorConfig) -> Detector:

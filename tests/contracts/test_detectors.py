@@ -16,7 +16,6 @@ from fer_batch.config import DetectorConfig, Sampling, UsageError
 from fer_batch.detectors import DETECTORS, create_detector
 from fer_batch.detectors.base import Detector
 from fer_batch.media.image import read_image
-from fer_batch.models.detector_folder import embedded_detector
 from fer_batch.records import Detection
 from fer_batch.stages.crop import crop_face
 from fer_batch.stages.detect import find_faces
@@ -29,10 +28,9 @@ YUNET = Path(
 ).resolve()
 ODD_SHAPES = [(1, 1), (2, 3), (1, 640), (20, 300), (32, 640), (640, 1), (640, 30), (23, 23), (48, 64), (97, 33)]
 
-needs_embedded = pytest.mark.skipif(not embedded_detector().is_dir(), reason="no detector in models/face_detector yet")
 needs_yunet = pytest.mark.skipif(not YUNET.is_file(), reason="no YuNet model file; name one in FER_BATCH_YUNET")
 CONFIGS = [
-    pytest.param(DetectorConfig("embedded"), id="embedded", marks=needs_embedded),
+    pytest.param(DetectorConfig("embedded"), id="embedded"),
     pytest.param(DetectorConfig("haar"), id="haar"),
     pytest.param(DetectorConfig("yunet", str(YUNET)), id="yunet", marks=needs_yunet),
 ]
