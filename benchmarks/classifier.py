@@ -33,6 +33,7 @@ from fer_batch.models.folder import WEIGHTS_FILE, find_model
 from fer_batch.models.network import EmotionNetwork
 from fer_batch.models.preprocessing import CROP_SIZE, PREPROCESSING
 from fer_batch.records import Media, Unit
+from fer_batch.stages.classify import prepare_device
 from fer_batch.work import Settings, Worker
 
 Call = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -123,6 +124,7 @@ def measure(folder: Path, batch: int, rounds: int) -> None:
 
 
 def share(folder: Path, video: Path, yunet: Path, longest_side: int, rounds: int) -> None:
+    prepare_device("cpu")  # As a run does it: bfloat16 where the processor has it.
     network = EmotionNetwork(folder, batch_size=64)
     sampling = Sampling(mode="every", every=1)
     worker = Worker(Settings(sampling, DetectorConfig("yunet", str(yunet), longest_side=longest_side)))

@@ -51,14 +51,14 @@ def measure(detector: Detector, faces: Faces, network: EmotionNetwork) -> None:
     print(f"found {len(rows)} of {len(faces)}; FER2013's square is {np.median(sides):.2f} boxes wide (median), "
           f"its centre {np.median(shifts):+.3f} box heights below the box's")  # fmt: skip
     labels = faces.labels[rows]
-    original = (network.probabilities(faces.images[rows]).argmax(axis=1) == labels).mean()
+    original = (network.answers(faces.images[rows])["fer2013"].argmax(axis=1) == labels).mean()
     print(f"accuracy of the original faces: {original:.3f}")
     print("scale " + "".join(f"  shift {shift:+.2f}" for shift in SHIFTS))
     for scale in SCALES:
         cells = []
         for shift in SHIFTS:
             crops = np.stack([crop_face(frame, box, CropRule(scale, shift)) for frame, box in found])
-            cells.append((network.probabilities(crops).argmax(axis=1) == labels).mean())
+            cells.append((network.answers(crops)["fer2013"].argmax(axis=1) == labels).mean())
         print(f"{scale:5.2f} " + "".join(f"{cell:13.3f}" for cell in cells))
 
 
@@ -73,7 +73,7 @@ def main() -> None:
     faces = read_faces(options.data).split(options.usage)
     faces = faces.take(np.arange(len(faces))[: options.faces])
     network = EmotionNetwork(find_model(options.model), batch_size=256)
-    configs = [DetectorConfig("haar")]
+    configs = [DetectorConfig("embedded"), DetectorConfig("haar")]
     if options.yunet:
         configs.append(DetectorConfig("yunet", str(options.yunet)))
     for config in configs:

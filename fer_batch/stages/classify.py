@@ -70,6 +70,8 @@ def prepare_device(device: Device) -> str:
         )
     if device == "cpu" or not gpus:
         tf.config.set_visible_devices([], "GPU")
+        if computes_in_bfloat16():
+            keras.config.set_dtype_policy("mixed_bfloat16")
         return "cpu"
     for gpu in gpus:  # Without growth TensorFlow takes all memory of every GPU at once.
         tf.config.experimental.set_memory_growth(gpu, True)
@@ -77,6 +79,16 @@ def prepare_device(device: Device) -> str:
     if details.get("compute_capability", (0, 0)) >= (7, 0):  # Tensor cores begin here; earlier, float16 is slower.
         keras.config.set_dtype_policy("mixed_float16")
     return str(details.get("device_name", gpus[0].name))
+
+
+def computes_in_bfloat16(cpu_info: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether the processor has instructions for bfloat16, as far as Linux tells. With them classifying takes half the
+    time and changes logits by a hundredth (docs/emotion_model.md); without them it would take longer."""
+    try:
+        flags = cpu_info.read_text(encoding="utf-8", errors="replace").split()
+    except OSError:
+        return False
+    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags)
 
 
 @contextmanager

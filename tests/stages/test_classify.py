@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from fer_batch.config import UsageError
 from fer_batch.emotions import EMOTIONS, EMOTIONS_MERGED, merge_disgust
-from fer_batch.stages.classify import Classifier, _native_notes_to_log, prepare_device
+from fer_batch.models.folder import find_model
+from fer_batch.stages.classify import Classifier, _native_notes_to_log, computes_in_bfloat16, prepare_device
 
 QUIET = """
 import sys
@@ -105,3 +106,38 @@ def test_stderr_comes_back_after_an_error(capfd: pytest.CaptureFixture[str]) -> 
         raise ZeroDivisionError
     os.write(2, b"afterwards\n")
     assert capfd.readouterr().err.endswith("afterwards\n")
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [("flags : fpu avx2 avx512f", False), ("flags : fpu avx512_bf16 avx2", True), ("flags : amx_bf16 amx_tile", True)],
+)
+def test_bfloat16_where_the_processor_has_it(tmp_path: Path, flags: str, expected: bool) -> None:
+    (tmp_path / "cpuinfo").write_text(f"processor : 0\n{flags}\n")
+    assert computes_in_bfloat16(tmp_path / "cpuinfo") is expected
+
+
+def test_no_bfloat16_where_nobody_knows(tmp_path: Path) -> None:
+    assert not computes_in_bfloat16(tmp_path / "gone")
+
+
+@pytest.mark.parametrize("has", [False, True])
+def test_the_precision_follows_the_processor(
+    tiny_model: Path, crops: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch, has: bool
+) -> None:
+    from fer_batch.models.network import EmotionNetwork
+
+    monkeypatch.setattr("fer_batch.stages.classify.computes_in_bfloat16", lambda: has)
+    expected = EmotionNetwork(tiny_model, batch_size=4).probabilities(crops)
+    classifier = Classifier(tiny_model, EMOTIONS, 4, "cpu")
+    found = classifier(crops)
+    assert classifier.load().model.layers[1].compute_dtype == ("bfloat16" if has else "float32")
+    np.testing.assert_allclose(found, expected, atol=0.02 if has else 1e-6)
+
+
+def test_a_face_has_the_same_scores_wherever_it_stands_in_a_batch(crops: NDArray[np.uint8]) -> None:
+    """With the embedded model, in whatever precision this processor gets."""
+    classifier = Classifier(find_model("emotion"), EMOTIONS, 8, "cpu")
+    expected = classifier(crops)
+    np.testing.assert_allclose(classifier(crops[::-1])[::-1], expected, atol=1e-5)
+    np.testing.assert_allclose(classifier(crops[3:5]), expected[3:5], atol=1e-5)
