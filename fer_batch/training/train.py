@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +14,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch.files import write_json, write_whole
+from fer_batch.files import write_json
 from fer_batch.models.architectures import ARCHITECTURES, all_options
 from fer_batch.models.folder import WEIGHTS_FILE, ModelConfig, file_sha256, find_model, write_config
 from fer_batch.models.network import EmotionNetwork, load_weights, network_logits
@@ -25,6 +22,7 @@ from fer_batch.models.preprocessing import PREPROCESSING
 from fer_batch.training.augment import augment
 from fer_batch.training.calibration import fit_temperature, held_out_figures
 from fer_batch.training.copies import has_copy
+from fer_batch.training.course import cosine_schedule, load_checkpoint, precision, save_checkpoint, write_log
 from fer_batch.training.dataset import DatasetError, Faces
 from fer_batch.training.recipe import RECIPE_FILE, Recipe, check_recipe
 from fer_batch.training.targets import answerable_heads, plain_targets, training_targets
@@ -71,20 +69,9 @@ def train(faces: Faces, recipe: Recipe, out: Path, name: str, version: str) -> P
     return out
 
 
-@contextmanager
-def _precision(recipe: Recipe) -> Iterator[None]:
-    """Layers keep the precision that was set when they were built; what is built later must not get it."""
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16" if recipe.precision == "bfloat16" else "float32")
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(policy)
-
-
 def _build(recipe: Recipe) -> keras.Model:
     """The network before its first epoch."""
-    with _precision(recipe):
+    with precision(recipe.precision):
         model = ARCHITECTURES[recipe.architecture](_outputs(recipe), **recipe.options)
     if recipe.start:
         load_weights(model, find_model(recipe.start))
@@ -164,7 +151,7 @@ def _heads_loss(heads: int) -> Any:
 
 
 def _teacher(folder: str, recipe: Recipe) -> EmotionNetwork:
-    with _precision(recipe):
+    with precision(recipe.precision):
         teacher = EmotionNetwork(find_model(folder), recipe.batch_size)
     # The mirrored pair would cost as much again; faces come mirrored half of the time anyway.
     teacher.config = replace(teacher.config, mirror=False)
@@ -178,10 +165,7 @@ class _Trainer:
 
     def __init__(self, model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> None:
         self.model, self.recipe = model, recipe
-        steps, warmup = steps_per_epoch * recipe.epochs, int(steps_per_epoch * recipe.warmup_epochs)
-        schedule = keras.optimizers.schedules.CosineDecay(
-            0.0, max(1, steps - warmup), warmup_target=recipe.learning_rate, warmup_steps=warmup
-        )
+        schedule = cosine_schedule(recipe.learning_rate, recipe.epochs, recipe.warmup_epochs, steps_per_epoch)
         if recipe.optimizer == "sgd":
             self.optimizer = keras.optimizers.SGD(
                 schedule, momentum=0.9, nesterov=True, weight_decay=recipe.weight_decay
@@ -244,33 +228,19 @@ class _Trainer:
         self.swap_in_average()
         return logits
 
-    def _variables(self) -> list[Any]:
+    def _state(self) -> dict[str, Any]:
         # Among the variables that are not trained are the states of dropout's random numbers, which weights leave out.
         model = [*self.model.trainable_variables, *self.model.non_trainable_variables]
-        return [*model, *self.optimizer.variables, *self.average]
+        everything = [*model, *self.optimizer.variables, *self.average]
+        return {f"v{i}": variable for i, variable in enumerate(everything)}
 
     def save(self, path: Path) -> None:
         """Write the state, whole or not at all."""
-        state = {f"v{i}": keras.ops.convert_to_numpy(v) for i, v in enumerate(self._variables())}
-        notes = json.dumps({"recipe": asdict(self.recipe), "history": self.history})
-
-        def write(aside: Path) -> None:
-            with aside.open("wb") as stream:  # By name, NumPy would add a suffix.
-                np.savez(stream, notes=np.array(notes), **state)
-
-        write_whole(path, write)
+        save_checkpoint(path, self._state(), self.recipe, self.history)
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint, if there is one. Raises DatasetError if it belongs to another recipe."""
-        if not path.exists():
-            return
-        with np.load(path, allow_pickle=False) as state:
-            notes = json.loads(str(state["notes"]))
-            if notes["recipe"] != json.loads(json.dumps(asdict(self.recipe))):
-                raise DatasetError(f"{path}: belongs to another recipe; remove it to start over")
-            for i, variable in enumerate(self._variables()):
-                variable.assign(state[f"v{i}"])
-            self.history = notes["history"]
+        self.history = load_checkpoint(path, self._state(), self.recipe)
 
 
 def _write_folder(
@@ -300,7 +270,4 @@ def _write_folder(
     )
     write_config(out, config)
     write_json(out / RECIPE_FILE, asdict(recipe))
-    with (out / LOG_FILE).open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, history[0])
-        writer.writeheader()
-        writer.writerows(history)
+    write_log(out / LOG_FILE, history)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import threading
 import time
@@ -19,9 +18,10 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from fer_batch.files import write_json, write_whole
+from fer_batch.files import write_json
 from fer_batch.models import face_network as network
 from fer_batch.models.face_network import face_network
+from fer_batch.training.course import cosine_schedule, load_checkpoint, precision, save_checkpoint, write_log
 from fer_batch.training.dataset import DatasetError
 from fer_batch.training.detector import targets as target
 from fer_batch.training.detector.photographs import Photograph, split
@@ -59,7 +59,7 @@ def train_detector(photographs: list[Photograph], teacher: Path, recipe: Detecto
         losses = trainer.run_epoch(training, teacher)
         trainer.history.append({"epoch": epoch + 1, **losses, "seconds": time.perf_counter() - started})
         trainer.save(out / CHECKPOINT_FILE)
-        _write_log(out / LOG_FILE, trainer.history)
+        write_log(out / LOG_FILE, trainer.history)
         print(" ".join(f"{key} {value:.4g}" for key, value in trainer.history[-1].items()), flush=True)
     averaged = trainer.averaged_network()
     averaged.save_weights(out / WEIGHTS_FILE)
@@ -143,19 +143,12 @@ class _Trainer:
 
     def __init__(self, recipe: DetectorRecipe, steps_per_epoch: int) -> None:
         self.recipe, self.steps_per_epoch = recipe, steps_per_epoch
-        policy = keras.config.dtype_policy()
-        keras.config.set_dtype_policy("mixed_bfloat16" if recipe.precision == "bfloat16" else "float32")
-        try:
+        with precision(recipe.precision):
             bare = face_network(**recipe.options)
-        finally:
-            keras.config.set_dtype_policy(policy)
         self.weights = bare.weights
         flat = [keras.layers.Reshape((-1, network.CHANNELS), dtype="float32")(one) for one in bare.outputs]
         self.model = keras.Model(bare.inputs, keras.layers.Concatenate(axis=1, dtype="float32")(flat))
-        steps, warmup = steps_per_epoch * recipe.epochs, int(steps_per_epoch * recipe.warmup_epochs)
-        schedule = keras.optimizers.schedules.CosineDecay(
-            0.0, max(1, steps - warmup), warmup_target=recipe.learning_rate, warmup_steps=warmup
-        )
+        schedule = cosine_schedule(recipe.learning_rate, recipe.epochs, recipe.warmup_epochs, steps_per_epoch)
         self.optimizer = keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay, clipnorm=5.0)
         # XLA makes convolutions on the CPU slower.
         self.model.compile(self.optimizer, lambda a, b: detector_loss(recipe, a, b), jit_compile=False)
@@ -193,30 +186,8 @@ class _Trainer:
 
     def save(self, path: Path) -> None:
         """Write the state, whole or not at all."""
-        state = {name: ops.convert_to_numpy(variable) for name, variable in self._state().items()}
-        notes = json.dumps({"recipe": asdict(self.recipe), "history": self.history})
-
-        def write(aside: Path) -> None:
-            with aside.open("wb") as stream:  # By name, NumPy would add a suffix.
-                np.savez(stream, notes=np.array(notes), **state)
-
-        write_whole(path, write)
+        save_checkpoint(path, self._state(), self.recipe, self.history)
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint, if there is one. Raises DatasetError if it belongs to another recipe."""
-        if not path.exists():
-            return
-        with np.load(path, allow_pickle=False) as state:
-            notes = json.loads(str(state["notes"]))
-            if notes["recipe"] != json.loads(json.dumps(asdict(self.recipe))):
-                raise DatasetError(f"{path}: belongs to another recipe; remove it to start over")
-            for name, variable in self._state().items():
-                variable.assign(state[name])
-            self.history = notes["history"]
-
-
-def _write_log(path: Path, history: list[dict[str, float]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, history[0])
-        writer.writeheader()
-        writer.writerows(history)
+        self.history = load_checkpoint(path, self._state(), self.recipe)
