@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +137,7 @@ class _Groups:
             np.int64
         )
 
+    @cached_property
     def _means(self) -> dict[str, Means]:
         faces_in = self._frames["face_count"].to_numpy(float)
         seen = faces_in > 0
@@ -148,13 +149,12 @@ class _Groups:
     def columns(self) -> dict[str, Any]:
         """The figures of every group."""
         lengths = np.diff(np.append(self._starts, len(self._frames)))
-        return self._figures(lengths, self._means(), self._emotions)
+        return self._figures(lengths, self._means, self._emotions)
 
     def overall(self) -> dict[str, Any]:
         """The figures of all groups together, as one row; pictures and the shortest clips are draws of their own."""
-        lengths = np.diff(np.append(self._starts, len(self._frames)))
-        means = {name: pooled(each, each.n < LEAST) for name, each in self._means().items()}
-        return self._figures(np.array([lengths.sum()]), means, self._emotions.sum(axis=0, keepdims=True))
+        means = {name: pooled(each, each.n < LEAST) for name, each in self._means.items()}
+        return self._figures(np.array([len(self._frames)]), means, self._emotions.sum(axis=0, keepdims=True))
 
     def _figures(
         self, lengths: NDArray[np.int64], means: dict[str, Means], emotions: NDArray[np.int64]

@@ -97,9 +97,10 @@ class Tracker:
             return {}
         tracks = self._tracks
         seconds = np.array([time - track.seen_s for track in tracks])[:, None]
-        both = np.maximum(np.array([track.size for track in tracks])[:, None], sizes[None, :])
-        apart = np.linalg.norm(np.array([t.centre for t in tracks])[:, None] - centres[None, :], axis=2) / both
-        growth = np.abs(np.log(np.array([track.size for track in tracks])[:, None] / sizes[None, :]))
+        before = np.array([track.size for track in tracks])[:, None]
+        apart = np.linalg.norm(np.array([t.centre for t in tracks])[:, None] - centres[None, :], axis=2)
+        apart /= np.maximum(before, sizes[None, :])
+        growth = np.abs(np.log(before / sizes[None, :]))
         alike = np.array([[float((track.look * look).mean()) for look in looks] for track in tracks])
         reach = np.minimum(_NEAR + _SPEED * seconds, _FAR)
         possible = (apart <= reach) & (growth <= np.log(_GROWTH)) & ((apart <= 1.0) | (alike >= _ALIKE))
