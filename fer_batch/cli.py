@@ -50,7 +50,7 @@ def run(
     start: Annotated[float, typer.Option(min=0.0, help="Seconds into each video to start at.")] = 0.0,
     end: Annotated[float | None, typer.Option(min=0.0, help="Seconds into each video to stop before.")] = None,
     detector: Annotated[
-        str | None, typer.Option(help="Face detector: embedded (the default where there is one), haar or yunet.")
+        str | None, typer.Option(help="Face detector: embedded, haar or yunet.  [default: embedded]")
     ] = None,
     detector_model: Annotated[Path | None, typer.Option(help="Model file of the detector.")] = None,
     min_face: Annotated[int, typer.Option(min=1, help="Smallest face, in pixels of the frame.")] = 10,
