@@ -16,11 +16,14 @@ PRECISIONS = ("float32", "bfloat16")
 
 @dataclass(frozen=True)
 class DetectorRecipe:
-    """Everything that decides a training run. `options`: arguments of `face_network`; `validation_sources`: held out
-    whole, never trained on; `learning_rate`: the peak of a cosine schedule with linear warm-up; `ema`: the decay of the
-    averaged weights that are kept; `box_loss` and `landmark_loss`: weights beside the score's loss."""
+    """Everything that decides a training run. `options`: arguments of `face_network`; `start`: a folder of
+    `train-detector` whose weights it begins with, of the same network or a narrower one (none: random ones);
+    `validation_sources`: held out whole, never trained on; `learning_rate`: the peak of a cosine schedule with linear
+    warm-up; in the last `calm_epochs` views are degraded less often; `ema`: the decay of the averaged weights that are
+    kept; `box_loss` and `landmark_loss`: weights beside the score's loss."""
 
     options: dict[str, Any] = field(default_factory=dict)
+    start: str = ""
     validation_sources: tuple[str, ...] = (
         "BIDS/BSDS500",
         "codewithminer/ImageCaptioning",
@@ -33,6 +36,7 @@ class DetectorRecipe:
     batch_size: int = 16
     learning_rate: float = 2e-3
     warmup_epochs: float = 1.0
+    calm_epochs: int = 0
     weight_decay: float = 1e-3
     box_loss: float = 2.0
     landmark_loss: float = 2.0

@@ -28,9 +28,9 @@ from fer_batch.training.detector.photographs import Photograph, split
 from fer_batch.training.detector.recipe import RECIPE_FILE, DetectorRecipe, check_detector_recipe
 from fer_batch.training.detector.targets import Teacher, make_targets
 from fer_batch.training.detector.views import degrade, draw_view
+from fer_batch.training.detector.widen import WEIGHTS_FILE, start_from
 
 CHECKPOINT_FILE = "checkpoint.npz"
-WEIGHTS_FILE = "model.weights.h5"
 LOG_FILE = "training_log.csv"
 _LOADERS = 2
 _PREFETCH = 4
@@ -85,6 +85,8 @@ def batches(
     and epoch."""
     order = np.random.default_rng([recipe.seed, epoch]).permutation(len(photographs))
     local = threading.local()
+    calm = epoch >= recipe.epochs - recipe.calm_epochs
+    views = recipe.views.calmer() if calm else recipe.views
 
     def prepare(batch: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         if not hasattr(local, "teacher"):
@@ -93,8 +95,8 @@ def batches(
         pairs = []
         for row in order[batch * recipe.batch_size : (batch + 1) * recipe.batch_size]:
             chosen = [photographs[i] for i in (row, *rng.integers(0, len(photographs), 3))]
-            view = draw_view(chosen, recipe.views, rng)
-            pairs.append((degrade(view, recipe.views, rng), make_targets(view, local.teacher.look(view.picture))))
+            view = draw_view(chosen, views, rng)
+            pairs.append((degrade(view, views, rng), make_targets(view, local.teacher.look(view.picture))))
         pictures, wanted = (np.stack(part) for part in zip(*pairs, strict=True))
         return pictures[..., None].astype(np.float32), wanted
 
@@ -146,6 +148,8 @@ class _Trainer:
         with precision(recipe.precision):
             bare = face_network(**recipe.options)
         self.weights = bare.weights
+        if recipe.start:
+            start_from(Path(recipe.start), self.weights)
         flat = [keras.layers.Reshape((-1, network.CHANNELS), dtype="float32")(one) for one in bare.outputs]
         self.model = keras.Model(bare.inputs, keras.layers.Concatenate(axis=1, dtype="float32")(flat))
         schedule = cosine_schedule(recipe.learning_rate, recipe.epochs, recipe.warmup_epochs, steps_per_epoch)

@@ -215,3 +215,45 @@ def test_a_recipe_survives_json(tmp_path: Path) -> None:
     (tmp_path / "recipe.json").write_text('{"speed": 1}')
     with pytest.raises(DatasetError, match="cannot be read as a detector's recipe"):
         recipes.read_detector_recipe(tmp_path / "recipe.json")
+
+
+def test_a_wider_network_begins_with_what_a_narrower_one_has_learnt(
+    training: Any, photographs: list[Photograph], teacher: Path, tmp_path: Path
+) -> None:
+    import keras
+
+    narrow = training.train_detector(photographs, teacher, replace(TINY, epochs=1), tmp_path)
+    wider = {"widths": (2, 3, 4, 3, 5), "depths": (0, 0, 0, 0), "neck": 4}
+    keras.utils.set_random_seed(7)
+    begun = training._Trainer(replace(TINY, options=wider, start=str(tmp_path)), 1).averaged_network()
+    picture = np.random.default_rng(2).integers(0, 256, (1, 64, 96, 1)).astype(np.float32)
+    for one, other in zip(narrow.predict_on_batch(picture), begun.predict_on_batch(picture), strict=True):
+        assert np.asarray(other) == pytest.approx(np.asarray(one), abs=1e-4)
+    for options in ({**wider, "widths": (1, 2, 3, 3, 3)}, {**wider, "depths": (1, 0, 0, 0)}):
+        with pytest.raises(DatasetError, match="does not fit into the one to be trained"):
+            training._Trainer(replace(TINY, options=options, start=str(tmp_path)), 1)
+
+
+def test_a_start_without_weights_is_named(training: Any, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="cannot be read as a detector's recipe"):
+        training._Trainer(replace(TINY, start=str(tmp_path)), 1)
+
+
+def test_the_last_epochs_are_calm(
+    training: Any, photographs: list[Photograph], teacher: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Views] = []
+    degraded = training.degrade
+
+    def noted(view: Any, views: Views, rng: np.random.Generator) -> NDArray[np.uint8]:
+        seen.append(views)
+        picture: NDArray[np.uint8] = degraded(view, views, rng)
+        return picture
+
+    monkeypatch.setattr(training, "degrade", noted)
+    recipe = replace(TINY, epochs=3, calm_epochs=1)
+    for epoch in range(3):
+        seen.clear()
+        list(training.batches(photographs, teacher, recipe, epoch))
+        assert set(seen) == {recipe.views.calmer() if epoch == 2 else recipe.views}
+    assert recipe.views.calmer().noise < recipe.views.noise
