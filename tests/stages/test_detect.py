@@ -134,3 +134,50 @@ def test_frames_of_any_shape(width: int, height: int, searched: tuple[int, int])
 
 def test_no_face_is_a_result() -> None:
     assert find_faces(frame_of(64, 48), Stub(), DetectorConfig()) == ()
+
+
+class Bright:
+    """Finds the one bright patch of a picture, as far as the picture shows it, if it fills at most 500 pixels."""
+
+    crop_rule, needs_colour = CropRule(scale=1.0), False
+
+    def __init__(self) -> None:
+        self.largest = 0
+
+    def detect(self, picture: NDArray[np.uint8], min_face: float) -> Sequence[Detection]:
+        self.largest = max(self.largest, *picture.shape)
+        rows, columns = np.flatnonzero((picture > 150).any(axis=1)), np.flatnonzero((picture > 150).any(axis=0))
+        if not len(rows) or len(rows) > 500 or len(rows) < min_face:
+            return ()
+        marks = np.full((5, 2), (columns[0], rows[0]), np.float32)
+        score = 0.5 + min(len(rows), len(columns)) / 2000  # The whole patch looks better than a part of it.
+        return (Detection(columns[0], rows[0], len(columns), len(rows), score, marks),)
+
+
+@pytest.mark.parametrize("size", [12, 100, 240, 480, 900, 1500])
+@pytest.mark.parametrize("place", [(0, 0), (700, 900), (1000, 1020), (2300, 1400)])
+def test_large_pictures_are_searched_in_tiles_and_each_face_is_found_once(size: int, place: tuple[int, int]) -> None:
+    luma = np.full((3000, 4000), 60, np.uint8)
+    luma[place[1] : place[1] + size, place[0] : place[0] + size] = 240
+    detector = Bright()
+    (face,) = find_faces(Frame(luma, 4000, 3000, None), detector, DetectorConfig(longest_side=4000))
+    assert box(face) == pytest.approx((*place, size, size), abs=8)
+    assert face.landmarks is not None
+    assert face.landmarks[0] == pytest.approx(place, abs=8)
+    assert detector.largest <= 1280
+
+
+def test_the_smallest_face_counts_in_tiles_too() -> None:
+    luma = np.full((3000, 4000), 60, np.uint8)
+    luma[1000:1030, 1000:1030] = 240
+    frame = Frame(luma, 4000, 3000, None)
+    assert find_faces(frame, Bright(), DetectorConfig(longest_side=4000, min_face=31)) == ()
+    assert len(find_faces(frame, Bright(), DetectorConfig(longest_side=4000, min_face=29))) == 1
+
+
+@pytest.mark.parametrize("shape", [(1, 5000), (5000, 3), (1300, 1300)])
+def test_long_pictures_in_tiles(shape: tuple[int, int]) -> None:
+    luma = np.full(shape, 60, np.uint8)
+    luma[-1, -1] = 240
+    faces = find_faces(Frame(luma, shape[1], shape[0], None), Bright(), DetectorConfig(longest_side=5000, min_face=1))
+    assert [(round(face.x), round(face.y)) for face in faces] == [(shape[1] - 1, shape[0] - 1)]
