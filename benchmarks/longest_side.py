@@ -35,7 +35,7 @@ def main(
     config = detector_config(detector)
     photographs = validation_part(config, read_photographs(data), None)
     frames = [photograph.frame(needs_colour=False) for photograph in photographs[:timed]]
-    print("| longest side | recall | average precision | from 16 px | landmark error | ms of processor time a picture |")
+    print("| longest side | recall | average precision | from 16 px | landmark error | processor ms a picture |")
     print("| --- | --- | --- | --- | --- | --- |")
     for side in (int(part) for part in sides.split(",")):
         chosen = replace(config, longest_side=side)

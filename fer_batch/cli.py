@@ -55,7 +55,7 @@ def run(
     detector_model: Annotated[Path | None, typer.Option(help="Model file of the detector.")] = None,
     min_face: Annotated[int, typer.Option(min=1, help="Smallest face, in pixels of the frame.")] = 10,
     min_score: Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Least score of a detection.")] = None,
-    longest_side: Annotated[int, typer.Option(min=64, help="Frames are reduced to it to search for faces; more for small ones.")] = 640,
+    longest_side: Annotated[int, typer.Option(min=64, help="Size of the search; more for small faces.")] = 640,
     model: Annotated[str, typer.Option(help="Emotion model: an embedded one's name, or a folder.")] = "emotion",
     merge_disgust: Annotated[bool, typer.Option("--merge-disgust", help="Six classes: disgust joins angry.")] = False,
     device: Annotated[DeviceOption, typer.Option(help="Where faces are classified.")] = DeviceOption.auto,
