@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fer_batch.config import DetectorConfig
 from fer_batch.detectors import create_detector
 from fer_batch.detectors.base import Detector
+from fer_batch.detectors.head_angles import head_angles
 from fer_batch.records import Detection
 from fer_batch.stages.detect import find_faces
 from fer_batch.training.detector.photographs import SURE, Photograph
@@ -22,6 +23,8 @@ SIZES = (8, 12, 16, 24, 32)
 
 _OVERLAP = 0.5
 _LOW_SCORE = 0.02
+#: Head angles are compared on faces from this width up, in pixels of the photograph, and on at least so many.
+_LEAST_WIDTH, _LEAST_PAIRS = 24.0, 20
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,9 @@ def evaluate_detector(config: DetectorConfig, photographs: Sequence[Photograph])
     since 2010), on photographs with faces; unsure labels count neither way; `average_precision_from`: the same with
     smaller faces counting neither way. At the detector's own threshold: `recall`, `precision`, `landmark_error` (the
     median over found faces with known landmarks of the mean distance in box widths), `false_per_100`: false faces on
-    100 photographs without a face. `score_for_1_in_100`: the threshold that leaves one of those.
+    100 photographs without a face, `head_angles` (by angle: the median `error` in degrees and the `correlation` with
+    the angles of the labels' landmarks; None for too few faces). `score_for_1_in_100`: the threshold that leaves one
+    of those.
     """
     ranked_config = config if config.name == "haar" else replace(config, min_score=_LOW_SCORE)
     ranked = _search(ranked_config, photographs)
@@ -68,6 +73,7 @@ def evaluate_detector(config: DetectorConfig, photographs: Sequence[Photograph])
     figures["recall"] = hits / max(1, figures["faces"])
     figures["precision"] = hits / max(1, hits + false)
     figures["landmark_error"] = _landmark_error(chosen)
+    figures["head_angles"] = _head_angles(chosen)
     figures |= _false_faces(ranked, chosen)
     return figures
 
@@ -129,6 +135,8 @@ def report(figures: dict[str, Any]) -> str:
     ]
     for key in ("recall", "precision", "landmark_error", "false_per_100", "score_for_1_in_100"):
         lines.append(f"  {key:26} " + ("-" if figures[key] is None else f"{figures[key]:.4f}"))
+    for name, angle in (figures["head_angles"] or {}).items():
+        lines.append(f"  {name:26} {angle['error']:.1f} degrees off, correlation {angle['correlation']:.2f}")
     return "\n".join(lines)
 
 
@@ -151,17 +159,47 @@ def _judged(search: _Search, smallest: float) -> Judged:
     return judge(search.boxes, search.scores, search.photograph.boxes, _sure(search) & (sizes >= smallest))
 
 
-def _landmark_error(searches: Sequence[_Search]) -> float | None:
-    errors = []
+def _found_pairs(
+    searches: Sequence[_Search],
+) -> Iterator[tuple[Detection, NDArray[np.float32], NDArray[np.float32], float]]:
+    """Found faces that have landmarks, each with those landmarks and the label's, (5, 2), and the width of the label's
+    box, all in pixels of the photograph; faces whose label has none are left out."""
     for search in searches:
-        overlap = intersection_over_union(search.photograph.boxes, search.boxes)
+        labels = search.photograph
+        overlap = intersection_over_union(labels.boxes, search.boxes)
         for face in np.flatnonzero(_sure(search) & (overlap >= _OVERLAP).any(axis=1)):
-            landmarks = search.faces[int(overlap[face].argmax())].landmarks
-            if landmarks is not None:
-                distances = np.linalg.norm(landmarks - search.photograph.landmarks[face], axis=1)
-                errors.append(distances.mean() / search.photograph.boxes[face, 2])
-    known = [error for error in errors if np.isfinite(error)]
-    return float(np.median(known)) if known else None
+            found = search.faces[int(overlap[face].argmax())]
+            if found.landmarks is not None and np.isfinite(labels.landmarks[face]).all():
+                yield found, found.landmarks, labels.landmarks[face], float(labels.boxes[face, 2])
+
+
+def _landmark_error(searches: Sequence[_Search]) -> float | None:
+    errors = [
+        np.linalg.norm(landmarks - labelled, axis=1).mean() / width
+        for _, landmarks, labelled, width in _found_pairs(searches)
+    ]
+    return float(np.median(errors)) if errors else None
+
+
+def _head_angles(searches: Sequence[_Search]) -> dict[str, dict[str, float]] | None:
+    """By angle: the median error in degrees, and the correlation, which a detector that gives every face the same
+    landmarks can't have."""
+    pairs = [
+        (found.angles, labelled)
+        for found, _, landmarks, width in _found_pairs(searches)
+        if width >= _LEAST_WIDTH and found.angles is not None and (labelled := head_angles(landmarks)) is not None
+    ]
+    if len(pairs) < _LEAST_PAIRS:
+        return None
+    found, labelled = np.array(pairs).transpose(1, 2, 0)
+    with np.errstate(invalid="ignore"):  # One angle for all has no correlation.
+        return {
+            name: {
+                "error": float(np.median(np.abs(a - b))),
+                "correlation": float(np.nan_to_num(np.corrcoef(a, b)[0, 1])),
+            }
+            for name, a, b in zip(("yaw", "pitch", "roll"), found, labelled, strict=True)
+        }
 
 
 def _false_faces(ranked: Sequence[_Search], chosen: Sequence[_Search]) -> dict[str, Any]:

@@ -26,8 +26,10 @@ FIGURES: dict[str, Any] = {
     "recall": 0.7,
     "precision": 0.98,
     "landmark_error": None,
+    "head_angles": None,
     "false_per_100": 0.4292,
 }
+ANGLES = {name: {"error": 3.21, "correlation": 0.876} for name in ("yaw", "pitch", "roll")}
 
 
 @pytest.fixture
@@ -40,7 +42,9 @@ def folder(tmp_path: Path) -> Path:
 def test_the_card(folder: Path) -> None:
     recipe = DetectorRecipe(validation_sources=("a/one", "b/two"), epochs=3)
     (folder / RECIPE_FILE).write_text(json.dumps(asdict(recipe)))
-    text = detector_card(folder, [FIGURES, {**FIGURES, "detector": "yunet", "landmark_error": 0.0571}])
+    text = detector_card(
+        folder, [FIGURES, {**FIGURES, "detector": "yunet", "landmark_error": 0.0571, "head_angles": ANGLES}]
+    )
     assert text.startswith("# faces, version 7\n")
     assert "Threshold: 0.55" in text
     assert "1.1 times" in text
@@ -48,6 +52,7 @@ def test_the_card(folder: Path) -> None:
     assert "a/one, b/two" in text
     rows = [line for line in text.splitlines() if "faces.parquet" in line]
     assert rows[0] == "| embedded | faces.parquet | 320 | 1848 | 0.812 | 0.950 | 0.700 | 0.980 | - | 0.4 |"
+    assert rows[2] == "| yunet | faces.parquet | 320 | 3.2, 0.88 | 3.2, 0.88 | 3.2, 0.88 |"
     assert rows[1] == "| yunet | faces.parquet | 320 | 1848 | 0.812 | 0.950 | 0.700 | 0.980 | 0.057 | 0.4 |"
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fer_batch.config import DetectorConfig
 from fer_batch.records import Detection
@@ -98,3 +101,31 @@ def test_a_detector_without_scores_or_landmarks() -> None:
     assert figures["landmark_error"] is None
     assert figures["false_per_100"] is None
     assert "landmark_error             -" in e.report(figures)
+
+
+@pytest.mark.parametrize("follows", [True, False])
+def test_head_angles_tell_a_detector_that_gives_every_face_the_same_landmarks(
+    follows: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upright = np.array([(35, 40), (65, 40), (50, 58), (37, 70), (63, 70)], np.float32)
+    rolls = np.linspace(-30, 30, 25)
+
+    def tilted(degrees: float) -> NDArray[np.float32]:
+        sin, cos = np.sin(np.radians(degrees)), np.cos(np.radians(degrees))
+        turn = np.array([(cos, sin), (-sin, cos)], np.float32)
+        return (upright - 50) @ turn + 50
+
+    labelled = [photograph([(20, 20, 60, 60)], [0.9]) for _ in rolls]
+    labelled = [replace(one, landmarks=tilted(roll)[None]) for one, roll in zip(labelled, rolls, strict=True)]
+    told = iter((rolls if follows else 0 * rolls).tolist() * 2)
+
+    class Following(_Fixed):
+        def detect(self, picture: object, min_face: float) -> list[Detection]:
+            noise = np.random.default_rng(0).normal(0, 0.01, (5, 2))
+            return [Detection(20, 20, 60, 60, 0.9, (tilted(next(told)) + noise).astype(np.float32))]
+
+    monkeypatch.setattr(e, "create_detector", lambda config: Following([]))
+    figures = e.evaluate_detector(DetectorConfig("yunet", min_score=0.5, min_face=1), labelled)
+    roll = figures["head_angles"]["roll"]
+    assert (roll["error"] < 1, roll["correlation"] > 0.99) == (follows, follows)
+    assert f"roll                       {roll['error']:.1f} degrees off" in e.report(figures)
