@@ -55,6 +55,8 @@ def compact_resnet(
     widths: Sequence[int] = (48, 128, 320),
     blocks: Sequence[int] = (1, 2, 1),
     dropout: float = 0.3,
+    places: bool = False,
+    gates: int = 0,
     folded: bool = False,
 ) -> keras.Model:
     """A small residual network (He et al. 2016) whose cost lies at low resolutions, where processors are fast.
@@ -62,6 +64,11 @@ def compact_resnet(
     A 6x6 convolution with stride 2, then stages of `blocks[i]` residual blocks of two 3x3 convolutions at `widths[i]`
     filters, with 2x2 max pooling between the stages, then the mean over what is left of the picture. `folded` builds
     it for inference: batch normalization has become part of the convolutions (see `fold`).
+
+    `places`: each channel has a weight for every place in that mean, for eyes and mouth are not everywhere (Chen et al.
+    2018, "MobileFaceNets"). `gates`: from the second stage on a block's channels are scaled by what the whole picture
+    shows, through a layer that many times narrower (after Hu et al. 2018, "Squeeze-and-Excitation Networks"); 0: none.
+    Both begin as if they were not there, so that a network without them can be the start of one with them.
     """
     import keras
     from keras import layers
@@ -76,6 +83,14 @@ def compact_resnet(
             return x
         return BatchNormalization(momentum=0.95, epsilon=_EPSILON, name=f"{name}{_NORMALIZED}")(x)
 
+    def gate(y: keras.KerasTensor, name: str) -> keras.KerasTensor:
+        """What is added to y: y times a factor between -1 and 1 for each channel."""
+        filters = y.shape[-1]
+        z = layers.GlobalAveragePooling2D(keepdims=True)(y)
+        z = layers.Dense(filters // gates, activation="relu", name=f"{name}_gate_in")(z)
+        z = layers.Dense(filters, activation="tanh", kernel_initializer="zeros", name=f"{name}_gate_out")(z)
+        return layers.Multiply()([y, z])
+
     inputs = keras.Input((CROP_SIZE, CROP_SIZE, 1))
     x = layers.ReLU()(convolution(inputs, "stem", widths[0], size=6, stride=2))
     for stage, (filters, count) in enumerate(zip(widths, blocks, strict=True)):
@@ -84,8 +99,15 @@ def compact_resnet(
         for block in range(count):
             name = f"stage{stage}_block{block}"
             y = layers.ReLU()(convolution(x, f"{name}_first", filters))
-            x = layers.ReLU()(layers.Add()([x, convolution(y, f"{name}_second", filters)]))
-    x = layers.Dropout(dropout)(layers.GlobalAveragePooling2D()(x))
+            y = convolution(y, f"{name}_second", filters)
+            gated = [gate(y, name)] if gates and stage > 0 else []
+            x = layers.ReLU()(layers.Add()([x, y, *gated]))
+    if places:
+        mean = keras.initializers.Constant(1 / (x.shape[1] * x.shape[2]))
+        x = layers.EinsumDense("nhwc,hwc->nc", x.shape[-1], kernel_initializer=mean, name="places")(x)
+    else:
+        x = layers.GlobalAveragePooling2D()(x)
+    x = layers.Dropout(dropout)(x)
     return keras.Model(inputs, layers.Dense(classes, dtype="float32", name="heads")(x), name="compact-resnet")
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fer_batch.files import write_json
 from fer_batch.models.architectures import ARCHITECTURES, all_options
-from fer_batch.models.folder import WEIGHTS_FILE, ModelConfig, file_sha256, find_model, write_config
+from fer_batch.models.folder import WEIGHTS_FILE, ModelConfig, file_sha256, find_model, read_config, write_config
 from fer_batch.models.network import EmotionNetwork, load_weights, network_logits
 from fer_batch.models.preprocessing import PREPROCESSING
 from fer_batch.training.augment import augment
@@ -74,8 +74,27 @@ def _build(recipe: Recipe) -> keras.Model:
     with precision(recipe.precision):
         model = ARCHITECTURES[recipe.architecture](_outputs(recipe), **recipe.options)
     if recipe.start:
-        load_weights(model, find_model(recipe.start))
+        _start_from(find_model(recipe.start), model)
     return model
+
+
+def _start_from(folder: Path, model: keras.Model) -> None:
+    """Set a network's weights to those of a model folder; layers that the folder's network lacks stay as they begin.
+
+    Raises DatasetError where the folder does not fit.
+    """
+    config = read_config(folder)
+    begun = ARCHITECTURES[config.architecture](len(config.heads) * len(config.labels), **config.options)
+    load_weights(begun, folder)
+    given, taking = ([layer for layer in one.layers if layer.trainable_variables] for one in (begun, model))
+    try:
+        if len(given) != len(taking):
+            taking = [model.get_layer(layer.name) for layer in given]
+        for layer, taker in zip(given, taking, strict=True):
+            taker.set_weights(layer.get_weights())
+    except ValueError as error:
+        reason = str(error).splitlines()[0]
+        raise DatasetError(f"recipe: start {folder}: the weights do not fit the network ({reason})") from error
 
 
 def _outputs(recipe: Recipe) -> int:

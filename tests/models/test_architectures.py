@@ -100,10 +100,11 @@ def test_the_shipped_size_has_less_than_five_million_parameters() -> None:
     assert ARCHITECTURES["compact-resnet"](14).count_params() < 5e6
 
 
-def test_folding_changes_no_output() -> None:
+@pytest.mark.parametrize("options", [{}, {"places": True, "gates": 2}])
+def test_folding_changes_no_output(options: dict[str, Any]) -> None:
     """With statistics, scales and offsets as training leaves them, not those of a new network."""
     rng = np.random.default_rng(0)
-    trained, folded = compact(), compact(folded=True)
+    trained, folded = compact(**options), compact(**options, folded=True)
     for layer in trained.layers:
         if type(layer).__name__ == "BatchNormalization":
             layer.set_weights([rng.uniform(0.5, 2, weight.shape) for weight in layer.get_weights()])
@@ -115,5 +116,20 @@ def test_folding_changes_no_output() -> None:
     assert "BatchNormalization" not in kinds(folded)
 
 
+def test_places_and_gates_begin_as_if_they_were_not_there() -> None:
+    plain, grown = compact(), compact(places=True, gates=2)
+    names = {layer.name for layer in plain.layers if layer.trainable_variables}
+    more = {layer.name for layer in grown.layers if layer.trainable_variables} - names
+    gates = {f"stage1_block{block}_gate_{end}" for block in (0, 1) for end in ("in", "out")}
+    assert more == {"places"} | gates
+    for name in names:
+        grown.get_layer(name).set_weights(plain.get_layer(name).get_weights())
+    faces = np.random.default_rng(0).normal(size=(5, 48, 48, 1)).astype(np.float32)
+    np.testing.assert_allclose(np.asarray(grown(faces)), np.asarray(plain(faces)), rtol=1e-4, atol=1e-5)
+    kernel = grown.get_layer("places").get_weights()[0]
+    grown.get_layer("places").set_weights([kernel * np.arange(6)[:, None, None]])
+    assert not np.allclose(np.asarray(grown(faces)), np.asarray(grown(faces[:, ::-1])), atol=1e-3)
+
+
 def test_how_it_is_built_is_no_option_of_the_trained_network() -> None:
-    assert sorted(all_options("compact-resnet", {})) == ["blocks", "dropout", "widths"]
+    assert sorted(all_options("compact-resnet", {})) == ["blocks", "dropout", "gates", "places", "widths"]

@@ -424,6 +424,20 @@ def test_training_can_start_from_another_model(
     np.testing.assert_allclose(kernels[1], kernels[0], atol=1e-6)
 
 
+def test_a_network_can_grow_from_another_one(training: Any, voted: Faces, recipe: Any, tmp_path: Path) -> None:
+    options = {"widths": (4, 6, 8), "blocks": (1, 1, 0)}
+    small = replace(recipe, architecture="compact-resnet", options=options, heads=("fer2013", "ferplus"), epochs=1)
+    training.train(voted, small, tmp_path / "small", "small", "1")
+    grown = replace(small, options={**options, "places": True, "gates": 2}, start=str(tmp_path / "small"))
+    model = training._build(grown)
+    crops = voted.images[:4][..., None].astype(np.float32) / 255
+    begun = training._build(replace(small, start=str(tmp_path / "small")))
+    np.testing.assert_allclose(np.asarray(model(crops)), np.asarray(begun(crops)), rtol=1e-4, atol=1e-4)
+    assert len(model.layers) > len(begun.layers)
+    with pytest.raises(DatasetError, match="the weights do not fit the network"):
+        training._build(replace(grown, options={**options, "widths": (4, 6, 9), "places": True}))
+
+
 def test_a_start_that_does_not_fit(training: Any, finished: Path, voted: Faces, recipe: Any, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="the weights do not fit the network"):
         training.train(voted, replace(recipe, start=str(finished)), tmp_path / "m", "odd", "1")
