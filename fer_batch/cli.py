@@ -67,7 +67,7 @@ def run(
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try files again that have failed.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Remove earlier results in the folder first.")] = False,
     window: Window = 10.0,
-    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds a file, or 16 images, may take.")] = 43200.0,
+    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds without a result that end a worker.")] = 3600.0,
     quiet: Annotated[bool, typer.Option("--quiet", help="Only errors.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="More messages.")] = False,
     log_file: Annotated[Path | None, typer.Option(help="Write all messages there too, as JSON lines.")] = None,
@@ -117,12 +117,15 @@ def summarize(
     with _endings():
         from fer_batch.config import UsageError
         from fer_batch.lock import FolderLock
+        from fer_batch.runfile import read_run_file
         from fer_batch.stages import summarize as stage
         from fer_batch.tables import committed_parts
 
         if not committed_parts(directory):
             raise UsageError(f"{directory}: holds no tables of a run; give the --out folder of a run")
         with FolderLock(directory):
+            if read_run_file(directory).get("status") == "running":  # Not any more: the folder could be locked.
+                typer.echo("fer-batch: the run there was killed; these are summaries of what it had finished", err=True)
             stage.summarize(directory, window)
 
 

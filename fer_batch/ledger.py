@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from fer_batch.config import UsageError, differences
 from fer_batch.files import remove_partial
 from fer_batch.lock import FolderLock
-from fer_batch.records import Media
+from fer_batch.records import Code, Media
 from fer_batch.runfile import RUN_FILE
 from fer_batch.schema import modified_time
 from fer_batch.stages.summarize import SUMMARY_FILES, SUMMARY_FOLDER
@@ -79,6 +79,8 @@ class Ledger:
     def _settled(self, media: Media, retry_failed: bool) -> bool:
         entry = self.entries.get(media.path)
         if entry is None or (entry.failed and retry_failed):
+            return False
+        if entry.code == Code.CHANGED:  # A folder that had gone and is back: that was not the file's fault.
             return False
         return (entry.size_bytes, entry.modified) == (media.size_bytes, modified_time(media.modified_ns))
 

@@ -141,11 +141,13 @@ class MediaInfo:
 @dataclass(frozen=True)
 class Piece:
     """Some consecutive sampled frames of a file, ready to classify, sent ahead of the rest so that no process holds all
-    of a long one. `crops`: uint8 (faces, 48, 48), in the order of the frames and of the faces within them."""
+    of a long one. `crops`: uint8 (faces, 48, 48), in the order of the frames and of the faces within them. `share`: how
+    much of the file's length it covers, 0..1, 0 where that is not known."""
 
     media: Media
     frames: tuple[SampledFrame, ...]
     crops: NDArray[np.uint8]
+    share: float = 0.0
 
 
 @dataclass(frozen=True)

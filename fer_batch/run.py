@@ -9,11 +9,11 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from tqdm import tqdm
 
 from fer_batch.accounting import Processed, assert_complete, closing_lines, count
 from fer_batch.config import RunConfig, UsageError
@@ -21,8 +21,9 @@ from fer_batch.detectors import create_detector
 from fer_batch.ledger import Ledger, check_folder, clear_folder
 from fer_batch.lock import FolderLock
 from fer_batch.messages import one_line
+from fer_batch.progress import Progress
 from fer_batch.records import Code, Failure, Media, MediaInfo, Piece, Prepared, Stage, Unit
-from fer_batch.runfile import read_run_file, write_run_file
+from fer_batch.runfile import keep_run_file, put_back_run_file, read_run_file, write_run_file
 from fer_batch.runners.base import Loss, Outcome
 from fer_batch.runners.local import LocalRunner
 from fer_batch.schema import Scored, piece_tables, to_tables
@@ -64,27 +65,36 @@ def _run(config: RunConfig, lock: FolderLock) -> bool:
     outstanding = ledger.outstanding(found, config.retry_failed)
     if not outstanding and _is_complete(config, ledger):
         counts = count(found, len(found), ledger, Processed())
+        assert_complete(counts)
         log.info("nothing to do; %s; tables in %s", closing_lines(counts, 1.0)[0], config.out)
         return not counts["failed"]
     done = Processed()
+    before = keep_run_file(config.out)
+    _tell_of_last(config.out, ledger)
 
-    def end(status: str) -> dict[str, Any]:
+    def note(status: str) -> dict[str, Any]:
         lock.check()
         counts = count(found, len(found) - len(outstanding), ledger, done)
         write_run_file(config, status, started, counts, classifier.device_name, ledger.last_part)
+        return counts
+
+    def end(status: str) -> dict[str, Any]:
+        counts = note(status)
         seconds = (datetime.now(UTC) - started).total_seconds()
         for line in closing_lines(counts, seconds):
             log.info("%s", line, extra={"fields": {"counts": counts}})
         return counts
 
     try:
+        note("running")  # What a killed run leaves to tell of it.
         _process(config, ledger, outstanding, done, classifier)
         if not ledger.last_part:  # A run that found nothing leaves empty tables, not none.
             ledger.commit(to_tables([], config.labels), config.results(), roots(config.inputs))
         lock.check()
         summarize.summarize(config.out, config.window)
         assert_complete(count(found, len(found) - len(outstanding), ledger, done))
-    except UsageError:  # A model that does not fit shows before anything is written.
+    except UsageError:  # A model that does not fit shows before any row is written.
+        put_back_run_file(config.out, before)
         raise
     except BaseException as error:
         with suppress(OSError):  # A full disk must not hide what went wrong first.
@@ -95,6 +105,14 @@ def _run(config: RunConfig, lock: FolderLock) -> bool:
         log.warning("%d files of earlier runs were not found again; their rows stay", counts["absent"])
     log.info("tables in %s", config.out)
     return not counts["failed"]
+
+
+def _tell_of_last(out: Path, ledger: Ledger) -> None:
+    """Say so where the last run was cut off: no other is at work here, for the folder is locked."""
+    last = read_run_file(out)
+    if last.get("status") == "running":
+        begun, there = last.get("started"), len(ledger.entries)
+        log.warning("the run begun at %s was killed; going on after the %d files it left in the tables", begun, there)
 
 
 def _check_place(config: RunConfig) -> None:
@@ -125,17 +143,13 @@ def _process(
 ) -> None:
     """Prepare, classify and commit all of `media`; what is classified is committed even when interrupted."""
     committer = _Committer(config, ledger, classifier)
-    # Bytes, since files differ: of a hundred photos and a film, the film is what the end has to wait for.
-    size = sum(one.size_bytes for one in media)
-    bar = tqdm(total=size, unit="B", unit_scale=True, disable=None if config.progress else True)
     try:
-        with bar:
+        with Progress(media, config.progress) as progress:
             for prepared in _prepared(config, media):
                 if isinstance(prepared, Prepared):
                     done.add(prepared)
-                    bar.set_postfix_str(f"{done.files} of {len(media)} files, {done.failed} failed", refresh=False)
-                    bar.update(prepared.media.size_bytes)
                     _tell(prepared)
+                progress.advance(prepared, done)
                 committer.add(prepared)
             committer.classify()
     finally:

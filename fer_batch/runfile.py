@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_batch.config import SCHEMA_VERSION, RunConfig
-from fer_batch.files import write_json
+from fer_batch.files import write_json, write_whole
 
 RUN_FILE = "run.json"
 _PACKAGES = ("fer-batch", "tensorflow", "keras", "opencv-python-headless", "av", "pillow", "numpy", "pandas", "pyarrow")
@@ -26,12 +26,29 @@ def read_run_file(out: Path) -> dict[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
+def keep_run_file(out: Path) -> bytes | None:
+    """The content of run.json, None where there is none."""
+    try:
+        return (out / RUN_FILE).read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def put_back_run_file(out: Path, content: bytes | None) -> None:
+    """Have run.json be as `keep_run_file` found it."""
+    if content is None:
+        (out / RUN_FILE).unlink(missing_ok=True)
+    else:
+        write_whole(out / RUN_FILE, lambda aside: aside.write_bytes(content))
+
+
 def write_run_file(
     config: RunConfig, status: str, started: datetime, counts: Mapping[str, Any], device: str | None, last_part: int
 ) -> None:
-    """Write run.json. `status`: done, interrupted or failed; `counts`: of the folder and of this run; `device`: what
-    classified the faces, None where none was classified; `last_part`: the number of the last part file."""
-    ended = datetime.now(UTC)
+    """Write run.json. `status`: running, done, interrupted or failed; `counts`: of the folder and of this run;
+    `device`: what classified the faces, None where none was classified; `last_part`: the number of the last part file.
+    While the run goes on, `ended` and `throughput` are null."""
+    ended = None if status == "running" else datetime.now(UTC)
     write_json(
         config.out / RUN_FILE,
         {
@@ -49,9 +66,9 @@ def write_run_file(
             "detector": {"name": config.detector.name, "sha256": config.detector.model_sha256},
             "versions": package_versions(),
             "started": started.isoformat(),
-            "ended": ended.isoformat(),
+            "ended": ended and ended.isoformat(),
             "counts": dict(counts),
-            "throughput": _throughput(counts, (ended - started).total_seconds()),
+            "throughput": ended and _throughput(counts, (ended - started).total_seconds()),
             "last_part": last_part,
         },
     )

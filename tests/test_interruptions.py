@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -55,6 +56,26 @@ def test_a_second_run_on_the_same_folder_is_refused(long_run: subprocess.Popen[s
     os.killpg(long_run.pid, signal.SIGKILL)
     long_run.wait()
     assert fer_batch("run", SAMPLES / "photos", "--out", tmp_path / "out", "--restart").returncode == 0
+
+
+def test_a_killed_run_leaves_word_of_it(long_run: subprocess.Popen[str], tmp_path: Path, tiny_model: Path) -> None:
+    out = tmp_path / "out"
+    wait_for(lambda: list(out.glob("media/*.parquet")), 120.0)
+    os.killpg(long_run.pid, signal.SIGKILL)
+    long_run.wait()
+    left = json.loads((out / "run.json").read_text())
+    assert (left["status"], left["ended"], left["counts"]["outstanding"]) == ("running", None, 20)
+    summarized = fer_batch("summarize", out)
+    assert (summarized.returncode, len(summarized.stderr.splitlines())) == (0, 1)
+    assert "the run there was killed" in summarized.stderr
+    for name in "cdefghijklmnopqrst":  # The rest would take minutes.
+        (tmp_path / "in" / f"{name}.mp4").unlink()
+    arguments = ["run", tmp_path / "in", "--out", out, "--model", tiny_model, "--fps", 25, "--workers", 2]
+    done = fer_batch(*arguments)
+    assert done.returncode == 0
+    assert re.search(f"the run begun at {re.escape(left['started'])} was killed; going on after the [1-9]", done.stderr)
+    assert json.loads((out / "run.json").read_text())["status"] == "done"
+    assert "was killed" not in fer_batch(*arguments).stderr
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGHUP])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -307,6 +308,42 @@ def test_another_file_may_join_in(tmp_path: Path) -> None:
     made = config(tmp_path)
     Ledger(made.out).commit(to_tables([], EMOTIONS), made.results(), {"a.mp4": "/x/a.mp4"})
     check_folder(made.out, made.results(), {"a.mp4": "/x/a.mp4", "b.mp4": "/x/b.mp4"})
+
+
+@pytest.mark.parametrize("before", [None, b"{}"])
+def test_run_json_is_there_while_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bytes | None
+) -> None:
+    made = config(tmp_path)
+    run_file = made.out / "run.json"
+    if before is not None:
+        made.out.mkdir()
+        run_file.write_bytes(before)
+    seen: list[dict[str, Any]] = []
+
+    def look(*_: object) -> None:
+        seen.append(json.loads(run_file.read_text()))
+        if before is not None:
+            raise UsageError("the weights do not fit")
+
+    monkeypatch.setattr(orchestrator, "_process", look)
+    if before is None:
+        orchestrator.run(made)
+        ended = json.loads(run_file.read_text())
+        assert (ended["status"], ended.keys()) == ("done", seen[0].keys())
+    else:
+        with pytest.raises(UsageError):
+            orchestrator.run(made)
+        assert run_file.read_bytes() == before
+    (running,) = seen
+    assert (running["status"], running["ended"], running["throughput"]) == ("running", None, None)
+
+
+def test_a_file_that_had_gone_and_is_back_is_read(tmp_path: Path) -> None:
+    made = config(tmp_path)
+    gone = replace(prepared(media("a.jpg")), failure=Failure(Stage.DECODE, Code.CHANGED, "a.jpg: has gone"))
+    commit(made, Ledger(made.out), gone)
+    assert Ledger(made.out).outstanding([media("a.jpg")], retry_failed=False) == [media("a.jpg")]
 
 
 def test_a_defect_still_leaves_run_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -237,6 +237,29 @@ def test_pieces_of_a_film_make_up_the_whole(
 
 
 @pytest.mark.usefixtures("detector")
+@pytest.mark.parametrize(
+    ("name", "sampling", "covered"),
+    [
+        ("a.mp4", Sampling(fps=5.0), 0.95),
+        ("a.mp4", Sampling(fps=5.0, start=1.0, end=2.0), 0.8),
+        ("a.webp", Sampling(fps=5.0), 0.0),  # Says nowhere how long it is.
+    ],
+)
+def test_pieces_come_by_time_and_say_how_far_they_bring_a_film(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, sampling: Sampling, covered: float
+) -> None:
+    make = make_video if name == "a.mp4" else lambda path, times: make_moving(path, [40] * len(times))
+    path = make(tmp_path / name, steady(25, 100))
+    monkeypatch.setattr(module, "SECONDS_PER_PIECE", 0.0)
+    *ahead, last = in_pieces(path, sampling)
+    assert isinstance(last, Prepared)
+    assert len(ahead) == last.frames_sampled - 1
+    shares = [piece.share for piece in ahead if isinstance(piece, Piece)]
+    assert all(0 <= share <= 1 for share in shares)
+    assert sum(shares) == pytest.approx(covered)
+
+
+@pytest.mark.usefixtures("detector")
 def test_pieces_of_a_try_that_was_given_up_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = make_video(tmp_path / "a.mp4", [0, 1, 2, 3, 3.7, 4.1, 6.0])
     (whole,) = prepare(path, sampling=Sampling(fast=True))

@@ -34,7 +34,8 @@ class LocalRunner(Generic[Task, Result]):
     """Processes that each make the function once and call it on task after task."""
 
     def __init__(self, make: MakeFunction[Task, Result], workers: int, timeout: float | None) -> None:
-        """`timeout`: seconds a task may take, those in which its results were not taken excepted; None for no bound."""
+        """`timeout`: seconds from one result of a task to the next, those in which none was taken excepted; None
+        for no bound."""
         self._make, self._workers, self._timeout = make, workers, timeout
 
     def run(self, tasks: Iterable[Task]) -> Generator[Outcome[Task, Result], None, None]:
@@ -98,7 +99,7 @@ class _Overseer(threading.Thread, Generic[Task, Result]):
                 break
         held_up = time.monotonic() - before
         for worker in self._workers:
-            worker.started += held_up
+            worker.heard += held_up
 
 
 class _Worker(Generic[Task, Result]):
@@ -109,14 +110,15 @@ class _Worker(Generic[Task, Result]):
         self._process: Any = None
         self.pipe: Connection[Any, Any]
         self.task: Task | None = None
-        self.started = 0.0
+        #: When it was last heard of: given a task, ready for it, or with a result of it.
+        self.heard = 0.0
         #: Whether it has made its function; the task's time runs from then on.
         self.ready = False
 
     def give(self, task: Task) -> None:
         if self._process is None or not self._process.is_alive():
             self._start()
-        self.task, self.started = task, time.monotonic()
+        self.task, self.heard = task, time.monotonic()
         with suppress(OSError):  # It has just died; `take` will say so.
             self.pipe.send(task)
 
@@ -130,17 +132,18 @@ class _Worker(Generic[Task, Result]):
         if kind == _RAISED:
             raise value
         if kind == _RESULT:
+            self.heard = time.monotonic()
             return Outcome(self.task, value)
         if kind == _DONE:
             self.task = None
         else:
-            self.ready, self.started = True, time.monotonic()
+            self.ready, self.heard = True, time.monotonic()
         return None
 
     def end_if_late(self, timeout: float | None) -> Outcome[Task, Result] | None:
-        if timeout is None or time.monotonic() - self.started < timeout + (0.0 if self.ready else _START_UP):
+        if timeout is None or time.monotonic() - self.heard < timeout + (0.0 if self.ready else _START_UP):
             return None
-        return self._lose(Loss.TIMEOUT, f"took longer than {timeout:g} s; allow more with --timeout")
+        return self._lose(Loss.TIMEOUT, f"gave nothing for {timeout:g} s; allow more with --timeout")
 
     def end(self) -> None:
         if self._process is not None:

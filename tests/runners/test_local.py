@@ -23,6 +23,8 @@ def make_worker() -> Callable[[str], Iterator[tuple[str, int]]]:
             many, task = task.split(" then ")
             for number in range(int(many)):
                 yield str(number), os.getpid()
+        if task.startswith("crash"):
+            os.kill(os.getpid(), signal.SIGSEGV)
         if task.startswith("die"):
             os.kill(os.getpid(), signal.SIGKILL)
         if task.startswith("exit"):
@@ -51,10 +53,11 @@ def test_every_task_has_its_result_from_another_process() -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="kills its own process")
 def test_a_dead_worker_blames_one_task() -> None:
-    outcomes = run([*(f"task {i}" for i in range(6)), "die", "exit", *(f"more {i}" for i in range(6))])
+    outcomes = run([*(f"task {i}" for i in range(6)), "die", "crash", "exit", *(f"more {i}" for i in range(6))])
     lost = {task: (outcome.loss, outcome.message) for task, outcome in outcomes.items() if outcome.result is None}
     assert lost == {
         "die": (Loss.WORKER_DIED, "its worker process died (signal SIGKILL)"),
+        "crash": (Loss.WORKER_DIED, "its worker process died (signal SIGSEGV)"),
         "exit": (Loss.WORKER_DIED, "its worker process died (exit status 3)"),
     }
 
@@ -95,6 +98,22 @@ def test_results_of_a_task_stream_in_their_order_up_to_a_loss() -> None:
         assert [outcome.result[0] for outcome in first if outcome.result] == [str(n) for n in range(len(first))]
         assert len(first) == int(task.split()[0])
         assert (last.loss, last.result is None) == (loss, loss is not None)
+
+
+def make_slow_worker() -> Callable[[str], Iterator[int]]:
+    def work(task: str) -> Iterator[int]:
+        for number in range(6):
+            time.sleep(0.5)
+            yield number
+        time.sleep(60)
+
+    return work
+
+
+def test_a_deadline_is_for_silence_not_for_long_work() -> None:
+    outcomes = list(LocalRunner[str, int](make_slow_worker, 1, 1.5).run(["long"]))
+    assert [outcome.result for outcome in outcomes] == [0, 1, 2, 3, 4, 5, None]
+    assert outcomes[-1].loss is Loss.TIMEOUT
 
 
 def make_eager_worker() -> Callable[[str], Iterator[bytes]]:
