@@ -15,7 +15,7 @@ class Progress:
     """A context manager that shows a bar over the bytes of all files, and nothing where stderr is no terminal.
 
     Bytes, since files differ: of a hundred photos and a film, the film is what the end has to wait for. Of a film under
-    way as many bytes count as its pieces cover of its length.
+    way as many count as its pieces have come along its length.
     """
 
     def __init__(self, media: Sequence[Media], wanted: bool) -> None:
@@ -32,13 +32,20 @@ class Progress:
         self._bar.close()
 
     def advance(self, result: Piece | Prepared, done: Processed) -> None:
-        """Move on by what a worker gave. `done`: what the run has gone through, with this. A piece that comes twice,
-        since its worker died in between, never takes a file beyond its size."""
+        """Move on by what a worker gave. `done`: what the run has gone through, with this."""
         media = result.media
         before = self._read.pop(media.path, 0)
         after = media.size_bytes
         if isinstance(result, Piece):
-            self._read[media.path] = after = min(after, before + round(result.share * after))
+            # Never back: a piece may come again, if its worker died since.
+            self._read[media.path] = after = max(before, round(after * _share(result)))
         told = f"{done.files} of {self._files} files, {done.failed} failed, {done.media_seconds:.0f} s of video"
         self._bar.set_postfix_str(told, refresh=False)
         self._bar.update(after - before)
+
+
+def _share(piece: Piece) -> float:
+    """How far into its file a piece leads, 0..1; 0 where that is not known."""
+    if not piece.frames or not piece.length_s:
+        return 0.0
+    return min(1.0, float(piece.frames[-1].time or 0) / piece.length_s)

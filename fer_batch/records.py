@@ -141,13 +141,13 @@ class MediaInfo:
 @dataclass(frozen=True)
 class Piece:
     """Some consecutive sampled frames of a file, ready to classify, sent ahead of the rest so that no process holds all
-    of a long one. `crops`: uint8 (faces, 48, 48), in the order of the frames and of the faces within them. `share`: how
-    much of the file's length it covers, 0..1, 0 where that is not known."""
+    of a long one. `crops`: uint8 (faces, 48, 48), in the order of the frames and of the faces within them. `length_s`:
+    the stated seconds of the whole file, None where it states none."""
 
     media: Media
     frames: tuple[SampledFrame, ...]
     crops: NDArray[np.uint8]
-    share: float = 0.0
+    length_s: float | None = None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ import os
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 
 import cv2
 import numpy as np
@@ -128,18 +127,17 @@ class Worker:
         crops: list[NDArray[np.uint8]] = []
         ahead = Ahead()
         size = None
-        begun, covered = time.monotonic(), Fraction(sampling.start)
+        begun = time.monotonic()
         skip = _skip(sampling)
         follow = Tracker()
         with open_video(media.file) as reader:
+            length = reader.info(None).duration_s
             pictures = reader.pictures(skip, sampling.start)
             for shown in select(scenes(pictures), sampling, reader.tick, reader.length):
                 late = bool(frames) and time.monotonic() - begun >= SECONDS_PER_PIECE
                 if late or len(frames) >= FRAMES_PER_PIECE or len(crops) >= CROPS_PER_PIECE:
-                    yield Piece(
-                        media, tuple(frames), _stacked(crops), _share(covered, shown.time, reader.length, sampling)
-                    )
-                    begun, covered = time.monotonic(), shown.time
+                    yield Piece(media, tuple(frames), _stacked(crops), length)
+                    begun = time.monotonic()
                     ahead = Ahead(ahead.pieces + 1, ahead.frames + len(frames), ahead.faces + len(crops))
                     frames, crops = [], []
                 frame = self._frame(shown.picture)
@@ -176,13 +174,6 @@ def _sampled(index: int, frame: Frame, face_crops: Sequence[FaceCrop]) -> Sample
     # Landmarks have served the crop; they are not kept.
     faces = tuple(replace(face, landmarks=None) for face, _ in face_crops)
     return SampledFrame(index, frame.time, frame.width, frame.height, faces)
-
-
-def _share(since: Fraction, until: Fraction, length: Fraction | None, sampling: Sampling) -> float:
-    """Which part of what is read of a video lies between two times, 0 where its length is not known."""
-    ends = [end for end in (length, sampling.end and Fraction(sampling.end)) if end]
-    whole = min(ends, default=Fraction(0)) - Fraction(sampling.start)
-    return float(min(max((until - since) / whole, Fraction(0)), Fraction(1))) if whole > 0 else 0.0
 
 
 def _stacked(crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:

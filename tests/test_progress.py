@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import sys
+from fractions import Fraction
 from typing import Any
 
 import pytest
 
 from fer_batch.accounting import Processed
 from fer_batch.progress import Progress
-from fer_batch.records import Code, Failure, Media, MediaInfo, Piece, Prepared, Stage
+from fer_batch.records import Code, Failure, Media, MediaInfo, Piece, Prepared, SampledFrame, Stage
 from fer_batch.work import NO_CROPS
 
 FILM, PHOTO = Media("a.mp4", "a.mp4", "video", 1000, 0), Media("b.jpg", "b.jpg", "image", 10, 0)
@@ -27,8 +28,9 @@ class Screen(io.StringIO):
         return self.terminal
 
 
-def piece(share: float) -> Piece:
-    return Piece(FILM, (), NO_CROPS, share)
+def piece(until: float, length: float | None = 100.0) -> Piece:
+    """A piece of the film that ends at so many seconds."""
+    return Piece(FILM, (SampledFrame(0, Fraction(until), 64, 48, ()),), NO_CROPS, length)
 
 
 def prepared(media: Media, failure: Failure | None = None) -> Prepared:
@@ -46,16 +48,16 @@ def positions(*results: Piece | Prepared) -> list[int]:
     return found
 
 
-def test_a_film_moves_the_bar_by_what_its_pieces_cover(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_film_moves_the_bar_as_its_pieces_come_along(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", Screen(True))
-    moved = positions(piece(0.25), piece(0.5), prepared(PHOTO), prepared(FILM))
+    moved = positions(piece(25), piece(75), prepared(PHOTO), prepared(FILM))
     assert moved == [250, 750, 760, 1010]
 
 
 def test_pieces_that_come_again_or_cover_nothing_known_do_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", Screen(True))
-    again = positions(piece(0.6), piece(0.0), piece(0.6), piece(1.0), prepared(FILM), prepared(PHOTO))
-    assert again == [600, 600, 1000, 1000, 1000, 1010]
+    again = positions(piece(60), piece(20), piece(90, None), piece(170), prepared(FILM), prepared(PHOTO))
+    assert again == [600, 600, 600, 1000, 1000, 1010]
 
 
 def told(monkeypatch: pytest.MonkeyPatch, terminal: bool, **options: Any) -> str:
@@ -81,8 +83,8 @@ def test_the_end_is_estimated_from_the_whole_run(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(sys, "stderr", screen)
     with Progress([FILM, FILM], wanted=True) as progress:
         progress._bar.start_t -= 60.0
-        for share in (0.1, 0.2, 0.7):
-            progress.advance(piece(share), Processed())
+        for until in (10, 30, 100):
+            progress.advance(piece(until), Processed())
         progress._bar.refresh()
     assert "<01:0" in screen.getvalue().split("\r")[-2]
 

@@ -237,26 +237,19 @@ def test_pieces_of_a_film_make_up_the_whole(
 
 
 @pytest.mark.usefixtures("detector")
-@pytest.mark.parametrize(
-    ("name", "sampling", "covered"),
-    [
-        ("a.mp4", Sampling(fps=5.0), 0.95),
-        ("a.mp4", Sampling(fps=5.0, start=1.0, end=2.0), 0.8),
-        ("a.webp", Sampling(fps=5.0), 0.0),  # Says nowhere how long it is.
-    ],
-)
-def test_pieces_come_by_time_and_say_how_far_they_bring_a_film(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, sampling: Sampling, covered: float
+@pytest.mark.parametrize(("name", "length"), [("a.mp4", 4.0), ("a.mkv", 4.0), ("a.webp", None)])
+def test_pieces_come_by_time_too_and_know_how_long_the_film_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, length: float | None
 ) -> None:
-    make = make_video if name == "a.mp4" else lambda path, times: make_moving(path, [40] * len(times))
-    path = make(tmp_path / name, steady(25, 100))
+    if length is None:  # Says nowhere how long it is.
+        path = make_moving(tmp_path / name, [40] * 100)
+    else:
+        path = make_video(tmp_path / name, steady(25, 100), tick=Fraction(1, 1000))
     monkeypatch.setattr(module, "SECONDS_PER_PIECE", 0.0)
-    *ahead, last = in_pieces(path, sampling)
+    *ahead, last = in_pieces(path, Sampling(fps=5.0))
     assert isinstance(last, Prepared)
-    assert len(ahead) == last.frames_sampled - 1
-    shares = [piece.share for piece in ahead if isinstance(piece, Piece)]
-    assert all(0 <= share <= 1 for share in shares)
-    assert sum(shares) == pytest.approx(covered)
+    assert len(ahead) == last.frames_sampled - 1 == 19
+    assert [piece.length_s for piece in ahead if isinstance(piece, Piece)] == [pytest.approx(length)] * 19
 
 
 @pytest.mark.usefixtures("detector")
