@@ -101,6 +101,60 @@ def make_video(
     return path
 
 
+def face(size: tuple[int, int], shift: int = 0) -> NDArray[np.uint8]:
+    """The gray picture of a face that stands `shift` pixels to the right; uint8 (h, w)."""
+    photograph = Image.open(SAMPLES / "photos" / "astronaut.jpg").convert("L").resize((size[1], size[1]))
+    ground = Image.new("L", size, 90)
+    ground.paste(photograph, (shift, 0))
+    return np.asarray(ground)
+
+
+def make_hdr(path: Path, transfer: str, codec: str, count: int = 5) -> Path:
+    """Write a face in 10 bits by BT.2100's `pq` or `hlg`, tagged so; white is 203 cd/m2 (ITU-R BT.2408), for HLG on a
+    screen of 1000."""
+    gray = face((320, 240)) / 255.0
+    light = np.where(gray <= 0.04045, gray / 12.92, ((gray + 0.055) / 1.055) ** 2.4)  # IEC 61966-2-1
+    if transfer == "pq":
+        power = (light * 203 / 10_000) ** 0.1593017578125
+        signal = ((0.8359375 + 18.8515625 * power) / (1 + 18.6875 * power)) ** 78.84375
+    else:
+        scene = (light * 203 / 1000) ** (1 / 1.2)
+        logarithmic = 0.17883277 * np.log(np.maximum(12 * scene - 0.28466892, 1e-6)) + 0.55991073
+        signal = np.where(scene <= 1 / 12, np.sqrt(3 * scene), logarithmic)
+    luma = np.round(64 + 876 * signal).astype(np.uint16)
+    planes = np.concatenate([luma, np.full((120, 320), 512, np.uint16)])
+    options = {"libx265": {"preset": "ultrafast", "x265-params": "log-level=none"}, "libsvtav1": {"preset": "12"}}[
+        codec
+    ]
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream(codec, rate=25, options=options)
+        (stream.width, stream.height), stream.pix_fmt = (320, 240), "yuv420p10le"
+        context = stream.codec_context
+        context.color_primaries, context.colorspace, context.color_trc = 9, 9, 16 if transfer == "pq" else 18
+        for index in range(count):
+            frame = av.VideoFrame.from_ndarray(planes, format="yuv420p10le")
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            frame.color_primaries, frame.colorspace, frame.color_trc = 9, 9, context.color_trc
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return path
+
+
+def make_interlaced(path: Path, count: int, speed: int = 3) -> Path:
+    """Write a face that moves `speed` pixels from each field to the next, 50 fields a second, upper field first."""
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libx264", rate=25, options={"threads": "1", "x264-params": "tff=1"})
+        (stream.width, stream.height), stream.pix_fmt = (320, 240), "yuv420p"
+        for index in range(count):
+            woven = face((320, 240), 2 * speed * index).copy()
+            woven[1::2] = face((320, 240), 2 * speed * index + speed)[1::2]
+            frame = av.VideoFrame.from_ndarray(woven, format="gray").reformat(format="yuv420p")
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return path
+
+
 def make_audio(path: Path, seconds: float = 0.5, cover: bool = False) -> Path:
     """Write silence as AAC; `cover`: with a picture, which FFmpeg calls a video stream."""
     samples, rate = 1024, 16000

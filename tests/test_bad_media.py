@@ -10,13 +10,30 @@ from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
+from PIL import Image, features
 
 from fer_batch import run as orchestrator
-from fer_batch.config import Sampling
-from fer_batch.records import Code, Prepared
+from fer_batch import work
+from fer_batch.config import DetectorConfig, Sampling
+from fer_batch.records import Code, Piece, Prepared, Unit
 from fer_batch.stages.discover import discover
-from tests.clips import SIZE, cut, make_big_png, make_moving, make_video, mutated, steady
+from fer_batch.work import Settings, Worker
+from tests.clips import (
+    SAMPLES,
+    SIZE,
+    cut,
+    make_big_png,
+    make_hdr,
+    make_interlaced,
+    make_moving,
+    make_video,
+    mutated,
+    numbered,
+    steady,
+)  # fmt: skip
 from tests.test_run import config
 from tests.test_work import Stub, check, detector, failed, photo, prepare  # noqa: F401
 
@@ -81,18 +98,45 @@ def test_times_that_jump_ahead_cost_nothing(tmp_path: Path) -> None:
         assert [float(frame.time or 0) for frame in prepared.frames] == [0, 1, 1_000_000, 1_000_001]
 
 
-@pytest.mark.usefixtures("detector")
-@pytest.mark.parametrize("stated", [0xFFFFFFFE, 0x7FFFFFFF])
-def test_an_absurd_length_is_told_and_waited_for_by_nobody(tmp_path: Path, stated: int) -> None:
-    path = make_video(tmp_path / "a.mp4", steady(25, 50))
-    content = bytearray(path.read_bytes())
+def absurdly_long(path: Path, stated: int) -> Path:
+    """A film of two seconds that states another length: a number of ticks, or of seconds in a .mkv."""
+    if path.suffix == ".mkv":
+        content = bytearray(make_video(path, steady(25, 50), tick=Fraction(1, 1000)).read_bytes())
+        at = content.index(b"\x44\x89\x88") + 3  # The Duration element, in milliseconds.
+        content[at : at + 8] = struct.pack(">d", 1000.0 * stated)
+        path.write_bytes(content)
+        return path
+    content = bytearray(make_video(path, steady(25, 50)).read_bytes())
     for box, place in ((b"mdhd", 20), (b"mvhd", 20), (b"tkhd", 24)):
         at = content.index(box) + place
         content[at : at + 4] = struct.pack(">I", stated)
     path.write_bytes(content)
-    (prepared,) = prepare(path)
+    return path
+
+
+@pytest.mark.usefixtures("detector")
+@pytest.mark.parametrize("stated", [0xFFFFFFFE, 0x7FFFFFFF])
+def test_an_absurd_length_is_told_and_waited_for_by_nobody(tmp_path: Path, stated: int) -> None:
+    (prepared,) = prepare(absurdly_long(tmp_path / "a.mp4", stated))
     assert [frame.time for frame in prepared.frames] == [0, 1]
     assert prepared.failure is None or prepared.failure.code is Code.TRUNCATED
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_an_absurd_length_in_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """However a run cuts long films up and counts its progress: it takes no longer, and gives the same frames."""
+    made = config(tmp_path, workers=2, timeout=60.0)
+    path = absurdly_long(tmp_path / "in" / name, 0x7FFFFFFF)
+    results = list(orchestrator._prepared(made, discover(made.inputs)))
+    assert [frame.time for one in results for frame in one.frames] == [0, 1]
+    monkeypatch.setattr(work, "SECONDS_PER_PIECE", 0.0)
+    settings = Settings(Sampling(fps=5.0), DetectorConfig())
+    *ahead, last = Worker(settings).prepare(Unit(tuple(discover([str(path)]))))
+    assert isinstance(last, Prepared)
+    assert (len(ahead), last.frames_sampled) == (9, 10)
+    # FFmpeg does not believe an MP4's header where its table of frames says otherwise.
+    least = 1e9 if name == "a.mkv" else 2.0
+    assert all(isinstance(piece, Piece) and (piece.length_s or 0) >= least for piece in ahead)
 
 
 @pytest.mark.usefixtures("detector")
@@ -120,23 +164,116 @@ def test_a_film_of_odd_size(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("detector")
-def test_an_interlaced_film(tmp_path: Path) -> None:
-    import av
-
-    from tests.clips import numbered
-
-    path = tmp_path / "a.mkv"
-    with av.open(str(path), "w") as output:
-        stream = output.add_stream("libx264", rate=25, options={"x264-params": "tff=1:threads=1"})
-        (stream.width, stream.height), stream.pix_fmt = SIZE, "yuv420p"
-        for number in range(50):
-            frame = av.VideoFrame.from_ndarray(numbered(number), format="gray").reformat(format="yuv420p")
-            frame.pts, frame.time_base = number, Fraction(1, 25)
-            output.mux(stream.encode(frame))
-        output.mux(stream.encode(None))
+def test_a_film_of_one_pixel(tmp_path: Path) -> None:
+    shown = 2 * [np.full((1, 1), 128, np.uint8)]
+    path = make_video(tmp_path / "a.mkv", [0, 1], codec="ffv1", tick=Fraction(1, 1000), size=(1, 1), shown=shown)
     (prepared,) = prepare(path)
-    assert [frame.time for frame in prepared.frames] == [0, 1]
     assert prepared.failure is None
+    assert [(frame.width, frame.height) for frame in prepared.frames] == [(1, 1)] * 2
+
+
+def look(path: Path, fps: float = 25.0) -> Prepared:
+    """A file as a worker with the embedded detector sees it."""
+    settings = Settings(Sampling(fps=fps), DetectorConfig("embedded"))
+    *_, last = Worker(settings).prepare(Unit(tuple(discover([str(path)]))))
+    return check(last)
+
+
+@pytest.mark.parametrize("transfer", ["pq", "hlg"])
+@pytest.mark.parametrize(("codec", "name"), [("libx265", "a.mp4"), ("libsvtav1", "a.mkv")])
+def test_a_face_in_high_dynamic_range(tmp_path: Path, transfer: str, codec: str, name: str) -> None:
+    path = make_hdr(tmp_path / name, transfer, codec)
+    with av.open(str(path)) as container:
+        frame = next(container.decode(video=0))
+        assert (frame.format.name, int(frame.color_trc)) == ("yuv420p10le", {"pq": 16, "hlg": 18}[transfer])
+    prepared = look(path)
+    assert prepared.failure is None
+    assert [len(frame.faces) for frame in prepared.frames] == [1] * 5
+    assert prepared.crops.std() > 20  # Neither washed out nor black.
+
+
+def test_a_moving_face_in_an_interlaced_film(tmp_path: Path) -> None:
+    path = make_interlaced(tmp_path / "a.mkv", 10)
+    with av.open(str(path)) as container:
+        assert next(container.decode(video=0)).interlaced_frame
+    prepared = look(path)
+    assert prepared.failure is None
+    assert [frame.time for frame in prepared.frames] == steady(25, 10)
+    assert [len(frame.faces) for frame in prepared.frames] == [1] * 10
+    assert {face.track_id for frame in prepared.frames for face in frame.faces} == {0}
+
+
+@pytest.mark.usefixtures("detector")
+def test_a_film_with_a_cover_gives_the_film(tmp_path: Path) -> None:
+    make_video(tmp_path / "film.mp4", steady(25, 50))
+    with (
+        av.open(str(tmp_path / "film.mp4")) as film,
+        av.open(str(tmp_path / "a.mp4"), "w") as output,
+    ):
+        cover = output.add_stream("mjpeg", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 640, 480, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        stream = output.add_stream_from_template(film.streams.video[0])
+        picture = av.VideoFrame.from_ndarray(numbered(0, (640, 480)), format="gray").reformat(format="yuvj420p")
+        output.mux(cover.encode(picture))
+        output.mux(cover.encode(None))
+        for packet in film.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                output.mux(packet)
+    (prepared,) = prepare(tmp_path / "a.mp4")
+    assert [(frame.time, frame.width) for frame in prepared.frames] == [(0, SIZE[0]), (1, SIZE[0])]
+
+
+@pytest.mark.usefixtures("detector")
+@pytest.mark.parametrize(("name", "index"), [("c.avi", b"idx1"), ("b.mkv", b"\x1c\x53\xbb\x6b")])
+def test_a_missing_index_costs_no_frame(tmp_path: Path, name: str, index: bytes) -> None:
+    path = SMALL[name](tmp_path / name)
+    (whole,) = prepare(path, sampling=Sampling(fps=5.0))
+    content = path.read_bytes()
+    for sampling in (Sampling(fps=5.0), Sampling(fps=5.0, start=1.0)):  # A start would be sought with it.
+        path.write_bytes(content[: content.rindex(index)])
+        (prepared,) = prepare(path, sampling=sampling)
+        wanted = [frame.time for frame in whole.frames if frame.time is not None and frame.time >= sampling.start]
+        assert [frame.time for frame in prepared.frames] == wanted
+        assert prepared.failure is None
+
+
+HEADERS = {
+    "png": b"\x89PNG\r\n\x1a\n", "jpeg": b"\xff\xd8\xff\xe0", "gif": b"GIF89a", "tiff": b"II*\0",
+    "bmp": b"BM0000\0\0\0\0",
+    "webp": b"RIFF0000WEBPVP8 ", "avi": b"RIFF0000AVI LIST", "mkv": b"\x1a\x45\xdf\xa3", "heic": b"\0\0\0\x1cftypheic",
+    "avif": b"\0\0\0\x1cftypavif", "mp4": b"\0\0\0\x1cftypisom", "mpeg": b"\0\0\x01\xba",
+    "jp2": b"\0\0\0\x0cjP  \r\n\x87\n",
+}  # fmt: skip
+
+
+@pytest.mark.usefixtures("detector")
+@pytest.mark.parametrize("name", SMALL)
+def test_the_header_of_another_kind(tmp_path: Path, name: str) -> None:
+    content = SMALL[name](tmp_path / name).read_bytes()
+    for kind, header in HEADERS.items():
+        path = tmp_path / f"{kind}{Path(name).suffix}"
+        path.write_bytes(header + content[len(header) :])
+        (prepared,) = prepare(path)
+        assert prepared.frames or prepared.failure is not None, kind
+        assert prepared.failure is None or prepared.failure.code in OF_THE_FILE, kind
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="Pillow was built without AVIF")
+def test_avif_still_moving_and_cut(tmp_path: Path) -> None:
+    photograph = Image.open(SAMPLES / "photos" / "astronaut.jpg")
+    photograph.save(tmp_path / "a.avif")
+    still = look(tmp_path / "a.avif")
+    assert (still.media.media_type, [len(frame.faces) for frame in still.frames]) == ("image", [1])
+    assert cut(tmp_path / "a.avif", 0.5).exists()
+    broken = look(tmp_path / "a.avif")
+    assert broken.failure is not None
+    assert (broken.failed, broken.failure.code) == (True, Code.INVALID_DATA)
+    others = [photograph.rotate(angle) for angle in (4, 8)]
+    photograph.save(tmp_path / "b.avif", save_all=True, append_images=others, duration=500)
+    moving = look(tmp_path / "b.avif", fps=2.0)
+    assert (moving.media.media_type, [len(frame.faces) for frame in moving.frames]) == ("video", [1, 1, 1])
 
 
 def accounted(tmp_path: Path, seed: int, count: int) -> dict[str, Prepared]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, features
 
 from fer_batch.records import Code, Frame, MediaError, MediaInfo, Stage
 
@@ -47,7 +47,7 @@ def read_image(file: str, colour: bool = False) -> tuple[MediaInfo, Frame]:
             raise
         except UnidentifiedImageError as error:
             stream.seek(4)
-            if stream.read(4) == b"ftyp":
+            if _is_beyond_pillow(stream.read(8)):
                 message = "Pillow has no decoder for this format (HEIC, or AVIF where it was built without)"
                 raise MediaError(Stage.DECODE, Code.UNSUPPORTED, message) from error
             raise MediaError(Stage.DECODE, Code.INVALID_DATA, "not a picture, whatever its name says") from error
@@ -55,6 +55,11 @@ def read_image(file: str, colour: bool = False) -> tuple[MediaInfo, Frame]:
             raise
         except Exception as error:  # Pillow raises OSError, ValueError, SyntaxError, struct.error … on damaged files.
             raise MediaError(Stage.DECODE, Code.INVALID_DATA, f"damaged picture ({error})") from error
+
+
+def _is_beyond_pillow(brand: bytes) -> bool:
+    """Whether these bytes, the fifth and on of a file, are of a kind that Pillow was built without, damaged or not."""
+    return brand[:4] == b"ftyp" and not (brand[4:] in (b"avif", b"avis") and features.check("avif"))
 
 
 def _read(image: Image.Image, colour: bool) -> tuple[MediaInfo, Frame]:

@@ -166,6 +166,8 @@ class VideoReader:
         # A cover picture in an audio file is a video stream to FFmpeg, but no video.
         cover = av.stream.Disposition.attached_pic
         streams = [stream for stream in self._container.streams.video if not stream.disposition & cover]
+        if self._container.format.name.startswith("mov,"):  # A moving AVIF begins with its first picture, of no length.
+            streams.sort(key=lambda stream: not stream.duration)
         if not streams:
             self._container.close()
             raise MediaError(Stage.DECODE, Code.NO_VIDEO_STREAM, "holds no video stream")
