@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -16,13 +15,12 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from fer_batch.emotions import EMOTIONS
-from fer_batch.media.kinds import HEADER_BYTES, sniff
 from fer_batch.schema import faces_schema, frames_schema, media_schema
+from tests.privacy import assert_no_pictures
 from tests.processes import children, wait_for
 from tests.test_command_line import COMMAND, SAMPLES, fer_batch
 
@@ -130,24 +128,38 @@ def test_duckdb_reads_the_tables_as_users_do(run: Path) -> None:
 
 
 def test_no_output_holds_pictures(run: Path) -> None:
-    """Nor vectors that faces could be known again by: every column is a number, a word or a time of its own."""
-    files = [path for path in run.rglob("*") if path.is_file()]
-    assert {path.suffix for path in files} <= {".parquet", ".csv", ".json", ".html", ".lock"}
-    for path in files:
-        assert sniff(path.read_bytes()[:HEADER_BYTES]) is None, path
-        if path.suffix == ".parquet":
-            for field in pq.read_schema(path):
-                kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
-                assert not pa.types.is_nested(kind), field
-                assert not pa.types.is_binary(kind), field
-                assert not pa.types.is_large_binary(kind), field
-                assert not pa.types.is_fixed_size_binary(kind), field
-            for column in pq.read_table(path).columns:
-                assert all(len(value) < 200 for value in column.unique().to_pylist() if isinstance(value, str))
-        elif path.suffix in (".csv", ".json", ".html"):
-            text = path.read_text(encoding="utf-8")
-            assert "data:image" not in text
-            assert not re.search(r"[A-Za-z0-9+/]{400}", text)
+    """Nor vectors that faces could be known again by, whatever kinds of files a run leaves."""
+    assert len([path for path in run.rglob("*") if path.is_file()]) > 10
+    assert_no_pictures(run)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems find a home elsewhere")
+def test_nothing_is_written_outside_of_the_folder(tmp_path: Path) -> None:
+    """Neither at home, nor beside the media, nor where the command was given; nor is any of it left in a scratch
+    folder."""
+    for name in ("home", "scratch", "here", "in"):
+        (tmp_path / name).mkdir()
+    for path in (SAMPLES / "photos" / "astronaut.jpg", SAMPLES / "clips" / "animated.gif"):
+        shutil.copy(path, tmp_path / "in")
+    (tmp_path / "in" / "%2e%2e%2fout.jpg").write_bytes(b"a name that looks like a way out")
+    (tmp_path / "home" / ".keras").mkdir()
+    # Somebody else's settings, with which the model would not load.
+    (tmp_path / "home" / ".keras" / "keras.json").write_text('{"image_data_format": "channels_first"}')
+    before = snapshot(tmp_path)
+    done = subprocess.run(
+        [COMMAND, "run", tmp_path / "in", "--out", tmp_path / "out", "--log-file", tmp_path / "out.log"],
+        cwd=tmp_path / "here",
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path / "scratch")}
+        | {name: value for name, value in os.environ.items() if name.startswith("PYTHON")},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 1, done.stderr
+    after = snapshot(tmp_path)
+    new = {name for name in after if name not in before}
+    assert {name for name in new if not name.startswith("out/")} == {"out.log"}
+    assert {name: after[name] for name in before} == before
 
 
 def test_second_run_changes_no_byte_and_starts_no_tensorflow(run: Path) -> None:

@@ -59,7 +59,7 @@ def prepare_device(device: Device) -> str:
     Raises UsageError where a GPU is asked for and TensorFlow sees none.
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"  # Runs classify with TensorFlow, whatever trains on this machine.
-    with _native_notes_to_log():
+    with _native_notes_to_log(), _apart_from_home():
         import keras
         import tensorflow as tf
 
@@ -89,6 +89,25 @@ def computes_in_bfloat16(cpu_info: Path = Path("/proc/cpuinfo")) -> bool:
     except OSError:
         return False
     return not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags)
+
+
+@contextmanager
+def _apart_from_home() -> Iterator[None]:
+    """Import Keras so that it neither reads nor writes the user's ~/.keras, where settings for other programs would
+    change rows, nor loads Matplotlib, for which it has no use here and which writes there as well."""
+    before, unwanted = os.environ.get("KERAS_HOME"), "matplotlib" not in sys.modules
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["KERAS_HOME"] = home
+        if unwanted:
+            sys.modules["matplotlib"] = None  # type: ignore[assignment]  # To Python that means: not to be found.
+        try:
+            yield
+        finally:
+            if unwanted:
+                del sys.modules["matplotlib"]
+            del os.environ["KERAS_HOME"]
+            if before is not None:
+                os.environ["KERAS_HOME"] = before
 
 
 @contextmanager
