@@ -2,12 +2,13 @@
 
     python benchmarks/soak.py [--files 500] [--kills 20] [--worker-kills 20] [--seed 1]
 
-Makes small photos and videos, a tenth of them bad, and lets `fer-batch run` go through them once undisturbed. Then it
-runs the same into another folder, and at seeded random moments kills the whole process group, or a random worker, with
-SIGKILL, and starts the same command again. After every kill all tables must be readable and hold no row twice. A run
-that ends before the kills are used up is begun anew with --restart. In the end, after one --retry-failed for files
-whose worker was shot twice, the tables must equal those of the undisturbed run, and the failed rows must be the bad
-files. Linux only. The model is a tiny one with random weights: what is tried is the machinery around it.
+Makes photographs and films of a face, a tenth of them bad, and lets `fer-batch run` go through them once undisturbed.
+Then it runs the same into another folder, kills the whole process group, or a random worker, with SIGKILL, and starts
+the same command again. The kills are spread over the work: each has a seeded number of files, and falls a seeded moment
+after so many are in the tables. After every kill of the group all tables must be readable, hold no row twice, and have
+every file that was in them before. In the end, after one --retry-failed for files whose worker was shot twice, the
+tables must equal those of the undisturbed run, and the failed rows must be the bad files. Linux only. The emotion model
+is a tiny one with random weights: what is tried is the machinery around it.
 """
 
 from __future__ import annotations
@@ -22,37 +23,59 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-import pyarrow.parquet as pq
+import numpy as np
 from PIL import Image
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
 from fer_batch.emotions import EMOTIONS  # noqa: E402
+from fer_batch.tables import committed_parts, read_table  # noqa: E402
 from tests.clips import SAMPLES, make_video, steady  # noqa: E402
 from tests.conftest import _make_model  # noqa: E402
 from tests.test_end_to_end import KEYS, assert_same_rows, rows  # noqa: E402
 
+#: Films of few lengths, each under many names; the longest are sent on in pieces.
+FILMS, LONG_FILMS = 16, 2
+
+
+def make_film(path: Path, frames: int, rng: random.Random) -> Path:
+    """A face that drifts over a gray ground, 25 frames a second."""
+    face = Image.open(SAMPLES / "photos" / "astronaut.jpg").convert("L").resize((200, 200))
+    x, y, along, down = rng.uniform(0, 120), rng.uniform(0, 40), rng.uniform(-2, 2), rng.uniform(-1, 1)
+    shown = []
+    for number in range(frames):
+        ground = Image.new("L", (320, 240), 90)
+        ground.paste(face, (round(abs(x + along * number) % 120), round(abs(y + down * number) % 40)))
+        shown.append(np.asarray(ground))
+    return make_video(path, steady(Fraction(25), frames), size=(320, 240), shown=shown)
+
 
 def make_media(folder: Path, count: int, rng: random.Random) -> set[str]:
-    """Half photos, half videos; returns the names of the bad ones, each tenth file."""
-    photo = Image.open(SAMPLES / "photos" / "astronaut.jpg").convert("RGB").resize((160, 160))
+    """A fifth photographs, the others films; returns the names of the bad ones, each tenth file."""
+    photo = Image.open(SAMPLES / "photos" / "astronaut.jpg").convert("RGB").resize((1600, 1600))
+    lengths = [1200] * LONG_FILMS + [rng.randrange(30, 80) for _ in range(FILMS)]
+    films = [make_film(folder / f".{n}.mp4", frames, rng).read_bytes() for n, frames in enumerate(lengths)]
     bad = set()
     for number in range(count):
-        path = folder / f"{number:04}{'.jpg' if number % 2 else '.mp4'}"
+        path = folder / f"{number:04}{'.jpg' if number % 5 == 4 else '.mp4'}"
         if path.suffix == ".jpg":
             whole = io.BytesIO()
             photo.rotate(rng.uniform(-10, 10)).save(whole, "JPEG")
             path.write_bytes(whole.getvalue())
         else:
-            make_video(path, steady(Fraction(5), rng.randrange(5, 40)), size=(160, 120))
-        if number % 20 in (3, 8):  # A photo and a video.
+            path.write_bytes(films[number] if number < LONG_FILMS else rng.choice(films[LONG_FILMS:]))
+        if number % 20 in (9, 18):  # A photograph and a film.
             bad.add(path.name)
             content = path.read_bytes()
             path.write_bytes(rng.choice([b"", b"no media at all", content[: len(content) // 3], bytes(len(content))]))
+    for film in folder.glob(".*.mp4"):
+        film.unlink()
     return bad
 
 
@@ -68,57 +91,90 @@ def workers(main: int) -> list[int]:
     return found
 
 
-def check_readable(out: Path) -> int:
-    """Read every part that counts; returns the number of files done so far."""
+def committed(out: Path) -> tuple[int, set[str]]:
+    """The last part that counts, 0 for none, and the files in the tables."""
+    parts = committed_parts(out)
+    names: list[str] = []
+    for part in parts:
+        with suppress(FileNotFoundError):  # Retried files have just moved to another part.
+            names += read_table(out / "media" / part, ["media_path"])["media_path"].to_pylist()
+    return int(parts[-1][5:11]) if parts else 0, set(names)
+
+
+def check_readable(out: Path) -> None:
+    """Read all of every part that counts."""
     counted: Counter[str] = Counter()
-    for part in sorted((out / "media").glob("*.parquet")):
+    for part in committed_parts(out):
         for table in KEYS:
-            if (path := out / table / part.name).exists():
-                names = pq.read_table(path)["media_path"].to_pylist()
-                counted.update(names if table == "media" else [])
+            names = read_table(out / table / part)["media_path"].to_pylist()
+            counted.update(names if table == "media" else [])
     assert all(number == 1 for number in counted.values()), "a row twice"
-    return len(counted)
+
+
+@dataclass(frozen=True)
+class Shot:
+    """Whom to kill, and when: so many seconds after so many files are in the tables."""
+
+    victim: str
+    files: int
+    seconds: float
 
 
 class Soak:
-    def __init__(self, command: list[str], out: Path, rng: random.Random, longest_wait: float) -> None:
-        self.command, self.out, self.rng, self.longest_wait = [*command, "--out", str(out)], out, rng, longest_wait
-        self.runs = self.restarts = 0
-        self.restart = False
+    """The command, started anew after each kill of its group."""
+
+    def __init__(self, command: list[str], out: Path, rng: random.Random) -> None:
+        self.command, self.out, self.rng = [*command, "--out", str(out)], out, rng
+        self.runs = 0
+        #: Where each kill fell: whom it hit, the last part there was, and how many files were in the tables.
+        self.hits: list[tuple[str, int, int]] = []
+        self.before: set[str] = set()
 
     def start(self) -> subprocess.Popen[bytes]:
         self.runs += 1
-        self.restarts += self.restart
-        command = self.command + (["--restart"] if self.restart else [])
-        self.restart = False
-        return subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+        return subprocess.Popen(self.command, start_new_session=True, stderr=subprocess.DEVNULL)
 
-    def disturb(self, shots: list[str]) -> None:
+    def disturb(self, shots: list[Shot]) -> None:
         process = self.start()
         try:
-            while shots:
-                try:
-                    process.wait(self.rng.uniform(0, self.longest_wait))
-                    assert process.returncode in (0, 1), f"ended by itself with {process.returncode}"
-                    self.restart = True
-                    process = self.start()
-                    continue
-                except subprocess.TimeoutExpired:
-                    pass
-                if shots[-1] == "group":
-                    os.killpg(process.pid, signal.SIGKILL)
-                    process.wait()
-                    print(f"group killed, {check_readable(self.out)} files done", flush=True)
-                    process = self.start()
-                elif alive := workers(process.pid):
-                    os.kill(self.rng.choice(alive), signal.SIGKILL)
-                    print("worker killed", flush=True)
-                else:
-                    continue
-                shots.pop()
+            for shot in shots:
+                self.await_moment(process, shot)
+                process = self.fire(process, shot.victim)
             process.wait()
         finally:
             process.kill()
+
+    def await_moment(self, process: subprocess.Popen[bytes], shot: Shot) -> None:
+        """Wait for the moment; for a worker also until there is one."""
+        while len(committed(self.out)[1]) < shot.files or (shot.victim == "worker" and not workers(process.pid)):
+            assert process.poll() is None, f"the run ended with {process.returncode} before {shot}"
+            time.sleep(0.05)
+        time.sleep(shot.seconds)
+        assert process.poll() is None, f"the run ended with {process.returncode} before {shot}"
+
+    def fire(self, process: subprocess.Popen[bytes], victim: str) -> subprocess.Popen[bytes]:
+        """Kill; returns the process that runs from then on."""
+        if victim == "group":
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            check_readable(self.out)
+            process = self.start()
+        elif alive := workers(process.pid):
+            os.kill(self.rng.choice(alive), signal.SIGKILL)
+        part, files = committed(self.out)
+        assert files >= self.before, "a file has gone from the tables"
+        self.before = files
+        self.hits.append((victim, part, len(files)))
+        print(f"{victim} killed between parts {part} and {part + 1}, {len(files)} files in the tables", flush=True)
+        return process
+
+
+def make_shots(kills: int, worker_kills: int, files: int, rng: random.Random) -> list[Shot]:
+    """Spread over the files, at random; the last ones leave the run something to do. (Photographs come last.)"""
+    victims = ["group"] * kills + ["worker"] * worker_kills
+    rng.shuffle(victims)
+    places = sorted(rng.uniform(0, 0.78) * files for _ in victims)
+    return [Shot(victim, int(place), rng.uniform(0, 2.5)) for victim, place in zip(victims, places, strict=True)]
 
 
 def main() -> None:
@@ -135,25 +191,29 @@ def main() -> None:
             (place / folder).mkdir()
         bad = make_media(place / "in", options.files, rng)
         model = _make_model(place / "model", EMOTIONS)
-        command = [sys.executable, "-m", "fer_batch", "run", str(place / "in"), "--model", str(model), "--workers", "2"]
+        arguments = [str(place / "in"), "--model", str(model), "--fps", "25", "--workers", "2"]
+        command = [sys.executable, "-m", "fer_batch", "run", *arguments]
         started = time.monotonic()
         assert subprocess.run([*command, "--out", str(place / "calm")], stderr=subprocess.DEVNULL).returncode == 1
         calm = time.monotonic() - started
-        print(f"{options.files} files, {len(bad)} of them bad; undisturbed in {calm:.0f} s", flush=True)
+        parts, _ = committed(place / "calm")
+        print(f"{options.files} files, {len(bad)} bad; undisturbed in {calm:.0f} s and {parts} parts", flush=True)
 
-        soak = Soak(command, place / "shot", rng, 2 * calm / max(1, options.kills))
-        shots = ["group"] * options.kills + ["worker"] * options.worker_kills
-        rng.shuffle(shots)
-        soak.disturb(shots)
+        soak = Soak(command, place / "shot", rng)
+        soak.disturb(make_shots(options.kills, options.worker_kills, options.files, rng))
+        shot_twice = set(rows(place / "shot", "media").query("status == 'failed'").media_path) - bad
         ended = subprocess.run([*soak.command, "--retry-failed"], stderr=subprocess.DEVNULL)
         assert ended.returncode == 1
         assert_same_rows(place / "calm", place / "shot")
         media = rows(place / "shot", "media")
         assert set(media[media.status == "failed"].media_path) == bad
+        for victim in ("group", "worker"):
+            parts = [part for hit, part, _ in soak.hits if hit == victim]
+            after = [part for part in parts if part]
+            print(f"{len(parts)} kills of a {victim}, {len(after)} after the first commit, after parts {parts}")
         print(
-            f"{options.kills} kills of the group, {options.worker_kills} of a worker, {soak.runs + 1} runs of which "
-            f"{soak.restarts} began anew, {time.monotonic() - started - calm:.0f} s: the tables are those of the "
-            f"undisturbed run, and the {len(bad)} failed rows are the bad files"
+            f"{soak.runs + 1} runs, {time.monotonic() - started - calm:.0f} s, {len(shot_twice)} files shot twice and "
+            f"retried: the tables are those of the undisturbed run, and the {len(bad)} failed rows are the bad files"
         )
 
 
