@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -187,6 +188,36 @@ def test_an_other_hdf5_file(changed: Callable[..., Path], tmp_path: Path) -> Non
     folder = changed(weights=(tmp_path / "other.h5").read_bytes())
     with pytest.raises(ModelFolderError, match="do not fit"):
         EmotionNetwork(folder)
+
+
+class Payload:
+    """What a pickle can do to whoever loads it."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.mark,)
+
+
+@pytest.mark.parametrize("kind", ["pickle", "keras"])
+def test_no_code_from_a_model_is_run(changed: Callable[..., Path], tmp_path: Path, kind: str) -> None:
+    import keras
+
+    from fer_batch.models.network import EmotionNetwork
+
+    mark = tmp_path / "was here"
+    if kind == "pickle":
+        weights = pickle.dumps(Payload(mark))
+    else:  # A whole model, whose layer holds a function as byte code.
+        lines = [keras.Input((48, 48, 1)), keras.layers.Lambda(lambda x, at=str(mark): Path(at).touch() or x)]
+        keras.Sequential(lines).save(tmp_path / "whole.keras")
+        mark.unlink(missing_ok=True)
+        weights = (tmp_path / "whole.keras").read_bytes()
+    folder = changed(weights=weights)
+    with pytest.raises(ModelFolderError, match="do not fit"):
+        EmotionNetwork(folder)
+    assert not mark.exists()
 
 
 def test_mirror_is_the_mean_over_both_images(
