@@ -58,7 +58,8 @@ def harmless_in_spreadsheets(table: pd.DataFrame) -> pd.DataFrame:
         text = _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), value)
         return f"'{text}" if _FORMULA.match(value) else text
 
-    return table.map(harmless)
+    # Columns of numbers as they are: as objects, cell by cell, they would take several times the memory.
+    return table.assign(**{str(name): table[name].map(harmless) for name in table.select_dtypes(exclude="number")})
 
 
 def has_summaries(out: Path) -> bool:
