@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
 import sys
+from contextlib import suppress
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +17,7 @@ from fer_batch.accounting import Processed
 from fer_batch.progress import Progress
 from fer_batch.records import Code, Failure, Media, MediaInfo, Piece, Prepared, SampledFrame, Stage
 from fer_batch.work import NO_CROPS
+from tests.test_command_line import COMMAND, SAMPLES, fer_batch
 
 FILM, PHOTO = Media("a.mp4", "a.mp4", "video", 1000, 0), Media("b.jpg", "b.jpg", "image", 10, 0)
 
@@ -92,3 +97,28 @@ def test_the_end_is_estimated_from_the_whole_run(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(("terminal", "wanted"), [(False, True), (True, False), (False, False)])
 def test_nothing_is_shown_where_nobody_looks(monkeypatch: pytest.MonkeyPatch, terminal: bool, wanted: bool) -> None:
     assert told(monkeypatch, terminal, wanted=wanted) == ""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
+def test_the_command_shows_a_bar_on_a_terminal_alone(tmp_path: Path, tiny_model: Path) -> None:
+    import pty
+    import termios
+
+    photos = SAMPLES / "photos"
+    screen, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 120))
+    arguments = ["run", photos, "--out", tmp_path / "out", "--model", tiny_model]
+    process = subprocess.Popen([COMMAND, *map(str, arguments)], stderr=terminal)
+    os.close(terminal)
+    shown = b""
+    with suppress(OSError):  # So the end of a terminal is told.
+        while read := os.read(screen, 65536):
+            shown += read
+    os.close(screen)
+    assert process.wait(timeout=60) == 0
+    assert b"4 of 4 files, 0 failed" in shown
+    assert b"100%" in shown
+    silent = fer_batch(*arguments, "--restart")
+    assert silent.returncode == 0
+    assert "\r" not in silent.stderr
+    assert "4 files: 4 done" in silent.stderr
