@@ -1,11 +1,15 @@
 """Does memory stay flat, however long a video is and however many images there are?
 
-    python benchmarks/peak_memory.py [--minutes 10 60] [--fps 5] [--images 10000 100000] [--model NAME|DIR]
+    python benchmarks/peak_memory.py [--minutes 10 60] [--fps 5] [--images 10000 100000] [--kept 10000 100000]
+        [--model NAME|DIR]
 
 Makes videos of the same kind, each as long as told, and folders of so many images, runs `fer-batch run` on each of them
 and prints the highest sum over all its processes of the memory that is theirs (PSS: a page that several share counts
 once), looked at five times a second, and that of the main process alone. Linux only. Every frame holds a face of a
 sample photograph, so crops and rows flow.
+
+`--kept` measures in seconds what the main process keeps of so many images: all of a run but the finding, reading and
+classifying of them, in whose place are made-up files, each with a face.
 """
 
 from __future__ import annotations
@@ -18,12 +22,20 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from unittest.mock import patch
 
 import av
 import numpy as np
 from PIL import Image
+
+from fer_batch import run as orchestrator
+from fer_batch.config import DetectorConfig, ModelId, RunConfig, Sampling
+from fer_batch.emotions import EMOTIONS
+from fer_batch.messages import set_up_logging
+from fer_batch.records import Detection, Media, MediaInfo, Prepared, SampledFrame
 
 SAMPLES = Path(__file__).parent.parent / "sample_media" / "photos"
 SIZE = (128, 128)
@@ -72,8 +84,43 @@ def memory(session: int) -> tuple[float, float]:
     return total / 1024, leader / 1024
 
 
-def measure(given: Path, out: Path, arguments: list[str]) -> str:
-    command = [sys.executable, "-m", "fer_batch", "run", str(given), "--out", str(out), *arguments]
+def keep(count: int, out: Path) -> None:
+    """Run without workers and without a classifier on so many made-up images."""
+    names = [f"/photographs/{number // 1000:03}/{number:06}.jpg" for number in range(count)]
+    media = [Media(name, name[13:], "image", 3000 + number, number) for number, name in enumerate(names)]
+
+    def prepared(*_: object) -> Iterator[Prepared]:
+        for one in media:
+            frame = SampledFrame(0, None, 96, 96, (Detection(10.0, 10.0, 60.0, 60.0, 0.9, None, (1.0, 2.0, 3.0)),))
+            yield Prepared(one, MediaInfo(96, 96, None, "jpeg"), (frame,), np.zeros((1, 48, 48), np.uint8), None, 0.01)
+
+    class Shares:
+        device_name = None
+
+        def load(self) -> None: ...
+
+        def __call__(self, crops: np.ndarray) -> np.ndarray:
+            return np.random.default_rng(0).dirichlet(np.ones(len(EMOTIONS)), len(crops))
+
+    set_up_logging()
+    config = RunConfig(
+        Sampling(), DetectorConfig(), out, ModelId("none", "1", "0" * 64, "0" * 64), EMOTIONS, (str(out.parent),), out
+    )  # fmt: skip
+    with (
+        patch.object(orchestrator, "_check_place"),
+        patch.object(orchestrator, "discover", lambda *_: media),
+        patch.object(orchestrator, "_prepared", prepared),
+        patch.object(orchestrator, "Classifier", lambda *_: Shares()),
+    ):
+        assert orchestrator.run(config)
+
+
+def run_command(given: Path, out: Path, options: argparse.Namespace) -> list[str]:
+    arguments = ["--fps", options.fps, "--model", options.model, "--workers", "2"]
+    return [sys.executable, "-m", "fer_batch", "run", str(given), "--out", str(out), *arguments]
+
+
+def measure(command: list[str]) -> str:
     started, peak, leader = time.monotonic(), 0.0, 0.0
     process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
     try:
@@ -96,18 +143,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, nargs="*", default=[10, 60])
     parser.add_argument("--images", type=int, nargs="*", default=[])
+    parser.add_argument("--kept", type=int, nargs="*", default=[])
+    parser.add_argument("--keep", nargs=2, help=argparse.SUPPRESS)  # What `--kept` calls.
     parser.add_argument("--fps", default="5")
     parser.add_argument("--model", default="emotion")
     options = parser.parse_args()
-    arguments = ["--fps", options.fps, "--model", options.model, "--workers", "2"]
+    if options.keep:
+        keep(int(options.keep[0]), Path(options.keep[1]))
+        return
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         for minutes in options.minutes:
             video = make_video(place / f"{minutes:g}.mp4", minutes)
-            print(f"{minutes:6g} minutes {measure(video, place / f'out-{minutes:g}', arguments)}", flush=True)
+            print(
+                f"{minutes:6g} minutes {measure(run_command(video, place / f'out-{minutes:g}', options))}", flush=True
+            )
         for count in options.images:
             images = make_images(place / f"images-{count}", count)
-            print(f"{count:6} images  {measure(images, place / f'out-images-{count}', arguments)}", flush=True)
+            print(
+                f"{count:6} images  {measure(run_command(images, place / f'out-images-{count}', options))}", flush=True
+            )
+        for count in options.kept:
+            command = [sys.executable, __file__, "--keep", str(count), str(place / f"out-kept-{count}")]
+            print(f"{count:6} kept    {measure(command)}", flush=True)
 
 
 if __name__ == "__main__":
