@@ -14,6 +14,7 @@ too narrow (coverage 57 % in place of 95 % for 60 samples with a correlation of 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,9 +24,15 @@ from scipy.special import stdtrit
 Floats = NDArray[np.float64]
 
 LEVEL = 0.95
-#: Samples of a series below which its own variance says nothing.
-LEAST = 3
+#: Samples of a series below which it can't tell its variance: intervals of six covered 50 to 90 %.
+LEAST = 7
+#: Series below which the spread between them says nothing.
+_LEAST_DRAWS = 3
+#: Values of a series below which others like it tell more of its variance than it does itself.
+SHORT = 20
 _MOST_CORRELATED = 0.97
+#: What sums are counted in: fine enough for every measure, and they stay below 2**63 for 80 million values of 100.
+_UNIT = 2.0**-30
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,12 @@ class Means:
         """The ends of the intervals, kept within the measure's range."""
         half = stdtrit(self.freedom, 0.5 + LEVEL / 2) * np.sqrt(self.variance)
         return np.maximum(self.mean - half, least), np.minimum(self.mean + half, most)
+
+
+def together(parts: Sequence[Means], order: NDArray[np.int64]) -> Means:
+    """The series of all parts as one, in this order."""
+    return Means(*(np.concatenate([getattr(part, name) for part in parts])[order]
+                   for name in ("mean", "variance", "freedom", "n")))  # fmt: skip
 
 
 def series_means(values: Floats, starts: NDArray[np.int64]) -> Means:
@@ -75,13 +88,25 @@ def _dense_means(values: Floats, lengths: NDArray[np.int64]) -> tuple[Floats, Fl
     return mean, np.where(known, long_run / lengths, np.nan), np.where(known, freedom, np.nan)
 
 
-def pooled(parts: Means, independent: NDArray[np.bool_]) -> Means:
+def as_draws(parts: Means) -> NDArray[np.bool_]:
+    """Which series are draws among others when they are pooled: those with fewer values than a variance takes, and all
+    that are shorter than `SHORT` where there are at least three of these.
+
+    A short series can hardly tell its own correlation, and so its variance; the spread between several can. As strata
+    they would make the interval of a handful of short clips as wide as the range, or far too narrow.
+    """
+    short = parts.n < SHORT
+    return short if (short & (parts.n > 0)).sum() >= _LEAST_DRAWS else parts.n < LEAST
+
+
+def pooled(parts: Means, independent: NDArray[np.bool_] | None = None) -> Means:
     """One mean over all values of several series, as a single row.
 
-    Where `independent`, a series is one draw among others (a picture, a clip too short for a variance of its own): the
-    spread between those gives their variance. The other series are strata with the variance of their own. Degrees of
-    freedom after Welch and Satterthwaite.
+    Where `independent` (None: see `as_draws`), a series is one draw among others (a picture, a clip too short for a
+    variance of its own): the spread between those gives their variance. The other series are strata with the variance
+    of their own. Degrees of freedom after Welch and Satterthwaite.
     """
+    independent = as_draws(parts) if independent is None else independent
     weight = np.where(parts.n > 0, parts.n, 0.0)
     total = weight.sum()
     if total == 0:
@@ -113,7 +138,7 @@ def _carried_over(apart: Floats, starts: NDArray[np.int64], lengths: NDArray[np.
     products[starts] = 0.0
     squares = np.add.reduceat(apart**2, starts)
     raw = np.add.reduceat(products, starts) / np.maximum(squares, 1e-300)
-    corrected = np.where(lengths > 6, (lengths * raw + 1) / np.maximum(lengths - 3, 1), raw)
+    corrected = np.where(lengths >= LEAST, (lengths * raw + 1) / np.maximum(lengths - 3, 1), raw)
     return np.clip(np.where(squares > 0, corrected, 0.0), 0.0, _MOST_CORRELATED)
 
 
@@ -122,7 +147,8 @@ def _block_variance(rest: Floats, starts: NDArray[np.int64], lengths: NDArray[np
     what it carried over. Blocks are as long as the cube root of the series, the rate that Künsch finds best."""
     usable = lengths - 1
     block = np.maximum(1, np.ceil(np.cbrt(usable) - 1e-9)).astype(np.int64)
-    sums = np.concatenate([[0.0], np.cumsum(rest)])
+    # Whole numbers, so that a series does not depend on what lies before it, to the last digit.
+    sums = np.concatenate([[0], np.cumsum(np.rint(rest / _UNIT).astype(np.int64))])
     variance = np.full(len(starts), np.nan)
     for length in np.unique(block):
         mine = np.flatnonzero((block == length) & (usable > length))
@@ -131,7 +157,7 @@ def _block_variance(rest: Floats, starts: NDArray[np.int64], lengths: NDArray[np
         windows = usable[mine] - length + 1
         first = np.repeat(starts[mine] + 1 - np.concatenate([[0], np.cumsum(windows)[:-1]]), windows)
         begin = first + np.arange(windows.sum())
-        blocks = sums[begin + length] - sums[begin]
+        blocks = (sums[begin + length] - sums[begin]) * _UNIT
         edges = np.concatenate([[0], np.cumsum(windows)[:-1]])
         mean = np.add.reduceat(blocks, edges) / windows
         spread = np.add.reduceat((blocks - np.repeat(mean, windows)) ** 2, edges) / windows / length
