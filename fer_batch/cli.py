@@ -79,7 +79,7 @@ def run(
         set_up_logging(quiet, verbose, log_file)
         from fer_batch import run as orchestrator
         from fer_batch import usage
-        from fer_batch.config import ModelId, RunConfig
+        from fer_batch.config import RunConfig
         from fer_batch.models.folder import find_model, read_config
 
         model_folder = find_model(model)
@@ -88,7 +88,7 @@ def run(
             sampling=usage.choose_sampling(fps, every, keyframes, fast, start, end),
             detector=usage.choose_detector(detector, detector_model, min_face, min_score, longest_side),
             model_folder=model_folder,
-            model=ModelId(model_config.name, model_config.version, model_config.weights_sha256, model_config.digest),
+            model=usage.identify_model(model_config, merge_disgust),
             labels=usage.choose_labels(model_config, merge_disgust),
             inputs=usage.check_inputs(paths),
             out=usage.check_out(out),

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from fer_batch.shares import ShareCorrection
+
 SCHEMA_VERSION = 1
 
 SamplingMode = Literal["fps", "every", "keyframes"]
@@ -47,13 +49,14 @@ class DetectorConfig:
 
 @dataclass(frozen=True)
 class ModelId:
-    """Which emotion model: its name and version for people, the sha256 of its weights file, and the digest of all that
-    decides its output."""
+    """Which emotion model: its name and version for people, the sha256 of its weights file, the digest of all that
+    decides its output, and what the corrected shares of summaries need to know, for the labels of the tables."""
 
     name: str
     version: str
     weights_sha256: str
     digest: str
+    share_correction: ShareCorrection | None = None
 
 
 @dataclass(frozen=True)

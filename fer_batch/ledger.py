@@ -22,6 +22,7 @@ from fer_batch.lock import FolderLock
 from fer_batch.records import Code, Media
 from fer_batch.runfile import RUN_FILE
 from fer_batch.schema import modified_time
+from fer_batch.shares import ShareCorrection
 from fer_batch.stages.summarize import SUMMARY_FILES, SUMMARY_FOLDER
 from fer_batch.stages.write import commit_part, read_origin
 from fer_batch.tables import TABLES, committed_parts, part_path, part_paths, read_table, write_table
@@ -61,15 +62,21 @@ class Ledger:
                 number, row["size_bytes"], row["modified"], failed, row["error_code"]
             )
 
-    def commit(self, tables: Mapping[str, pa.Table], results: dict[str, Any], roots: Mapping[str, str]) -> None:
-        """Write the rows of some files as the next part of every table, in place of rows they had before. `results` and
-        `roots`: see `commit_part`."""
+    def commit(
+        self,
+        tables: Mapping[str, pa.Table],
+        results: dict[str, Any],
+        roots: Mapping[str, str],
+        correction: ShareCorrection | None = None,
+    ) -> None:
+        """Write the rows of some files as the next part of every table, in place of rows they had before. `results`,
+        `roots` and `correction`: see `commit_part`."""
         if self._lock is not None:
             self._lock.check()
         _assert_sums(tables)
         self._forget(tables["media"]["media_path"].to_pylist())
         number = self.last_part + 1
-        commit_part(self.out, number, tables, results, roots)
+        commit_part(self.out, number, tables, results, roots, correction)
         self._enter(number, tables["media"])
 
     def outstanding(self, found: Iterable[Media], retry_failed: bool) -> list[Media]:

@@ -27,6 +27,7 @@ from fer_batch.runfile import keep_run_file, put_back_run_file, read_run_file, w
 from fer_batch.runners.base import Loss, Outcome
 from fer_batch.runners.local import LocalRunner
 from fer_batch.schema import Scored, piece_tables, to_tables
+from fer_batch.shares import ShareCorrection
 from fer_batch.stages import summarize
 from fer_batch.stages.classify import Classifier
 from fer_batch.stages.discover import discover, outside, roots
@@ -89,7 +90,7 @@ def _run(config: RunConfig, lock: FolderLock) -> bool:
         note("running")  # What a killed run leaves to tell of it.
         _process(config, ledger, outstanding, done, classifier)
         if not ledger.last_part:  # A run that found nothing leaves empty tables, not none.
-            ledger.commit(to_tables([], config.labels), config.results(), roots(config.inputs))
+            ledger.commit(to_tables([], config.labels), *_origin(config))
         lock.check()
         summarize.summarize(config.out, config.window)
         assert_complete(count(found, len(found) - len(outstanding), ledger, done))
@@ -113,6 +114,11 @@ def _tell_of_last(out: Path, ledger: Ledger) -> None:
     if last.get("status") == "running":
         begun, there = last.get("started"), len(ledger.entries)
         log.warning("the run begun at %s was killed; going on after the %d files it left in the tables", begun, there)
+
+
+def _origin(config: RunConfig) -> tuple[dict[str, Any], dict[str, str], ShareCorrection | None]:
+    """What every part keeps beside its rows; see `commit_part`."""
+    return config.results(), roots(config.inputs), config.model.share_correction
 
 
 def _check_place(config: RunConfig) -> None:
@@ -201,7 +207,7 @@ class _Committer:
 
     def __init__(self, config: RunConfig, ledger: Ledger, classifier: Classifier) -> None:
         self._config, self._ledger, self._classifier = config, ledger, classifier
-        self._origin = config.results(), roots(config.inputs)
+        self._origin = _origin(config)
         self._waiting: list[Piece | Prepared] = []
         self._scored: list[Scored] = []
         #: The rows of pieces: of files that are still being read, by path, and of those in `_scored`.

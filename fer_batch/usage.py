@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fer_batch.config import DetectorConfig, Sampling, UsageError
+from fer_batch.config import DetectorConfig, ModelId, Sampling, UsageError
 from fer_batch.detectors import DEFAULT_DETECTOR, DETECTORS
 from fer_batch.emotions import EMOTIONS_MERGED
 from fer_batch.models.detector_folder import ONNX_FILE, embedded_detector, read_detector
@@ -83,6 +83,14 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def identify_model(model: ModelConfig, merge_disgust: bool) -> ModelId:
+    """What a run keeps of its emotion model."""
+    correction = model.share_correction
+    if correction is not None and merge_disgust:
+        correction = correction.merged()
+    return ModelId(model.name, model.version, model.weights_sha256, model.digest, correction)
 
 
 def choose_labels(model: ModelConfig, merge_disgust: bool) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from fer_batch.emotions import EMOTIONS, EMOTIONS_MERGED
 from fer_batch.files import write_json
 from fer_batch.models.architectures import ARCHITECTURES
 from fer_batch.models.preprocessing import PREPROCESSING
+from fer_batch.shares import ShareCorrection
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.weights.h5"
@@ -41,7 +42,8 @@ class ModelConfig:
     `heads` names the network's heads in the order of its outputs, each with the temperature that divides its logits
     before the softmax (Guo et al. 2017); a head has an output for each of `labels`. `tables` is the head whose
     probabilities a run writes. `options` are the architecture's arguments. `mirror`: the logits are the mean of those
-    of a face and of its mirror image, at twice the cost.
+    of a face and of its mirror image, at twice the cost. `share_correction`: what the corrected shares of summaries
+    need to know of the tables' probabilities; folders made by earlier versions have none.
     """
 
     name: str
@@ -54,16 +56,18 @@ class ModelConfig:
     weights_sha256: str
     options: dict[str, Any] = field(default_factory=dict)
     mirror: bool = False
+    share_correction: ShareCorrection | None = None
     format: int = FORMAT
 
     @cached_property
     def digest(self) -> str:
-        """A sha256 over everything that decides the model's output: not its name, nor a field left at its default."""
+        """A sha256 over everything that decides the model's output: not its name, what summaries need, nor a field left
+        at its default."""
         defaults = {one.name: one.default for one in fields(self)}
         deciding = {
             name: value
             for name, value in asdict(self).items()
-            if name not in ("name", "version") and value != defaults[name]
+            if name not in ("name", "version", "share_correction") and value != defaults[name]
         }
         deciding["heads"] = list(
             self.heads.items()
@@ -101,6 +105,8 @@ def read_config(folder: Path) -> ModelConfig:
         if (version := values.get("format", FORMAT)) != FORMAT:
             raise ModelFolderError(f"{path}: format {version}, but this version reads format {FORMAT}")
         values["labels"] = tuple(values["labels"])
+        if (correction := values.get("share_correction")) is not None:
+            values["share_correction"] = ShareCorrection(correction["exponent"], tuple(correction["prior"]))
         config = ModelConfig(**values)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ModelFolderError(f"{path}: cannot be read as a model's config ({error})") from error
@@ -112,6 +118,7 @@ def read_config(folder: Path) -> ModelConfig:
     if config.preprocessing not in list(PREPROCESSING):
         raise ModelFolderError(f"{path}: preprocessing {config.preprocessing!r} is none of {', '.join(PREPROCESSING)}")
     _check_heads(config, path)
+    _check_share_correction(config, path)
     weights = folder / WEIGHTS_FILE
     if not weights.is_file():
         raise ModelFolderError(f"{weights}: missing; the folder is incomplete")
@@ -128,6 +135,17 @@ def _check_heads(config: ModelConfig, path: Path) -> None:
             raise ModelFolderError(f"{path}: temperature of {head} must be a number above 0, found {temperature!r}")
     if config.tables not in list(config.heads):
         raise ModelFolderError(f"{path}: tables must be one of {', '.join(config.heads)}, found {config.tables!r}")
+
+
+def _check_share_correction(config: ModelConfig, path: Path) -> None:
+    if (correction := config.share_correction) is None:
+        return
+    values = (correction.exponent, *correction.prior)
+    numbers = all(isinstance(value, int | float) and 0 < value < float("inf") for value in values)
+    if not numbers or len(correction.prior) != len(config.labels):
+        raise ModelFolderError(
+            f"{path}: share_correction must hold an exponent above 0 and a prior above 0 for each label"
+        )
 
 
 def write_config(folder: Path, config: ModelConfig) -> None:

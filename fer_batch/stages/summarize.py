@@ -1,13 +1,15 @@
 """Aggregate the tables of an output folder into summary/, from the Parquet files alone.
 
-All groups of a summary are worked out at once, as runs of rows in sorted columns: a night's footage has hundreds of
-thousands of windows.
+Part by part: all rows of a file are in one part, so memory is bounded by the largest part, however many there are. All
+groups of a part are worked out at once, as runs of rows in sorted columns: a night's footage has hundreds of thousands
+of windows.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -15,12 +17,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
 from numpy.typing import NDArray
 
 from fer_batch.emotions import EMOTIONS
 from fer_batch.engagement import FACE_MEASURES, MEASURES, RANGES, face_attention, face_engagement
 from fer_batch.files import write_whole
-from fer_batch.intervals import LEAST, Means, pooled, series_means
+from fer_batch.intervals import Means, pooled, series_means, together
+from fer_batch.shares import METADATA_KEY, FaceCells, ShareCorrection, adjusted_shares, read_correction
 from fer_batch.tables import committed_parts, read_schema, read_table, write_table
 
 SUMMARY_FOLDER = "summary"
@@ -38,28 +43,43 @@ def summarize(out: Path, window: float) -> None:
     Means are over frames with faces; `face_presence` is over all sampled frames; all have 95 % intervals. Raises
     FileNotFoundError where the folder has no tables.
     """
-    media, frames, faces, labels = read_tables(out)
-    for name, table in summary_tables(media, frames, faces, labels, window).items():
+    names = committed_parts(out)
+    if not names:
+        raise FileNotFoundError(f"{out}: holds no tables of a run")
+    metadata = [read_schema(out / "frames" / name) for name in names]
+    labels = tuple(label for label in EMOTIONS if label in metadata[0].names)
+    corrections = [m.metadata[METADATA_KEY] for m in metadata if METADATA_KEY in (m.metadata or {})]
+    correction = read_correction(corrections[-1]) if corrections else None
+    parts = (read_part(out, name, labels) for name in names)
+    for name, table in summary_tables(parts, labels, window, correction).items():
         write_table(out / SUMMARY_FOLDER / f"{name}.parquet", table)
-        text = harmless_in_spreadsheets(table.to_pandas())
-        write_whole(out / SUMMARY_FOLDER / f"{name}.csv", partial(text.to_csv, index=False))
+        write_whole(out / SUMMARY_FOLDER / f"{name}.csv", partial(_write_csv, harmless_in_spreadsheets(table)))
 
 
-def harmless_in_spreadsheets(table: pd.DataFrame) -> pd.DataFrame:
+def _write_csv(table: pa.Table, path: Path) -> None:
+    with path.open("wb") as stream:  # Arrow itself can't open names that are no UTF-8.
+        header = ",".join(table.column_names)  # Arrow would put every name between quotes.
+        stream.write(f"{header}\n".encode())
+        pa_csv.write_csv(table, stream, pa_csv.WriteOptions(include_header=False))
+
+
+def harmless_in_spreadsheets(table: pa.Table) -> pa.Table:
     """The table with an apostrophe before every text that a spreadsheet would take for a formula, and with escapes for
     control characters, of which a carriage return would begin a row of its own.
 
     A file may be called `=HYPERLINK(...)`. The signs are those of OWASP's page on CSV injection.
     """
 
-    def harmless(value: object) -> object:
-        if not isinstance(value, str):
-            return value
+    def harmless(value: str) -> str:
         text = _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), value)
         return f"'{text}" if _FORMULA.match(value) else text
 
-    # Columns of numbers as they are: as objects, cell by cell, they would take several times the memory.
-    return table.assign(**{str(name): table[name].map(harmless) for name in table.select_dtypes(exclude="number")})
+    for index, column in enumerate(table.schema):
+        if pa.types.is_string(column.type):
+            texts = table[column.name].combine_chunks().dictionary_encode()
+            told = pa.array([harmless(text) for text in texts.dictionary.to_pylist()], pa.string())
+            table = table.set_column(index, column.name, told.take(texts.indices))
+    return table
 
 
 def has_summaries(out: Path) -> bool:
@@ -67,50 +87,69 @@ def has_summaries(out: Path) -> bool:
     return all((out / SUMMARY_FOLDER / name).is_file() for name in SUMMARY_FILES)
 
 
-def read_tables(out: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, tuple[str, ...]]:
-    """The columns of media, frames and faces that summaries need, and the labels that the tables have."""
-    parts = {table: [out / table / name for name in committed_parts(out)] for table in ("media", "frames", "faces")}
-    if not parts["media"]:
-        raise FileNotFoundError(f"{out}: holds no tables of a run")
-    names = read_schema(parts["frames"][0]).names
-    labels = tuple(label for label in EMOTIONS if label in names)
-    frame_columns = [*_MEDIA, "sample_index", "timestamp_s", "face_count", *labels, *MEASURES]
+def read_part(out: Path, name: str, labels: tuple[str, ...]) -> Part:
+    """The columns of one part that summaries need."""
+    keys = [*_MEDIA, "sample_index", "timestamp_s"]
     columns = {
-        "media": ["media_path", "media_type", "status", "duration_s"],
-        "frames": frame_columns,
-        "faces": [*_MEDIA, "sample_index", "timestamp_s", "face_index", "track_id", *labels, "emotion", *FACE_MEASURES],
+        "media": ["media_path", "status"],
+        "frames": [*keys, "face_count", *labels, *MEASURES],
+        "faces": [*keys, "face_index", "track_id", *labels, "emotion", *FACE_MEASURES],
     }
     media, frames, faces = (
-        pa.concat_tables(
-            [read_table(part, columns[name]) for part in parts[name]]
-        ).unify_dictionaries().to_pandas()
-        for name in ("media", "frames", "faces")
-    )  # fmt: skip
-    # Parts come in the order they were finished; sums of floats must not depend on it.
+        _categorical(read_table(out / table / name, columns[table])).to_pandas() for table in columns
+    )
+    # Rows come as they were written; sums of floats must not depend on it.
     frames = frames.sort_values(["media_path", "sample_index"], ignore_index=True)
-    faces = faces.sort_values(["media_path", "sample_index", "face_index"], ignore_index=True)
-    return media.sort_values("media_path", ignore_index=True), frames, faces, labels
+    return Part(media, frames, faces.sort_values(["media_path", "sample_index", "face_index"], ignore_index=True))
+
+
+def _categorical(table: pa.Table) -> pa.Table:
+    """Paths as numbers in their order: texts would be compared millions of times."""
+    paths = table["media_path"].combine_chunks().dictionary_encode()
+    order = pc.array_sort_indices(paths.dictionary)
+    rank = pc.array_sort_indices(order)  # The inverse of a permutation.
+    codes = rank.take(paths.indices).cast(pa.int32())
+    ordered = pa.DictionaryArray.from_arrays(codes, paths.dictionary.take(order), ordered=True)
+    return table.set_column(table.column_names.index("media_path"), "media_path", ordered)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some files' rows of the three tables, sorted by file and time."""
+
+    media: pd.DataFrame
+    frames: pd.DataFrame
+    faces: pd.DataFrame
 
 
 def summary_tables(
-    media: pd.DataFrame, frames: pd.DataFrame, faces: pd.DataFrame, labels: tuple[str, ...], window: float
+    parts: Iterable[Part], labels: tuple[str, ...], window: float, correction: ShareCorrection | None = None
 ) -> dict[str, pa.Table]:
-    """The summary tables by name; see `summarize`. Frames and faces come sorted by file and time."""
-    by_media = _Groups(frames, faces, ["media_path"], labels)
-    windows = _Groups(_windowed(frames, window), _windowed(faces, window), ["media_path", "window_index"], labels)
-    spans = {
-        "start_s": windows.keys["window_index"] * window,
-        "end_s": windows.keys["window_index"] * window + window,
+    """The summary tables by name; see `summarize`. `correction`: None leaves corrected shares unknown."""
+    media = _Overall(labels, correction)
+    tables: dict[str, list[pa.Table]] = {"by_media": [], "timeline": [], "by_track": []}
+    for part in parts:
+        files = _Groups(part.frames, part.faces, ["media_path"], labels, correction)
+        media.add(part, files)
+        tables["by_media"].append(files.table(_MEDIA_KEYS, {}))
+        windows = _Groups(
+            _windowed(part.frames, window),
+            _windowed(part.faces, window),
+            ["media_path", "window_index"],
+            labels,
+            correction,
+        )
+        start = windows.keys["window_index"] * window
+        tables["timeline"].append(windows.table(_WINDOW_KEYS, {"start_s": start, "end_s": start + window}))
+        tables["by_track"].append(by_track(part.frames, part.faces, labels))
+    sorting = {"by_media": "media_path", "timeline": "window_index", "by_track": "track_id"}
+    whole = {
+        name: pa.concat_tables(tables[name]).sort_by(
+            [(key, "ascending") for key in dict.fromkeys(["media_path", then])]
+        )
+        for name, then in sorting.items()
     }
-    timeline = pa.Table.from_pydict({**windows.keys, **spans, **windows.columns()}, _schema(labels, _WINDOW_KEYS))
-    counts = {f"media_{status}": [int((media["status"] == status).sum())] for status in ("done", "failed")}
-    return {
-        "overall": pa.Table.from_pydict({**counts, **by_media.overall()}, _schema(labels, _COUNTS)),
-        "by_media": pa.Table.from_pydict({**by_media.keys, **by_media.columns()}, _schema(labels, _MEDIA_KEYS)),
-        "timeline": timeline,
-        "by_track": by_track(frames, faces, labels),
-        "moments": moments(timeline, [*labels, *MEASURES]),
-    }
+    return {"overall": media.table(), **whole, "moments": moments(whole["timeline"], [*labels, *MEASURES])}
 
 
 def _windowed(table: pd.DataFrame, window: float) -> pd.DataFrame:
@@ -118,28 +157,48 @@ def _windowed(table: pd.DataFrame, window: float) -> pd.DataFrame:
     videos = table[table["media_type"] == "video"]
     # Rounded first: 0.6 / 0.2 is 2.9999… in binary, but belongs to the window that begins there.
     index = np.floor((videos["timestamp_s"].astype(float) / window).round(6)).astype("int64")
-    return videos.assign(window_index=index).sort_values(["media_path", "window_index", "sample_index"])
+    return videos.assign(window_index=index).sort_values(["media_path", "window_index"], kind="stable")
 
 
 class _Groups:
     """Frames and their faces, group by group."""
 
-    def __init__(self, frames: pd.DataFrame, faces: pd.DataFrame, keys: list[str], labels: tuple[str, ...]) -> None:
-        """`frames` is sorted so that those of one group stand together, in the order of time."""
-        self._frames, self._labels = frames, labels
-        codes = frames.groupby(keys, sort=False).ngroup().to_numpy(np.int64)
-        self._starts = np.flatnonzero(np.diff(codes, prepend=-1))
+    def __init__(
+        self,
+        frames: pd.DataFrame,
+        faces: pd.DataFrame,
+        keys: list[str],
+        labels: tuple[str, ...],
+        correction: ShareCorrection | None,
+    ) -> None:
+        """Both are sorted so that rows of one group stand together, frames in the order of time. Every face has its
+        frame."""
+        self._frames, self._faces, self._labels, self._correction = frames, faces, labels, correction
+        every = pd.concat([frames[keys], faces[keys]], ignore_index=True)
+        codes = every.groupby(keys, sort=False, observed=True).ngroup().to_numpy(np.int64)
+        mine, self._face_groups = codes[: len(frames)], codes[len(frames) :]
+        self._starts = np.flatnonzero(np.diff(mine, prepend=-1))
         first = frames.iloc[self._starts]
         #: The columns that tell the groups apart, a row for each group.
         self.keys = {key: first[key].to_numpy() for key in ("media_path", "media_type", *keys[1:])}
-        counts = faces.groupby([*keys, "emotion"], observed=True).size().unstack(fill_value=0)
-        #: How many faces of each group have each emotion as the most probable one, (groups, labels).
-        self._emotions = counts.reindex(index=first.set_index(keys).index, columns=list(labels), fill_value=0).to_numpy(
-            np.int64
-        )
 
     @cached_property
-    def _means(self) -> dict[str, Means]:
+    def emotions(self) -> NDArray[np.int64]:
+        """How many faces of each group have each emotion as the most probable one, (groups, labels)."""
+        groups, labels = len(self._starts), len(self._labels)
+        codes = pd.Index(self._labels).get_indexer(pd.Index(self._faces["emotion"]))
+        return np.bincount(self._face_groups * labels + codes, minlength=groups * labels).reshape(groups, labels)
+
+    @cached_property
+    def posteriors(self) -> NDArray[np.float64] | None:
+        """See `ShareCorrection`, (faces, labels); None without one."""
+        if self._correction is None:
+            return None
+        return self._correction.posteriors(self._faces[list(self._labels)].to_numpy())
+
+    @cached_property
+    def means(self) -> dict[str, Means]:
+        """The means of every group, by measure."""
         faces_in = self._frames["face_count"].to_numpy(float)
         seen = faces_in > 0
         series = {"face_presence": seen.astype(float), "faces_per_frame": np.where(seen, faces_in, np.nan)}
@@ -147,31 +206,69 @@ class _Groups:
             series[name] = np.where(seen, self._frames[name].astype(float), np.nan)
         return {name: series_means(values, self._starts) for name, values in series.items()}
 
-    def columns(self) -> dict[str, Any]:
-        """The figures of every group."""
+    def table(self, keys: list[tuple[str, pa.DataType]], more: dict[str, Any]) -> pa.Table:
+        """The figures of every group, behind its keys and `more` of them."""
         lengths = np.diff(np.append(self._starts, len(self._frames)))
-        return self._figures(lengths, self._means, self._emotions)
+        adjusted = np.full(self.emotions.shape, np.nan)
+        if self.posteriors is not None and self._correction is not None:
+            begin = np.searchsorted(self._face_groups, np.arange(len(self._starts)))
+            adjusted = adjusted_shares(self.posteriors, begin, self._correction)
+        columns = _figures(lengths, self.means, self.emotions, adjusted)
+        return pa.Table.from_pydict({**self.keys, **more, **columns}, _schema(self._labels, keys))
 
-    def overall(self) -> dict[str, Any]:
-        """The figures of all groups together, as one row; pictures and the shortest clips are draws of their own."""
-        means = {name: pooled(each, each.n < LEAST) for name, each in self._means.items()}
-        return self._figures(np.array([len(self._frames)]), means, self._emotions.sum(axis=0, keepdims=True))
 
-    def _figures(
-        self, lengths: NDArray[np.int64], means: dict[str, Means], emotions: NDArray[np.int64]
-    ) -> dict[str, Any]:
-        faces = emotions.sum(axis=1)
-        columns: dict[str, Any] = {"frames": lengths, "frames_with_faces": means["faces_per_frame"].n.astype(np.int64)}
-        columns["faces"] = faces
-        for name, each in means.items():
-            low, high = each.bounds(*RANGES.get(name, (0.0, 1.0)))
-            columns |= {name: _nullable(each.mean), f"{name}_low": _nullable(low), f"{name}_high": _nullable(high)}
-        with np.errstate(invalid="ignore"):
-            shares = emotions / np.where(faces > 0, faces, np.nan)[:, None]
-        for column, label in enumerate(self._labels):
-            columns[f"share_{label}"] = _nullable(shares[:, column])
-            columns[f"adjusted_share_{label}"] = pa.nulls(len(faces), pa.float64())
-        return columns
+class _Overall:
+    """The figures of all files together."""
+
+    def __init__(self, labels: tuple[str, ...], correction: ShareCorrection | None) -> None:
+        self._labels, self._correction, self._cells = labels, correction, FaceCells(len(labels))
+        self._paths: list[NDArray[Any]] = []
+        self._means: list[dict[str, Means]] = []
+        self._emotions = np.zeros((1, len(labels)), np.int64)
+        self._counts = {"frames": 0, "media_done": 0, "media_failed": 0}
+
+    def add(self, part: Part, files: _Groups) -> None:
+        """Take in a part, with its files as groups."""
+        self._paths.append(np.asarray(files.keys["media_path"], object))
+        self._means.append(files.means)
+        self._emotions += files.emotions.sum(axis=0, keepdims=True)
+        if files.posteriors is not None:
+            self._cells.add(files.posteriors)
+        self._counts["frames"] += len(part.frames)
+        for status in ("done", "failed"):
+            self._counts[f"media_{status}"] += int((part.media["status"] == status).sum())
+
+    def table(self) -> pa.Table:
+        """One row; pictures and the shortest clips are draws of their own."""
+        order = np.argsort(np.concatenate(self._paths), kind="stable")  # Sums must not depend on the order of parts.
+        means = {name: pooled(together([m[name] for m in self._means], order)) for name in self._means[0]}
+        adjusted = np.full(self._emotions.shape, np.nan)
+        if self._correction is not None:
+            adjusted = self._cells.adjusted_shares(self._correction)
+        frames = self._counts.pop("frames")
+        figures = _figures(np.array([frames]), means, self._emotions, adjusted)
+        counts = {name: [value] for name, value in self._counts.items()}
+        return pa.Table.from_pydict({**counts, **figures}, _schema(self._labels, _COUNTS))
+
+
+def _figures(
+    lengths: NDArray[np.int64], means: dict[str, Means], emotions: NDArray[np.int64], adjusted: NDArray[np.float64]
+) -> dict[str, Any]:
+    """The columns that all summaries share. Of groups: `lengths` in frames, faces by most probable emotion, and the
+    corrected shares, (groups, labels)."""
+    faces = emotions.sum(axis=1)
+    columns: dict[str, Any] = {"frames": lengths, "frames_with_faces": means["faces_per_frame"].n.astype(np.int64)}
+    columns["faces"] = faces
+    for name, each in means.items():
+        low, high = each.bounds(*RANGES.get(name, (0.0, 1.0)))
+        columns |= {name: _nullable(each.mean), f"{name}_low": _nullable(low), f"{name}_high": _nullable(high)}
+    with np.errstate(invalid="ignore"):
+        shares = emotions / np.where(faces > 0, faces, np.nan)[:, None]
+    labels = [name for name in means if name not in (*MEASURES, "face_presence", "faces_per_frame")]
+    for column, label in enumerate(labels):
+        columns[f"share_{label}"] = _nullable(shares[:, column])
+        columns[f"adjusted_share_{label}"] = _nullable(adjusted[:, column])
+    return columns
 
 
 def by_track(frames: pd.DataFrame, faces: pd.DataFrame, labels: tuple[str, ...]) -> pa.Table:
@@ -182,14 +279,16 @@ def by_track(frames: pd.DataFrame, faces: pd.DataFrame, labels: tuple[str, ...])
     values = followed[[*keys, "timestamp_s", *labels, *FACE_MEASURES]].assign(
         attention=face_attention(followed), engagement=face_engagement(followed)
     )
-    groups = values.groupby(keys)
+    groups = values.groupby(keys, observed=True)
     rows = groups[[*labels, *MEASURES]].mean()
     rows.insert(0, "first_s", groups["timestamp_s"].min())
     rows.insert(1, "last_s", groups["timestamp_s"].max())
     rows.insert(2, "frames", groups.size())
     rows = rows.reset_index()
-    interval = frames.groupby("media_path")["timestamp_s"].agg(lambda times: times.sort_values().diff().median())
-    seconds = rows["frames"] * rows["media_path"].map(interval).astype(float)
+    interval = frames.groupby("media_path", observed=True)["timestamp_s"].agg(
+        lambda times: times.sort_values().diff().median()
+    )
+    seconds = rows["frames"] * rows["media_path"].astype(object).map(interval).astype(float)
     rows.insert(4, "seconds_seen", seconds.fillna(0.0))  # Of a video with one sample nothing is known.
     means = [(name, pa.float64()) for name in (*labels, *MEASURES)]
     return pa.Table.from_pandas(rows, pa.schema(_TRACK_KEYS + means), preserve_index=False)
@@ -201,7 +300,7 @@ def moments(timeline: pa.Table, names: Sequence[str]) -> pa.Table:
     The strongest window is the one of which it is surest: ranked by the lower end of the interval, then by the value;
     windows without an interval come last. The lowest valence is ranked as well, by the upper end (`direction` low).
     """
-    windows = timeline.to_pandas()
+    windows = timeline.select([name for name in timeline.column_names if "share_" not in name]).to_pandas()
     ranked = []
     for name, direction in [*((name, "high") for name in names), ("valence", "low")]:
         sign = 1 if direction == "high" else -1
@@ -230,7 +329,7 @@ _MOMENTS_SCHEMA = pa.schema([*_RANK, *_WINDOW_KEYS, *_VALUE, ("frames_with_faces
 
 
 def _schema(labels: Sequence[str], keys: list[tuple[str, pa.DataType]]) -> pa.Schema:
-    """The columns all summaries share, behind their keys. Corrected shares are filled by a later version."""
+    """The columns all summaries share, behind their keys."""
     columns = [(name, pa.int64()) for name in ("frames", "frames_with_faces", "faces")]
     for name in ("face_presence", "faces_per_frame", *labels, *MEASURES):
         columns += [(name, pa.float64()), (f"{name}_low", pa.float64()), (f"{name}_high", pa.float64())]

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from fer_batch.config import SCHEMA_VERSION, fingerprint
+from fer_batch.shares import METADATA_KEY, ShareCorrection
 from fer_batch.tables import TABLES, part_path, read_schema, write_table
 
 _CONFIGURATION = b"fer_batch.configuration"
@@ -17,10 +18,15 @@ _INPUTS = b"fer_batch.inputs"
 
 
 def commit_part(
-    out: Path, number: int, tables: Mapping[str, pa.Table], results: dict[str, Any], roots: Mapping[str, str]
+    out: Path,
+    number: int,
+    tables: Mapping[str, pa.Table],
+    results: dict[str, Any],
+    roots: Mapping[str, str],
+    correction: ShareCorrection | None = None,
 ) -> None:
-    """Write one part of all three tables. Kept as metadata: `results`, the configuration that decided the rows, and
-    `roots`, the inputs by what leads their paths in the tables.
+    """Write one part of all three tables. Kept as metadata: `results`, the configuration that decided the rows,
+    `roots`, the inputs by what leads their paths in the tables, and `correction`, for corrected shares.
 
     Interrupted at any moment it leaves a part that does not count, never a half one.
     """
@@ -30,6 +36,8 @@ def commit_part(
         _CONFIGURATION: json.dumps(results, sort_keys=True).encode(),
         _INPUTS: json.dumps(dict(roots), sort_keys=True).encode(),
     }
+    if correction is not None:
+        metadata[METADATA_KEY] = correction.to_json()
     for name in TABLES:
         table = tables[name].replace_schema_metadata(metadata)
         write_table(part_path(out, name, number), table)

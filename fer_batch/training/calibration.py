@@ -1,4 +1,4 @@
-"""How well logits fit soft labels, and the temperature that fits best."""
+"""How well logits fit soft labels, the temperature that fits best, and what corrected shares need."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_batch.models.network import softmax
+from fer_batch.shares import ShareCorrection
 
 
 def held_out_figures(logits: NDArray[np.floating], truths: dict[str, NDArray[np.float32]]) -> dict[str, float]:
@@ -37,3 +38,20 @@ def fit_temperature(logits: NDArray[np.floating], truth: NDArray[np.floating]) -
         losses = [cross_entropy(logits / np.exp(t), truth) for t in (left, right)]
         low, high = (low, right) if losses[0] < losses[1] else (left, high)
     return float(np.exp((low + high) / 2))
+
+
+def fit_share_correction(probabilities: NDArray[np.floating], truth: NDArray[np.floating]) -> ShareCorrection | None:
+    """What the corrected shares of summaries need of a model's answers to faces it has not learnt from.
+
+    `probabilities`: (n, classes), as in the tables; `truth`: soft labels, (n, classes). Faces on which judges do not
+    agree which emotion they name most are left out; None where no face is left.
+    """
+    ordered = np.sort(truth, axis=1)
+    elsewhere = 1.0 - truth.sum(axis=1)  # The share of judges who saw something else.
+    clear = ordered[:, -1] > np.maximum(ordered[:, -2], elsewhere)
+    if not clear.any():
+        return None
+    most_named = np.eye(truth.shape[1])[truth[clear].argmax(axis=1)]
+    exponent = 1 / fit_temperature(np.log(probabilities[clear] + 1e-12), most_named)
+    prior = ShareCorrection(exponent, ()).posteriors(probabilities[clear]).mean(axis=0)
+    return ShareCorrection(round(exponent, 6), tuple(round(max(float(share), 1e-6), 6) for share in prior))

@@ -17,14 +17,15 @@ from numpy.typing import NDArray
 from fer_batch.files import write_json
 from fer_batch.models.architectures import ARCHITECTURES, all_options
 from fer_batch.models.folder import WEIGHTS_FILE, ModelConfig, file_sha256, find_model, read_config, write_config
-from fer_batch.models.network import EmotionNetwork, load_weights, network_logits
+from fer_batch.models.network import EmotionNetwork, load_weights, network_logits, softmax
 from fer_batch.models.preprocessing import PREPROCESSING
+from fer_batch.shares import ShareCorrection
 from fer_batch.training.augment import augment
-from fer_batch.training.calibration import fit_temperature, held_out_figures
+from fer_batch.training.calibration import fit_share_correction, fit_temperature, held_out_figures
 from fer_batch.training.copies import has_copy
 from fer_batch.training.course import cosine_schedule, load_checkpoint, precision, save_checkpoint, write_log
 from fer_batch.training.dataset import DatasetError, Faces
-from fer_batch.training.recipe import RECIPE_FILE, Recipe, check_recipe
+from fer_batch.training.recipe import RECIPE_FILE, Recipe, check_recipe, read_recipe
 from fer_batch.training.targets import answerable_heads, plain_targets, training_targets
 
 CHECKPOINT_FILE = "checkpoint.npz"
@@ -60,13 +61,28 @@ def train(faces: Faces, recipe: Recipe, out: Path, name: str, version: str) -> P
         trainer.save(out / CHECKPOINT_FILE)
         print(" ".join(f"{key} {value:.4g}" for key, value in trainer.history[-1].items()), flush=True)
     logits = np.split(trainer.averaged_logits(held_out.images), len(recipe.heads), axis=1)
-    temperatures = {
-        head: round(fit_temperature(part, truths[head]), 6) for head, part in zip(recipe.heads, logits, strict=True)
-    }
+    by_head = dict(zip(recipe.heads, logits, strict=True))
+    temperatures = {head: round(fit_temperature(part, truths[head]), 6) for head, part in by_head.items()}
+    tables = _tables_head(recipe)
+    correction = fit_share_correction(softmax(by_head[tables], temperatures[tables]), truths[tables])
     trainer.swap_in_average()
-    _write_folder(trainer.model, recipe, temperatures, trainer.history, out, name, version)
+    _write_folder(trainer.model, recipe, temperatures, correction, trainer.history, out, name, version)
     (out / CHECKPOINT_FILE).unlink(missing_ok=True)
     return out
+
+
+def share_correction(folder: Path, faces: Faces) -> ShareCorrection | None:
+    """The `share_correction` of a model folder whose config has none, from the faces it was trained on."""
+    recipe = read_recipe(folder / RECIPE_FILE)
+    _, held_out = training_split(faces, recipe)
+    network = EmotionNetwork(folder, recipe.batch_size)
+    return fit_share_correction(
+        network.probabilities(held_out.images), plain_targets(held_out, recipe)[network.config.tables]
+    )
+
+
+def _tables_head(recipe: Recipe) -> str:
+    return "ferplus" if "ferplus" in recipe.heads else "fer2013"
 
 
 def _build(recipe: Recipe) -> keras.Model:
@@ -266,6 +282,7 @@ def _write_folder(
     model: keras.Model,
     recipe: Recipe,
     temperatures: dict[str, float],
+    correction: ShareCorrection | None,
     history: list[dict[str, float]],
     out: Path,
     name: str,
@@ -283,8 +300,9 @@ def _write_folder(
         labels=recipe.labels,
         preprocessing=recipe.preprocessing,
         heads=temperatures,
-        tables="ferplus" if "ferplus" in temperatures else "fer2013",
+        tables=_tables_head(recipe),
         mirror=recipe.mirror,
+        share_correction=correction,
         weights_sha256=file_sha256(out / WEIGHTS_FILE),
     )
     write_config(out, config)

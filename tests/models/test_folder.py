@@ -23,6 +23,7 @@ from fer_batch.models.folder import (
     read_config,
     write_config,
 )
+from fer_batch.shares import ShareCorrection
 
 SHA256_OF_ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 CONFIG = ModelConfig(
@@ -104,6 +105,10 @@ def test_an_error_of_the_folder_is_an_error_of_usage() -> None:
         ({"heads": {"ferplus": float("nan")}}, "temperature of ferplus must be a number above 0, found nan"),
         ({"heads": {"ferplus": float("inf")}}, "temperature of ferplus must be a number above 0, found inf"),
         ({"heads": {"ferplus": None}}, "temperature of ferplus must be a number above 0, found None"),
+        ({"share_correction": {"exponent": 0, "prior": [0.1] * 7}}, "share_correction must hold an exponent above 0"),
+        ({"share_correction": {"exponent": 1, "prior": [0.1] * 6}}, "a prior above 0 for each label"),
+        ({"share_correction": {"exponent": 1, "prior": [0.1] * 6 + [0]}}, "a prior above 0 for each label"),
+        ({"share_correction": {"exponent": 1}}, "cannot be read"),
         ({"weights_sha256": "00"}, "its sha256 is not the one in config.json; copy the folder anew"),
         ({"unknown": 1}, "cannot be read as a model's config"),
     ],
@@ -157,6 +162,14 @@ def test_what_decides_the_output_changes_the_digest(change: dict[str, Any]) -> N
     assert replace(CONFIG, **change).digest != CONFIG.digest
     assert replace(CONFIG).digest == CONFIG.digest
     assert len(CONFIG.digest) == 64
+
+
+def test_what_summaries_need_is_kept_and_changes_no_digest(model: Path) -> None:
+    """So that folders of earlier versions, and the tables made with them, stay usable."""
+    config = replace(CONFIG, share_correction=ShareCorrection(1.5, (0.1, 0.1, 0.1, 0.3, 0.1, 0.1, 0.2)))
+    write_config(model, config)
+    assert read_config(model) == config
+    assert config.digest == CONFIG.digest
 
 
 def test_find_by_path_and_by_name(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,8 @@ import pytest
 from fer_batch.emotions import EMOTIONS, EMOTIONS_MERGED
 from fer_batch.records import Code, Failure, Stage
 from fer_batch.schema import Scored, to_tables
-from fer_batch.stages.summarize import has_summaries, summarize, summary_tables
+from fer_batch.shares import ShareCorrection
+from fer_batch.stages.summarize import Part, has_summaries, summarize, summary_tables
 from fer_batch.stages.write import commit_part
 from fer_batch.tables import part_path
 
@@ -240,8 +241,31 @@ def test_unknown_measures_are_left_out_of_their_mean() -> None:
     frames = pd.DataFrame({**where, **times, **measures, "face_count": [1, 1, 1, 0]})
     frames["attention"] = [1.0, None, 0.5, None]
     faces = frames[:3].assign(emotion="happy", track_id=0, facing=None)
-    (row,) = summary_tables(pd.DataFrame({"status": ["done"]}), frames, faces, EMOTIONS, 10.0)["by_media"].to_pylist()
+    part = Part(pd.DataFrame({"status": ["done"]}), frames, faces)
+    (row,) = summary_tables([part], EMOTIONS, 10.0)["by_media"].to_pylist()
     assert (row["attention"], row["valence"], row["face_presence"]) == (0.75, 1.0, 0.75)
+
+
+def test_corrected_shares(tmp_path: Path, scored_file: Callable, shares_of: Callable) -> None:
+    """Faces that look a little more neutral than happy: half of these are happy, if happy was rare in training."""
+    unsure = shares_of(happy=0.45, neutral=0.55)
+    frames = [(float(time), [unsure, shares_of(happy=1.0)]) for time in range(40)]
+    scored = [scored_file("v.mp4", frames), scored_file("w.mp4", frames[:5])]
+    prior = tuple({"happy": 0.1, "neutral": 0.8}.get(label, 0.02) for label in EMOTIONS)
+    commit_part(tmp_path / "out", 1, to_tables(scored, EMOTIONS), {}, {}, ShareCorrection(1.0, prior))
+    commit_part(tmp_path / "out", 2, to_tables([], EMOTIONS), {}, {})  # As an earlier version writes it.
+    rows = summaries(tmp_path / "out", 40.0)
+    for row in (rows["overall"][0], rows["by_media"][0], rows["timeline"][0]):
+        assert row["share_happy"] == pytest.approx(0.5)
+        assert row["adjusted_share_happy"] > 0.95
+        assert sum(row[f"adjusted_share_{label}"] for label in EMOTIONS) == pytest.approx(1.0)
+    assert rows["by_media"][1]["adjusted_share_happy"] is None  # Ten faces are too few.
+
+
+def test_without_what_the_correction_needs_its_shares_are_unknown(folder: Callable, reacting: list[Scored]) -> None:
+    (row,) = summaries(folder(reacting))["overall"]
+    assert row["share_happy"] is not None
+    assert [row[f"adjusted_share_{label}"] for label in EMOTIONS] == [None] * 7
 
 
 def test_whether_all_summaries_are_there(folder: Callable, files: list[Scored]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fer_batch.training.calibration import cross_entropy, fit_temperature, held_out_figures
+from fer_batch.training.calibration import cross_entropy, fit_share_correction, fit_temperature, held_out_figures
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
@@ -42,3 +42,21 @@ def test_held_out_figures_by_head_leave_out_faces_without_an_answer() -> None:
     assert figures["fer2013_accuracy"] == 0.5
     assert figures["ferplus_accuracy"] == 1.0
     assert figures["ferplus_nll"] == pytest.approx(-0.2 * np.log(0.4) - 0.8 * np.log(0.6))
+
+
+def test_fit_share_correction_recovers_a_known_exponent() -> None:
+    """Faces on which the most named emotion is drawn from the sharpened shares; the prior is how often each is it."""
+    rng = np.random.default_rng(0)
+    shares = rng.dirichlet(np.ones(7), 20_000)
+    sharp = shares**1.6 / (shares**1.6).sum(axis=1, keepdims=True)
+    most_named = (sharp.cumsum(axis=1) > rng.random((20_000, 1))).argmax(axis=1)
+    truth = 0.6 * np.eye(7)[most_named] + 0.4 / 7
+    correction = fit_share_correction(shares, truth)
+    assert correction is not None
+    assert correction.exponent == pytest.approx(1.6, rel=0.03)
+    assert correction.prior == pytest.approx(np.bincount(most_named) / 20_000, abs=0.01)
+
+
+def test_faces_on_which_judges_disagree_tell_nothing_of_shares() -> None:
+    unclear = np.array([[0.5, 0.5, 0, 0, 0, 0, 0], [0.3, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0]])
+    assert fit_share_correction(np.full((3, 7), 1 / 7), unclear) is None
