@@ -130,6 +130,31 @@ def summarize(
 
 
 @app.command()
+def sql(
+    directory: Annotated[Path, typer.Argument(metavar="[DIR]", help="Folder of a run.")] = Path(),
+) -> None:
+    """Print SQL views of the tables in DIR, for DuckDB: who watched when, strongest moments, coverage and more."""
+    with _endings():
+        from fer_batch.sql import views
+
+        typer.echo("\n".join(views(directory, _labels_of_tables(directory)).values()), nl=False)
+
+
+@app.command()
+def dashboard(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run.", show_default=False)],
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine, 127.0.0.1.")] = 8501,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Only say where the page is.")] = False,
+) -> None:
+    """Open an interactive page over the tables in DIR, until Ctrl-C; needs the extra `dashboard`."""
+    with _endings():
+        from fer_batch.dashboard import serve
+
+        _labels_of_tables(directory)
+        raise typer.Exit(serve(directory, port, not no_browser))
+
+
+@app.command()
 def train(
     data: Annotated[Path, typer.Argument(help="A .parquet or fer2013.csv, or a folder of train/<emotion>/*.jpg.")],
     out: Annotated[Path, typer.Option(help="Model folder to make.", show_default=False)],
@@ -273,6 +298,19 @@ def info() -> None:
         from fer_batch.info import describe
 
         typer.echo(json.dumps(describe(), indent=2, ensure_ascii=False))
+
+
+def _labels_of_tables(directory: Path) -> tuple[str, ...]:
+    """The emotions that the tables of a folder have. Raises UsageError where it has none, or no summaries."""
+    from fer_batch.config import UsageError
+    from fer_batch.stages.summarize import has_summaries, table_labels
+    from fer_batch.tables import committed_parts
+
+    if not (parts := committed_parts(directory)):
+        raise UsageError(f"{directory}: holds no tables of a run; give the --out folder of a run")
+    if not has_summaries(directory):
+        raise UsageError(f"{directory}: has no summaries yet; fer-batch summarize makes them")
+    return table_labels(directory, parts)
 
 
 @contextmanager

@@ -47,13 +47,19 @@ def summarize(out: Path, window: float) -> None:
     if not names:
         raise FileNotFoundError(f"{out}: holds no tables of a run")
     metadata = [read_schema(out / "frames" / name) for name in names]
-    labels = tuple(label for label in EMOTIONS if label in metadata[0].names)
+    labels = table_labels(out, names)
     corrections = [m.metadata[METADATA_KEY] for m in metadata if METADATA_KEY in (m.metadata or {})]
     correction = read_correction(corrections[-1]) if corrections else None
     parts = (read_part(out, name, labels) for name in names)
     for name, table in summary_tables(parts, labels, window, correction).items():
         write_table(out / SUMMARY_FOLDER / f"{name}.parquet", table)
         write_whole(out / SUMMARY_FOLDER / f"{name}.csv", partial(_write_csv, harmless_in_spreadsheets(table)))
+
+
+def table_labels(out: Path, parts: Sequence[str]) -> tuple[str, ...]:
+    """The emotions that the tables have columns for."""
+    names = read_schema(out / "frames" / parts[0]).names
+    return tuple(label for label in EMOTIONS if label in names)
 
 
 def _write_csv(table: pa.Table, path: Path) -> None:

@@ -1,0 +1,169 @@
+"""The page itself; Streamlit runs this file from top to bottom at every change of a filter."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from fer_batch.dashboard.queries import Selection, Tables
+from fer_batch.engagement import MEASURES
+from fer_batch.stages.summarize import table_labels
+from fer_batch.tables import committed_parts
+
+#: Colours that colour-blind readers can tell apart (Okabe & Ito 2008), in the order of the emotions.
+COLOURS = ("#D55E00", "#8C6D31", "#CC79A7", "#E69F00", "#0072B2", "#009E73", "#999999")
+#: Files in a chart of files, at most; the table has all of them.
+MOST_FILES = 40
+
+
+@st.cache_resource  # type: ignore[untyped-decorator]
+def open_tables(folder: str) -> Tables:
+    """The tables, opened once for all visitors."""
+    out = Path(folder)
+    return Tables(out, table_labels(out, committed_parts(out)))
+
+
+def filters(tables: Tables, files: pd.DataFrame) -> tuple[Selection, list[str]]:
+    """What the reader chose: files and seconds, and the emotions to show."""
+    with st.sidebar:
+        st.header("Filters")
+        folders = st.multiselect("Folders", sorted(files["folder"].unique()), placeholder="all folders")
+        within = files[files["folder"].isin(folders)] if folders else files
+        paths = st.multiselect("Files", within["media_path"].tolist(), placeholder="all files")
+        chosen = within[within["media_path"].isin(paths)] if paths else within
+        longest = float(chosen["seconds"].max()) if len(chosen) else 0.0
+        start, end = 0.0, longest
+        if longest > 0:
+            start, end = st.slider("Seconds of video", 0.0, longest, (0.0, longest), format="%.0f s")
+        emotions = st.multiselect("Apparent expressions", tables.labels, default=list(tables.labels))
+    return Selection(chosen["media_path"].tolist(), start, end), emotions
+
+
+def number(value: float, pattern: str) -> str:
+    """A figure as text; a dash where it is unknown."""
+    return "–" if pd.isna(value) else pattern.format(value)
+
+
+def glance(tables: Tables, chosen: Selection) -> None:
+    """The first line of figures."""
+    row = tables.glance(chosen)
+    figures = (
+        ("Files", row["files"], "{:,.0f}", "Files with a sampled frame"),
+        ("Frames", row["frames"], "{:,.0f}", "Sampled frames"),
+        ("Faces", row["faces"], "{:,.0f}", "Detected faces"),
+        ("Face presence", row["face_presence"], "{:.0%}", "Share of sampled frames with at least one face"),
+        ("Engagement", row["engagement"], "{:.0f}", "0 to 100: half looking, half reacting; over frames with faces"),
+        ("Attention", row["attention"], "{:.0%}", "Share of a frame's faces that face the camera"),
+        ("Valence", row["valence"], "{:+.2f}", "−1 to 1: happy against the strongest negative expression"),
+    )
+    for column, (name, value, pattern, explanation) in zip(st.columns(len(figures)), figures, strict=True):
+        column.metric(name, number(value, pattern), help=explanation)
+
+
+def over_time(tables: Tables, chosen: Selection, emotions: list[str], colours: alt.Scale) -> None:
+    """Expressions and measures on one time axis."""
+    st.subheader("Over time")
+    course = tables.over_time(chosen)
+    if course.empty:
+        st.info("No video is chosen: pictures have no time.")
+        return
+    many = " Means over all chosen videos, from the start of each." if len(chosen.paths) > 1 else ""
+    st.caption("Mean probability of each apparent expression, over frames with faces." + many)
+    second = alt.X("second:Q", title="seconds")
+    long = course.melt("second", emotions, "expression", "probability").dropna()
+    lines = alt.Chart(long).mark_line(point=len(course) < 60).encode(
+        second, alt.Y("probability:Q", scale=alt.Scale(domain=[0, 1])), alt.Color("expression:N", scale=colours),
+        tooltip=["second", "expression", alt.Tooltip("probability", format=".2f")],
+    )  # fmt: skip
+    st.altair_chart(lines.properties(height=300), width="stretch")
+    rows = (("engagement", [0, 100]), ("valence", [-1, 1]), ("face_presence", [0, 1]), ("faces", None))
+    panels = [
+        alt.Chart(course.dropna(subset=name)).mark_line(color="#0072B2", point=len(course) < 60).encode(
+            second, alt.Y(f"{name}:Q", title=name.replace("_", " "),
+                          scale=alt.Scale(domain=domain) if domain else alt.Scale(zero=True)),
+            tooltip=["second", alt.Tooltip(name, format=".2f")],
+        ).properties(height=110)
+        for name, domain in rows
+    ]  # fmt: skip
+    for columns, pair in zip((st.columns(2), st.columns(2)), (panels[:2], panels[2:]), strict=True):
+        for column, panel in zip(columns, pair, strict=True):
+            column.altair_chart(panel, width="stretch")
+
+
+def by_file(tables: Tables, chosen: Selection, emotions: list[str], colours: alt.Scale) -> None:
+    """Files beside each other, as bars and as a table."""
+    st.subheader("Files")
+    table = tables.by_file(chosen)
+    shares = tables.shares(chosen)
+    shown = table["media_path"].head(MOST_FILES)
+    left = f" The {MOST_FILES} with the highest engagement; the table has all." if len(table) > MOST_FILES else ""
+    st.caption("Share of faces by their most probable apparent expression." + left)
+    wanted = shares[shares["media_path"].isin(shown) & shares["emotion"].isin(emotions)]
+    if wanted.empty:
+        st.info("No face in what is chosen.")
+    else:
+        bars = alt.Chart(wanted).mark_bar().encode(
+            alt.X("share:Q", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1])),
+            alt.Y("media_path:N", title=None, sort=None, axis=alt.Axis(labelLimit=260)),
+            alt.Color("emotion:N", title="expression", scale=colours),
+            tooltip=["media_path", "emotion", "faces", alt.Tooltip("share", format=".0%")],
+        )  # fmt: skip
+        st.altair_chart(bars.properties(height=alt.Step(22)), width="stretch")
+    hidden = [label for label in tables.labels if label not in emotions]
+    st.dataframe(table.drop(columns=hidden), hide_index=True, width="stretch")
+
+
+def moments(tables: Tables, chosen: Selection, emotions: list[str]) -> None:
+    """When reactions were strongest, and who was there."""
+    st.subheader("Strongest moments")
+    st.caption("Windows of which each measure is surest; value_low and value_high are the ends of a 95 % interval.")
+    st.dataframe(tables.moments(chosen, [*MEASURES, *emotions]), hide_index=True, width="stretch")
+    tracks = tables.tracks(chosen)
+    if tracks.empty:
+        return
+    st.subheader("Faces that were followed")
+    st.caption("From first to last sight. Numbers mean nothing outside their video; nobody is recognized.")
+    if tracks["media_path"].nunique() == 1 and len(tracks) <= MOST_FILES:
+        spans = alt.Chart(tracks).mark_bar(height=12).encode(
+            alt.X("first_s:Q", title="seconds"), alt.X2("last_s"), alt.Y("track_id:O", title="face"),
+            alt.Color("engagement:Q", scale=alt.Scale(scheme="viridis", domain=[0, 100])),
+            tooltip=["track_id", "first_s", "last_s", "seconds_seen", alt.Tooltip("engagement", format=".0f")],
+        )  # fmt: skip
+        st.altair_chart(spans.properties(height=alt.Step(20)), width="stretch")
+    hidden = [label for label in tables.labels if label not in emotions]
+    st.dataframe(tracks.drop(columns=hidden), hide_index=True, width="stretch")
+
+
+def main() -> None:
+    """The whole page, for the folder that the command line names."""
+    folder = sys.argv[1]
+    st.set_page_config(page_title=f"{Path(folder).name} · fer_batch", layout="wide")
+    tables = open_tables(folder)
+    st.title("Apparent expressions")
+    st.caption(
+        f"{folder} · what faces look like, not what people feel. Faces that were not found are not in the numbers. "
+        "Inferring emotions of people at work or in education is prohibited in the EU (AI Act, Art. 5(1)(f))."
+    )
+    files = tables.files()
+    chosen, emotions = filters(tables, files)
+    colours = alt.Scale(domain=list(tables.labels), range=list(COLOURS[: len(tables.labels)]))
+    if files.empty:
+        st.warning("No file could be read; the table below says why.")
+    else:
+        glance(tables, chosen)
+        over_time(tables, chosen, emotions, colours)
+        by_file(tables, chosen, emotions, colours)
+        moments(tables, chosen, emotions)
+    failures = tables.failures()
+    st.subheader("Not read, or only in part")
+    if failures.empty:
+        st.caption("Every file was read to its end.")
+    else:
+        st.dataframe(failures, hide_index=True, width="stretch")
+
+
+main()

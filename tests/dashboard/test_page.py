@@ -1,0 +1,129 @@
+"""The page in a real browser: what it shows, that filters work, and that it ends when told to."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fer_batch import dashboard
+from fer_batch.config import UsageError
+from tests.dashboard.conftest import HARMFUL
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def test_without_the_extra_one_line_says_what_installs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dashboard, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"dashboard needs streamlit, .* pip install 'fer-batch\[dashboard\]'"):
+        dashboard.serve(tmp_path, 8501, browser=False)
+
+
+@pytest.fixture(scope="module")
+def served(run_folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    pytest.importorskip("streamlit", reason="the extra dashboard is not installed")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "fer_batch", "dashboard", str(run_folder), "--port", str(port), "--no-browser"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        end = time.monotonic() + 90
+        while not _answers(url):
+            assert process.poll() is None, "the server ended"
+            assert time.monotonic() < end, "the server does not answer"
+            time.sleep(0.3)
+        yield url, process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/_stcore/health", timeout=2):
+            return True
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def page(served: tuple[str, subprocess.Popen[bytes]]) -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium is installed")
+    with sync_api.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        tab = browser.new_page(viewport={"width": 1280, "height": 1000})
+        tab.set_default_timeout(60_000)
+        tab.problems = []  # Whatever goes wrong in it, and whatever it asks of another machine.
+        tab.on("console", lambda message: message.type == "error" and tab.problems.append(message.text))
+        tab.on("pageerror", lambda error: tab.problems.append(str(error)))
+        tab.on("dialog", lambda dialog: (tab.problems.append("a dialog opened"), dialog.dismiss()))
+        tab.on(
+            "request", lambda r: "127.0.0.1" in r.url or r.url[:5] in ("data:", "blob:") or tab.problems.append(r.url)
+        )
+        tab.goto(served[0])
+        tab.get_by_text("Strongest moments").wait_for()
+        yield tab
+        browser.close()
+
+
+def figure(tab: Any, name: str) -> str:
+    return str(tab.get_by_test_id("stMetric").filter(has_text=name).get_by_test_id("stMetricValue").inner_text())
+
+
+def choose(tab: Any, filter_name: str, option: str) -> None:
+    box = tab.get_by_label(filter_name)
+    box.click()
+    tab.get_by_role("option", name=option, exact=True).click()
+    tab.keyboard.press("Escape")
+
+
+def test_it_shows_the_run(page: Any) -> None:
+    assert [figure(page, name) for name in ("Files", "Frames", "Faces")] == ["3", "121", "121"]
+    page.get_by_text("bad.mp4").first.wait_for(state="attached")
+    assert page.locator(".stVegaLiteChart, [data-testid=stVegaLiteChart]").count() >= 6
+    assert page.get_by_test_id("stException").count() == 0
+    assert page.problems == []
+
+
+def test_it_filters_by_folder_file_and_emotion(page: Any) -> None:
+    choose(page, "Folders", "b")
+    page.get_by_test_id("stMetricValue").get_by_text("30", exact=True).first.wait_for()
+    assert [figure(page, name) for name in ("Files", "Frames", "Faces")] == ["1", "30", "30"]
+    choose(page, "Files", HARMFUL)
+    page.get_by_label("Remove sad").or_(page.locator("[data-baseweb=tag]").filter(has_text="sad")).first.wait_for()
+    page.locator("[data-baseweb=tag]").filter(has_text="sad").locator("[role=presentation], svg").last.click()
+    page.get_by_text("No face in what is chosen.").wait_for()  # All of its faces look sad.
+    assert page.get_by_test_id("stException").count() == 0
+    assert page.problems == []
+
+
+def test_it_filters_by_time(page: Any) -> None:
+    handle = page.get_by_role("slider").last
+    handle.focus()
+    for _ in range(5):
+        handle.press("ArrowLeft")
+    page.get_by_test_id("stMetric").filter(has_text="Frames").get_by_text("121", exact=True).wait_for(state="detached")
+    assert int(figure(page, "Frames")) < 121
+    assert page.problems == []
+
+
+def test_an_interrupt_ends_it(served: tuple[str, subprocess.Popen[bytes]]) -> None:
+    url, process = served
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=30) == 0
+    assert not _answers(url)
