@@ -18,6 +18,7 @@ from fer_batch.emotions import EMOTIONS, EMOTIONS_MERGED
 from fer_batch.records import Detection, Failure, Media, MediaInfo, Prepared, SampledFrame
 from fer_batch.schema import Scored
 
+pytest_plugins = ["tests.run_folder"]
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 

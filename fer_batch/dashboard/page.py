@@ -18,6 +18,7 @@ from fer_batch.tables import committed_parts
 COLOURS = ("#D55E00", "#8C6D31", "#CC79A7", "#E69F00", "#0072B2", "#009E73", "#999999")
 #: Files in a chart of files, at most; the table has all of them.
 MOST_FILES = 40
+_LEGEND = alt.Legend(orient="top", columns=4, title=None)
 
 
 @st.cache_resource  # type: ignore[untyped-decorator]
@@ -55,7 +56,7 @@ def glance(tables: Tables, chosen: Selection) -> None:
         ("Files", row["files"], "{:,.0f}", "Files with a sampled frame"),
         ("Frames", row["frames"], "{:,.0f}", "Sampled frames"),
         ("Faces", row["faces"], "{:,.0f}", "Detected faces"),
-        ("Face presence", row["face_presence"], "{:.0%}", "Share of sampled frames with at least one face"),
+        ("Presence", row["face_presence"], "{:.0%}", "Share of sampled frames with at least one face"),
         ("Engagement", row["engagement"], "{:.0f}", "0 to 100: half looking, half reacting; over frames with faces"),
         ("Attention", row["attention"], "{:.0%}", "Share of a frame's faces that face the camera"),
         ("Valence", row["valence"], "{:+.2f}", "−1 to 1: happy against the strongest negative expression"),
@@ -76,17 +77,18 @@ def over_time(tables: Tables, chosen: Selection, emotions: list[str], colours: a
     second = alt.X("second:Q", title="seconds")
     long = course.melt("second", emotions, "expression", "probability").dropna()
     lines = alt.Chart(long).mark_line(point=len(course) < 60).encode(
-        second, alt.Y("probability:Q", scale=alt.Scale(domain=[0, 1])), alt.Color("expression:N", scale=colours),
+        second, alt.Y("probability:Q", scale=alt.Scale(domain=[0, 1])),
+        alt.Color("expression:N", scale=colours, legend=_LEGEND),
         tooltip=["second", "expression", alt.Tooltip("probability", format=".2f")],
     )  # fmt: skip
-    st.altair_chart(lines.properties(height=300), width="stretch")
+    st.altair_chart(lines.properties(height=360), width="stretch")
     rows = (("engagement", [0, 100]), ("valence", [-1, 1]), ("face_presence", [0, 1]), ("faces", None))
     panels = [
         alt.Chart(course.dropna(subset=name)).mark_line(color="#0072B2", point=len(course) < 60).encode(
             second, alt.Y(f"{name}:Q", title=name.replace("_", " "),
                           scale=alt.Scale(domain=domain) if domain else alt.Scale(zero=True)),
             tooltip=["second", alt.Tooltip(name, format=".2f")],
-        ).properties(height=110)
+        ).properties(height=190)
         for name, domain in rows
     ]  # fmt: skip
     for columns, pair in zip((st.columns(2), st.columns(2)), (panels[:2], panels[2:]), strict=True):
@@ -108,8 +110,8 @@ def by_file(tables: Tables, chosen: Selection, emotions: list[str], colours: alt
     else:
         bars = alt.Chart(wanted).mark_bar().encode(
             alt.X("share:Q", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1])),
-            alt.Y("media_path:N", title=None, sort=None, axis=alt.Axis(labelLimit=260)),
-            alt.Color("emotion:N", title="expression", scale=colours),
+            alt.Y("media_path:N", title=None, sort=None, axis=alt.Axis(labelLimit=180)),
+            alt.Color("emotion:N", scale=colours, legend=_LEGEND),
             tooltip=["media_path", "emotion", "faces", alt.Tooltip("share", format=".0%")],
         )  # fmt: skip
         st.altair_chart(bars.properties(height=alt.Step(22)), width="stretch")

@@ -93,7 +93,7 @@ class Tables:
         return self._ask(
             """SELECT measure, direction, rank, media_path, start_s, end_s, value, value_low, value_high
             FROM strongest_moments WHERE list_contains(?, measure) AND list_contains(?, media_path)
-              AND end_s >= ? AND start_s <= ? ORDER BY measure, direction, rank""",
+              AND end_s > ? AND start_s <= ? ORDER BY rank, measure, direction""",
             [list(measures), *_parameters(chosen)],
         )
 

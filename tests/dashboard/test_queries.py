@@ -8,7 +8,7 @@ import pytest
 
 from fer_batch.dashboard.queries import Selection, Tables
 from fer_batch.emotions import EMOTIONS
-from tests.dashboard.conftest import HARMFUL
+from tests.run_folder import HARMFUL
 
 ALL = ("a/smiling.mp4", HARMFUL, "picture.png")
 
@@ -54,7 +54,7 @@ def test_files_moments_and_tracks(tables: Tables) -> None:
     moments = tables.moments(chosen, ["happy"])
     assert set(moments["measure"]) == {"happy"}
     assert moments["start_s"].tolist() == [20.0]
-    assert tables.moments(Selection([HARMFUL], 0.0, 29.0), ["angry"])["value"].tolist() == [0.0, 0.0, 0.0]
+    assert tables.moments(Selection([HARMFUL], 0.0, 29.0), ["sad"])["value"].tolist() == pytest.approx([0.7] * 3)
     assert tables.tracks(chosen)["track_id"].tolist() == [0]
 
 
