@@ -50,4 +50,4 @@ def test_a_block_runs_as_written(place: Path, code: str) -> None:
         pytest.skip("Spark needs Java")
     done = subprocess.run([sys.executable, "-c", code], cwd=place, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert "a/smiling" in done.stdout
+    assert re.search(r"\ba(/smiling|\s)", done.stdout)  # The video, or its folder.
