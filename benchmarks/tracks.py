@@ -4,7 +4,8 @@
 
 Draws the four faces of sample_media, which wander about (`moving`), up to 1.3 of their widths a second (`restless`),
 pass in front of each other (`crossing`; `alike`: in front of a picture of the same person), vanish behind a board for
-1.5 s (`hidden`), or change places at cuts ten seconds apart (`cuts`: everybody is somebody new), as videos of 40 s; decodes, detects and follows as a run does; and compares. For each way and rate:
+1.5 s (`hidden`), or change places at cuts ten seconds apart (`cuts`: everybody is somebody new), as videos of 40 s;
+decodes, detects and follows as a run does; and compares. For each way and rate:
 
 - faces, tracks: how many were drawn and how many were told apart;
 - switches: how often a drawn face goes on under another number (Bernardin & Stiefelhagen 2008, "Evaluating multiple
