@@ -1,6 +1,6 @@
 """How well are faces followed through made footage, in which it is known who is who?
 
-    python benchmarks/tracks.py [--fps 1 2 5] [--seeds 3] [--detector embedded]
+    python benchmarks/tracks.py [--ways moving ...] [--fps 1 2 5] [--seeds 3] [--detector embedded]
 
 Draws the four faces of sample_media, which wander about (`moving`), up to 1.3 of their widths a second (`restless`),
 pass in front of each other (`crossing`; `alike`: in front of a picture of the same person), vanish behind a board for
@@ -114,8 +114,8 @@ def draw(way: str, seed: int, faces: list[NDArray[np.uint8]]) -> Iterator[tuple[
         truth = []
         for who, (cx, cy) in enumerate(centres):
             box = (cx - FACE / 2, cy - FACE / 2, float(FACE), float(FACE))
-            own = owner[int(box[1]) : int(box[1]) + FACE, int(box[0]) : int(box[0]) + FACE]
-            truth.append(Drawn(who + scene * len(faces), box, bool((own == who).mean() > 0.5)))
+            own = owner[max(int(box[1]), 0) : int(box[1]) + FACE, max(int(box[0]), 0) : int(box[0]) + FACE]
+            truth.append(Drawn(who + scene * len(faces), box, bool((own == who).sum() > 0.5 * FACE**2)))
         yield picture.clip(0, 255).astype(np.uint8), truth
 
 
@@ -177,13 +177,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fps", type=float, nargs="*", default=[1, 2, 5])
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--ways", nargs="*", choices=WAYS, default=WAYS)
     parser.add_argument("--detector", default="embedded")
     options = parser.parse_args()
     detector = DetectorConfig(options.detector)
     faces = cut_out_faces(detector)
     print(f"{'':10}{'fps':>5}" + "".join(f"{name:>10}" for name in _COLUMNS))
     with tempfile.TemporaryDirectory() as folder:
-        for way in WAYS:
+        for way in options.ways:
             totals = {fps: np.zeros(8) for fps in options.fps}
             for seed in range(options.seeds):
                 path = Path(folder) / f"{way}-{seed}.mp4"
