@@ -129,6 +129,8 @@ def test_the_folder_loads_and_holds_what_the_run_was(training: Any, finished: Pa
     assert config.options == {"units": 8, "dropout": 0.5, "batch_norm": True}  # With the defaults of today.
     assert list(config.heads) == ["fer2013"]  # All that can be answered without votes.
     assert config.tables == "fer2013"
+    assert config.share_correction is not None
+    assert sum(config.share_correction.prior) == pytest.approx(1.0, abs=1e-5)
     assert 0.1 <= config.heads["fer2013"] <= 10
     assert recipes.read_recipe(finished / "recipe.json") == replace(recipe, heads=("fer2013",))
     assert logits_of(finished, faces.images[:3]).shape == (3, 7)
