@@ -34,6 +34,7 @@ class DeviceOption(StrEnum):
     gpu = "gpu"
 
 
+Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run.", show_default=False)]
 Window = Annotated[float, typer.Option(min=0.001, help="Seconds per row of the timeline.")]
 
 
@@ -67,6 +68,7 @@ def run(
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try files again that have failed.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Remove earlier results in the folder first.")] = False,
     window: Window = 10.0,
+    report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html at the end.")] = True,
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds without a result that end a worker.")] = 3600.0,
     quiet: Annotated[bool, typer.Option("--quiet", help="Only errors.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="More messages.")] = False,
@@ -100,6 +102,7 @@ def run(
             workers=workers or usage.available_cores(),
             timeout=timeout,
             window=window,
+            report=report,
             retry_failed=retry_failed,
             restart=restart,
             progress=not quiet,
@@ -110,7 +113,7 @@ def run(
 
 @app.command()
 def summarize(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run.", show_default=False)],
+    directory: Directory,
     window: Window = 10.0,
 ) -> None:
     """Rebuild summary/ from the tables in DIR, without decoding anything again."""
@@ -127,6 +130,24 @@ def summarize(
             if read_run_file(directory).get("status") == "running":  # Not any more: the folder could be locked.
                 typer.echo("fer-batch: the run there was killed; these are summaries of what it had finished", err=True)
             stage.summarize(directory, window)
+
+
+@app.command()
+def report(directory: Directory) -> None:
+    """Rebuild report.html from the tables, summaries and run.json in DIR."""
+    with _endings():
+        from fer_batch.config import UsageError
+        from fer_batch.lock import FolderLock
+        from fer_batch.stages import report as stage
+        from fer_batch.stages import summarize as summaries
+        from fer_batch.tables import committed_parts
+
+        if not committed_parts(directory):
+            raise UsageError(f"{directory}: holds no tables of a run; give the --out folder of a run")
+        if not summaries.has_summaries(directory):
+            raise UsageError(f"{directory}: holds no summaries; fer-batch summarize {directory} makes them")
+        with FolderLock(directory):
+            stage.report(directory)
 
 
 @app.command()

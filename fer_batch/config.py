@@ -78,6 +78,7 @@ class RunConfig:
     workers: int = 1
     timeout: float | None = None
     window: float = 10.0
+    report: bool = True
     retry_failed: bool = False
     restart: bool = False
     progress: bool = True

@@ -19,6 +19,19 @@ FACE_MEASURES = ("valence", "expressiveness", "facing")
 #: Least and largest value of what is averaged, where that is not 0 and 1.
 RANGES = {"valence": (-1.0, 1.0), "engagement": (0.0, 100.0), "faces_per_frame": (1.0, float("inf"))}
 
+#: What each measure is, in the words that the docs and the report print.
+DEFINITIONS = {
+    "valence": "happy − max(angry, disgust, fear, sad), in −1..1.",
+    "expressiveness": "1 − neutral, in 0..1.",
+    "facing": "|yaw| ≤ 30° and |pitch| ≤ 25°.",
+    "attention": "share of the frame's faces that are facing. Without landmarks both are null: nothing else is ever "
+    "called attention.",
+    "engagement": f"version {ENGAGEMENT_VERSION}, in 0..100 = 100 × mean over faces of facing × (0.5 + 0.5 × "
+    "expressiveness); facing counts as 1 where unknown. Looking is one half of it, reacting the other.",
+    "face_presence": "share of sampled frames with at least one face. Aggregates of the measures are means over frames "
+    "with faces, and face_presence always stands beside them.",
+}
+
 
 def valence(faces: pd.DataFrame) -> pd.Series:
     """happy - max(angry, disgust, fear, sad), in -1..1. With disgust merged into angry there is none to look at."""

@@ -23,9 +23,17 @@ from fer_batch.records import Code, Media
 from fer_batch.runfile import RUN_FILE
 from fer_batch.schema import modified_time
 from fer_batch.shares import ShareCorrection
-from fer_batch.stages.summarize import SUMMARY_FILES, SUMMARY_FOLDER
+from fer_batch.stages.summarize import SUMMARY_FILES
 from fer_batch.stages.write import commit_part, read_origin
-from fer_batch.tables import TABLES, committed_parts, part_path, part_paths, read_table, write_table
+from fer_batch.tables import (
+    SUMMARY_FOLDER,
+    TABLES,
+    committed_parts,
+    part_path,
+    part_paths,
+    read_table,
+    write_table,
+)
 
 _COLUMNS = ["media_path", "size_bytes", "modified", "status", "error_code"]
 

@@ -45,6 +45,35 @@ class Code(StrEnum):
     INTERNAL = "internal"
 
 
+#: What each code means and what to do about it. docs/tables.md has the same words.
+EXPLANATIONS: dict[Code, tuple[str, str]] = {
+    Code.EMPTY_FILE: ("the file has no bytes", "copy it again"),
+    Code.UNREADABLE: ("the system would not let it be read", "check permissions and the disk"),
+    Code.NOT_MEDIA: (
+        "a file named on the command line that is neither by content nor by name a known type",
+        "leave it out",
+    ),
+    Code.CHANGED: ("changed or vanished since the run began", "run again once it is whole"),
+    Code.INVALID_DATA: ("its content can't be decoded at all", "check whether it plays; copy it again"),
+    Code.NO_VIDEO_STREAM: ("a container without video, such as a sound recording", "leave it out with --exclude"),
+    Code.NO_FRAMES: ("a video stream without a single frame", "leave it out with --exclude"),
+    Code.NO_TIMESTAMPS: ("frames without time stamps; none are made up", "remux it with FFmpeg"),
+    Code.UNSUPPORTED: ("no decoder for its format", "convert it"),
+    Code.TOO_LARGE: ("a picture of more than 128 megapixels", "make it smaller"),
+    Code.DAMAGED: ("kept in part: some of it could not be decoded", "compare frames_sampled with the duration"),
+    Code.TRUNCATED: ("kept in part: it ends before the length it states", "copy it again"),
+    Code.TIME_JUMPS: (
+        "kept in part: its time stamps jump back; frames whose time had passed already are not sampled by time",
+        "cut it there, or remux it",
+    ),
+    Code.DETECTOR_ERROR: ("the detector failed on a frame", "report it, with the file if you can"),
+    Code.OUT_OF_MEMORY: ("it needs more memory than there is", "fewer --workers"),
+    Code.TIMEOUT: ("it took longer than --timeout, twice", "allow more"),
+    Code.WORKER_DIED: ("its worker process died on it, twice", "report it, with the file if you can"),
+    Code.INTERNAL: ("a defect of this program", "report it"),
+}
+
+
 @dataclass(frozen=True)
 class Failure:
     """Why a file failed, or, beside frames that were read, what was lost of it."""

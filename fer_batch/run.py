@@ -1,4 +1,4 @@
-"""The one orchestrator: discover, plan, have workers prepare, classify, write, summarize."""
+"""The one orchestrator: discover, plan, have workers prepare, classify, write, summarize, report."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from fer_batch.runners.base import Loss, Outcome
 from fer_batch.runners.local import LocalRunner
 from fer_batch.schema import Scored, piece_tables, to_tables
 from fer_batch.shares import ShareCorrection
-from fer_batch.stages import summarize
+from fer_batch.stages import report, summarize
 from fer_batch.stages.classify import Classifier
 from fer_batch.stages.discover import discover, outside, roots
 from fer_batch.tables import TABLES
@@ -65,6 +65,8 @@ def _run(config: RunConfig, lock: FolderLock) -> bool:
     ledger = Ledger(config.out, lock)
     outstanding = ledger.outstanding(found, config.retry_failed)
     if not outstanding and _is_complete(config, ledger):
+        if config.report and not report.has_report(config.out):  # Of a run without one.
+            report.report(config.out)
         counts = count(found, len(found), ledger, Processed())
         assert_complete(counts)
         log.info("nothing to do; %s; tables in %s", closing_lines(counts, 1.0)[0], config.out)
@@ -102,6 +104,9 @@ def _run(config: RunConfig, lock: FolderLock) -> bool:
             end("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
         raise
     counts = end("done")
+    report.remove(config.out)  # One of fewer rows must not pass for this run's, nor hide that this run's is missing.
+    if config.report:
+        report.report(config.out)
     if counts["absent"]:
         log.warning("%d files of earlier runs were not found again; their rows stay", counts["absent"])
     log.info("tables in %s", config.out)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,6 +14,7 @@ from fer_batch.files import write_whole
 
 #: The tables with part files. In this order they are renamed into place: a part counts once all of it is there.
 TABLES = ("faces", "frames", "media")
+SUMMARY_FOLDER = "summary"
 
 
 def part_path(out: Path, table: str, number: int) -> Path:
@@ -43,6 +44,14 @@ def write_table(path: Path, table: pa.Table) -> None:
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """Read one Parquet file, all of it or some columns."""
     return pq.read_table(_in_memory(path), columns=None if columns is None else list(columns))
+
+
+def read_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """Read one Parquet file piece by piece, all columns or those of some that it has."""
+    file = pq.ParquetFile(_in_memory(path))
+    names = [name for name in file.schema_arrow.names if columns is None or name in columns]
+    for batch in file.iter_batches(50_000, columns=names):
+        yield pa.Table.from_batches([batch])
 
 
 def read_schema(path: Path) -> pa.Schema:

@@ -26,9 +26,8 @@ from fer_batch.engagement import FACE_MEASURES, MEASURES, RANGES, face_attention
 from fer_batch.files import write_whole
 from fer_batch.intervals import Means, pooled, series_means, together
 from fer_batch.shares import METADATA_KEY, FaceCells, ShareCorrection, adjusted_shares, read_correction
-from fer_batch.tables import committed_parts, read_schema, read_table, write_table
+from fer_batch.tables import SUMMARY_FOLDER, committed_parts, read_schema, read_table, write_table
 
-SUMMARY_FOLDER = "summary"
 NAMES = ("overall", "by_media", "timeline", "by_track", "moments")
 SUMMARY_FILES = tuple(f"{name}.{kind}" for name in NAMES for kind in ("parquet", "csv"))
 _MEDIA = ["media_path", "media_type"]

@@ -1,0 +1,156 @@
+"""The four questions a report is opened with, answered in words: how many, when, to what, how sure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fer_batch.emotions import EMOTIONS
+from fer_batch.reporting.figures import TOO_FEW, Figure, counted, figure, number, span, title
+
+#: Moments shown of each measure, and the least an emotion has to reach to be one.
+MOMENTS_SHOWN = 2
+LEAST_EMOTION = 0.2
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A question, the answer at a look, and what to know about it."""
+
+    question: str
+    answer: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A window of a video in which a measure was clearly stronger than over the whole run (valence `low`: weaker)."""
+
+    path: str
+    start: float
+    end: float
+    figure: Figure
+    direction: str
+    rank: int
+
+    @property
+    def what(self) -> str:
+        """What was strong, in words."""
+        if self.figure.name == "valence":
+            return "Most positive valence" if self.direction == "high" else "Most negative valence"
+        kind = "Apparent expression " if self.figure.name in EMOTIONS else "Highest "
+        return kind + (self.figure.name if self.figure.name in EMOTIONS else title(self.figure.name).lower())
+
+    @property
+    def when(self) -> str:
+        """The window."""
+        return span(self.start, self.end)
+
+
+def clear_moments(moments: Sequence[dict[str, Any]], overall: dict[str, Any]) -> list[Moment]:
+    """The rows of summary/moments whose interval lies wholly beyond the run's own mean; of emotions only those that
+    reach a fifth. In the order of the measures, then of the ranks."""
+    found = []
+    for row in moments:
+        each = figure(row, row["measure"], "value")
+        mean = number(overall, each.name)
+        beyond = each.low > mean if row["direction"] == "high" else each.high < mean
+        if each.sure and beyond and not (each.name in EMOTIONS and each.value < LEAST_EMOTION):
+            found.append(Moment(row["media_path"], row["start_s"], row["end_s"], each, row["direction"], row["rank"]))
+    order = ["engagement", "expressiveness", "valence", "attention", *EMOTIONS]
+    return sorted(found, key=lambda one: (order.index(one.figure.name), one.direction, one.rank))
+
+
+def shown_moments(moments: Sequence[Moment]) -> list[Moment]:
+    """The first few of each measure."""
+    counts: dict[tuple[str, str], int] = {}
+    shown = []
+    for one in moments:
+        key = one.figure.name, one.direction
+        counts[key] = counts.get(key, 0) + 1
+        if counts[key] <= MOMENTS_SHOWN:
+            shown.append(one)
+    return shown
+
+
+def answers(
+    overall: dict[str, Any],
+    moments: Sequence[Moment],
+    videos: Sequence[dict[str, Any]],
+    media: Mapping[str, int],
+    most: int,
+) -> list[Answer]:
+    """The four answers. `overall`: the row of summary/overall; `videos`: rows of by_media; `media`: files by status;
+    `most`: the most faces in one frame."""
+    return [_watching(overall, most), _when(moments, videos), _what(videos), _sure(overall, videos, media)]
+
+
+def _watching(overall: dict[str, Any], most: int) -> Answer:
+    question = "How many were watching?"
+    faces, presence = figure(overall, "faces_per_frame"), figure(overall, "face_presence")
+    if not faces.known:
+        return Answer(question, "No face was found", ("The measures below need a face; there are none to show.",))
+    notes = [f"on average where a face was in view ({_sureness(faces)}); at most {most} at once."]
+    notes.append(f"A face was in view in {presence.text} of the sampled frames.")
+    attention = figure(overall, "attention")
+    if attention.known:
+        notes.append(f"{attention.text} of them faced the camera ({_sureness(attention)}).")
+    return Answer(question, f"{faces.text} faces", tuple(notes))
+
+
+def _when(moments: Sequence[Moment], videos: Sequence[dict[str, Any]]) -> Answer:
+    question = "When did they react?"
+    if not videos:
+        return Answer(question, "–", ("Images have no time. Videos would show when.",))
+    strongest = [one for one in moments if one.figure.name == "expressiveness"]
+    if not strongest:
+        return Answer(question, "No clear moment", ("No window of a video stands clear of the run's own mean.",))
+    first = strongest[0]
+    note = f"in {first.path}: expressiveness {first.figure.text} (95% interval {first.figure.interval})."
+    return Answer(question, first.when, (note, "The strongest window of all videos of which that is sure."))
+
+
+def _what(videos: Sequence[dict[str, Any]]) -> Answer:
+    question = "To what?"
+    known = [(row["media_path"], figure(row, "engagement")) for row in videos]
+    ranked = sorted((one for one in known if one[1].sure), key=lambda one: -one[1].value)
+    if not ranked:
+        note = (
+            "No video has enough samples for an interval of its engagement." if videos else "No video was in the run."
+        )
+        return Answer(question, TOO_FEW.capitalize() if videos else "–", (note,))
+    path, best = ranked[0]
+    notes = [f"Highest engagement: {best.text} of 100 (95% interval {best.interval})."]
+    same = sum(other.high >= best.low for _, other in ranked[1:])
+    if same:
+        notes.append(f"Not clearly above {counted(same, 'other video')}: the intervals overlap.")
+    elif len(ranked) > 1:
+        notes.append(f"Clearly above the next, {ranked[1][0]} ({ranked[1][1].text}).")
+    unsure = [(other, each) for other, each in known if each.known and not each.sure]
+    higher = max((one for one in unsure if one[1].value > best.value), key=lambda one: one[1].value, default=None)
+    if higher:
+        notes.append(f"The mean of {higher[0]} is higher ({higher[1].text}), but it has {TOO_FEW}.")
+    elif unsure:
+        notes.append(f"{counted(len(unsure), 'video')} left out: {TOO_FEW}.")
+    return Answer(question, path, tuple(notes))
+
+
+def _sure(overall: dict[str, Any], videos: Sequence[dict[str, Any]], media: Mapping[str, int]) -> Answer:
+    question = "How sure are we?"
+    total = sum(media.values())
+    if not total:
+        return Answer(question, "No files", ("No image or video was found in what was given.",))
+    notes = []
+    engagement = figure(overall, "engagement")
+    if engagement.known:
+        notes.append(f"Engagement over the whole run: {engagement.text} of 100 ({_sureness(engagement)}).")
+    unsure = sum(not figure(row, "engagement").sure for row in videos)
+    if unsure:
+        notes.append(f"{unsure} of {counted(len(videos), 'video')}: {TOO_FEW} about engagement.")
+    notes.append(f"{counted(media.get('failed', 0), 'file')} failed." if media.get("failed") else "No file failed.")
+    return Answer(question, f"{media.get('done', 0):,} of {counted(total, 'file')} read", tuple(notes))
+
+
+def _sureness(one: Figure) -> str:
+    return f"95% interval {one.interval}" if one.sure else one.interval
