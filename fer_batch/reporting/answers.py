@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from fer_batch.emotions import EMOTIONS
+from fer_batch.engagement import RANGES
 from fer_batch.reporting.figures import TOO_FEW, Figure, counted, figure, number, span, title
 
 #: Moments shown of each measure, and the least an emotion has to reach to be one.
 MOMENTS_SHOWN = 2
 LEAST_EMOTION = 0.2
+#: How far a moment lies beyond its video's mean, at least, as a share of the scale.
+LEAST_STEP = 0.05
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Moment:
-    """A window of a video in which a measure was clearly stronger than over the whole run (valence `low`: weaker)."""
+    """A window of a video in which a measure was clearly stronger than usual (valence `low`: weaker)."""
 
     path: str
     start: float
@@ -37,10 +40,9 @@ class Moment:
     @property
     def what(self) -> str:
         """What was strong, in words."""
-        if self.figure.name == "valence":
-            return "Most positive valence" if self.direction == "high" else "Most negative valence"
-        kind = "Apparent expression " if self.figure.name in EMOTIONS else "Highest "
-        return kind + (self.figure.name if self.figure.name in EMOTIONS else title(self.figure.name).lower())
+        if self.figure.name in EMOTIONS:
+            return f"Apparent expression {self.figure.name}"
+        return ("Highest " if self.direction == "high" else "Lowest ") + title(self.figure.name).lower()
 
     @property
     def when(self) -> str:
@@ -48,15 +50,23 @@ class Moment:
         return span(self.start, self.end)
 
 
-def clear_moments(moments: Sequence[dict[str, Any]], overall: dict[str, Any]) -> list[Moment]:
-    """The rows of summary/moments whose interval lies wholly beyond the run's own mean; of emotions only those that
-    reach a fifth. In the order of the measures, then of the ranks."""
+def clear_moments(
+    moments: Sequence[dict[str, Any]], overall: dict[str, Any], videos: Mapping[str, dict[str, Any]]
+) -> list[Moment]:
+    """The rows of summary/moments that are neither chance nor a trifle: the whole interval lies beyond the mean of the
+    run and that of the video, and the value by a twentieth of the scale; an emotion reaches a fifth.
+
+    `videos`: rows of by_media by path. In the order of the measures, then of the ranks.
+    """
     found = []
     for row in moments:
-        each = figure(row, row["measure"], "value")
-        mean = number(overall, each.name)
-        beyond = each.low > mean if row["direction"] == "high" else each.high < mean
-        if each.sure and beyond and not (each.name in EMOTIONS and each.value < LEAST_EMOTION):
+        each, sign = figure(row, row["measure"], "value"), 1 if row["direction"] == "high" else -1
+        least, most = RANGES.get(each.name, (0.0, 1.0))
+        own = number(videos.get(row["media_path"], overall), each.name)
+        usual = max(sign * own, sign * number(overall, each.name))
+        nearer = sign * (each.low if sign > 0 else each.high)
+        stands_out = nearer > usual and sign * (each.value - own) >= LEAST_STEP * (most - least)
+        if each.sure and stands_out and not (each.name in EMOTIONS and each.value < LEAST_EMOTION):
             found.append(Moment(row["media_path"], row["start_s"], row["end_s"], each, row["direction"], row["rank"]))
     order = ["engagement", "expressiveness", "valence", "attention", *EMOTIONS]
     return sorted(found, key=lambda one: (order.index(one.figure.name), one.direction, one.rank))
@@ -105,10 +115,14 @@ def _when(moments: Sequence[Moment], videos: Sequence[dict[str, Any]]) -> Answer
         return Answer(question, "–", ("Images have no time. Videos would show when.",))
     strongest = [one for one in moments if one.figure.name == "expressiveness"]
     if not strongest:
-        return Answer(question, "No clear moment", ("No window of a video stands clear of the run's own mean.",))
+        return Answer(
+            question, "No clear moment", ("No window stands clear of the means of its video and of the run.",)
+        )
     first = strongest[0]
     note = f"in {first.path}: expressiveness {first.figure.text} (95% interval {first.figure.interval})."
-    return Answer(question, first.when, (note, "The strongest window of all videos of which that is sure."))
+    return Answer(
+        question, first.when, (note, "The strongest window that stands clear of the means of its video and of the run.")
+    )
 
 
 def _what(videos: Sequence[dict[str, Any]]) -> Answer:
@@ -119,7 +133,7 @@ def _what(videos: Sequence[dict[str, Any]]) -> Answer:
         note = (
             "No video has enough samples for an interval of its engagement." if videos else "No video was in the run."
         )
-        return Answer(question, TOO_FEW.capitalize() if videos else "–", (note,))
+        return Answer(question, "Too few samples to say" if videos else "–", (note,))
     path, best = ranked[0]
     notes = [f"Highest engagement: {best.text} of 100 (95% interval {best.interval})."]
     same = sum(other.high >= best.low for _, other in ranked[1:])
@@ -130,9 +144,9 @@ def _what(videos: Sequence[dict[str, Any]]) -> Answer:
     unsure = [(other, each) for other, each in known if each.known and not each.sure]
     higher = max((one for one in unsure if one[1].value > best.value), key=lambda one: one[1].value, default=None)
     if higher:
-        notes.append(f"The mean of {higher[0]} is higher ({higher[1].text}), but it has {TOO_FEW}.")
+        notes.append(f"The mean of {higher[0]} is higher ({higher[1].text}), but from too few samples to be sure.")
     elif unsure:
-        notes.append(f"{counted(len(unsure), 'video')} left out: {TOO_FEW}.")
+        notes.append(f"{counted(len(unsure), 'video')} left out: too few samples to say.")
     return Answer(question, path, tuple(notes))
 
 
@@ -147,10 +161,10 @@ def _sure(overall: dict[str, Any], videos: Sequence[dict[str, Any]], media: Mapp
         notes.append(f"Engagement over the whole run: {engagement.text} of 100 ({_sureness(engagement)}).")
     unsure = sum(not figure(row, "engagement").sure for row in videos)
     if unsure:
-        notes.append(f"{unsure} of {counted(len(videos), 'video')}: {TOO_FEW} about engagement.")
+        notes.append(f"For {unsure} of {counted(len(videos), 'video')} there are too few samples to say how engaged.")
     notes.append(f"{counted(media.get('failed', 0), 'file')} failed." if media.get("failed") else "No file failed.")
     return Answer(question, f"{media.get('done', 0):,} of {counted(total, 'file')} read", tuple(notes))
 
 
 def _sureness(one: Figure) -> str:
-    return f"95% interval {one.interval}" if one.sure else one.interval
+    return f"95% interval {one.interval}" if one.sure else f"{TOO_FEW} how sure"

@@ -14,11 +14,15 @@ TOO_FEW = "too few to say"
 #: Intervals wider than this share of their measure's range say nothing, and are not printed or drawn as if they did.
 WIDEST = 0.5
 
-#: Colours of the emotions in charts, which colour-blind readers can tell apart (after Okabe & Ito 2008, "Color
-#: universal design", darkened to be seen on white), and dashes, for those who see none.
-_COLOURS = ("#d55e00", "#009e73", "#cc79a7", "#e69f00", "#0072b2", "#56b4e9", "#808080")
+#: Colours of the emotions in charts on white and on black, which colour-blind readers can tell apart (after Okabe & Ito
+#: 2008, "Color universal design"), and dashes, for those who see none.
+_LIGHT = ("#d55e00", "#009e73", "#cc79a7", "#e69f00", "#0072b2", "#56b4e9", "#767676")
+_DARK = ("#f07d33", "#2fc495", "#dc9dc1", "#f0b000", "#4aa0e8", "#9ad6f8", "#aeb4ba")
 _DASHES: tuple[list[int], ...] = ([], [8, 3], [2, 3], [], [8, 3, 2, 3], [5, 5], [12, 4])
-STYLES = {name: {"colour": c, "dash": d} for name, c, d in zip(EMOTIONS, _COLOURS, _DASHES, strict=True)}
+STYLES = {
+    name: {"light": light, "dark": dark, "dash": dash}
+    for name, light, dark, dash in zip(EMOTIONS, _LIGHT, _DARK, _DASHES, strict=True)
+}
 
 _TITLES = {
     "face_presence": "Face presence",
@@ -65,7 +69,7 @@ class Figure:
         """The interval, or that there is none to speak of."""
         if not self.known:
             return ""
-        return f"{printed(self.name, self.low)} to {printed(self.name, self.high)}" if self.sure else TOO_FEW
+        return between(self.name, self.low, self.high) if self.sure else TOO_FEW
 
     @property
     def place(self) -> dict[str, float]:
@@ -91,6 +95,13 @@ def printed(name: str, value: float) -> str:
     if name == "faces_per_frame":
         return f"{value:.1f}"
     return f"{100 * value:.0f}%"
+
+
+def between(name: str, low: float, high: float) -> str:
+    """An interval of a measure as text: 52–96, 8–100%, −0.10 to +0.20."""
+    if name == "valence":
+        return f"{printed(name, low)} to {printed(name, high)}"
+    return f"{printed(name, low).removesuffix('%')}–{printed(name, high)}"
 
 
 def widest(name: str, value: float) -> float:

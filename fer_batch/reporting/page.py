@@ -27,7 +27,7 @@ from fer_batch.reporting.reading import MOST_FAILURES, Files, Measured, Row
 from fer_batch.reporting.series import Series, as_json
 
 #: Videos in the chart that compares them; the table has all.
-MOSTCOMPARED = 20
+MOST_COMPARED = 20
 #: Measures in the columns of the tables that compare.
 COMPARED = ("engagement", "valence", "expressiveness", "attention", "faces_per_frame")
 
@@ -67,7 +67,7 @@ class Video:
         if series.frames:
             return (
                 f"A short video: each point is the mean of a sampled frame and its neighbours, up to {series.frames} "
-                "frames; the band is the 95% interval of that mean."
+                "frames; the band is the 95% interval of that mean. Faces are those of single frames."
             )
         if series.joined > 1:
             return (
@@ -162,7 +162,7 @@ class Page:
         sure = sorted((one for one in ranked if one[1].sure), key=lambda one: -one[1].value)
         return [
             {"path": video.path, "value": each.value, "low": each.low, "high": each.high}
-            for video, each in sure[:MOSTCOMPARED]
+            for video, each in sure[:MOST_COMPARED]
         ]
 
 
@@ -256,6 +256,7 @@ def render(page: Page) -> str:
         "flat": flat,
         "isnan": math.isnan,
         "leading": leading,
+        "most_compared": MOST_COMPARED,
         "most_failures": MOST_FAILURES,
         "per_class": per_class(page.run.get("model", {}).get("folder")),
         "printed": figures.printed,

@@ -21,6 +21,7 @@ REACH = 3
 #: What the values are multiplied by, to be written as whole numbers.
 SCALES = {"engagement": 10, "faces_per_frame": 100}
 _SCALE = 1000
+_COUNTED = ("face_presence", "faces_per_frame")
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def _joined(values: Floats, weight: Floats, starts: NDArray[np.int64]) -> Floats
 
 def from_frames(frames: pd.DataFrame, names: Sequence[str]) -> Series:
     """The sampled frames of one short video, in the order of time: means over each frame and its neighbours, with their
-    intervals; of fewer than 2 x REACH + 1 frames the values alone."""
+    intervals; of fewer than 2 x REACH + 1 frames, and of what is counted in a frame, the values alone."""
     times, seen = frames["timestamp_s"].to_numpy(float), frames["face_count"].to_numpy() > 0
     columns = {name: frames[name].to_numpy(float) for name in names if name in frames}
     columns["face_presence"] = seen.astype(float)
@@ -75,7 +76,7 @@ def from_frames(frames: pd.DataFrame, names: Sequence[str]) -> Series:
     values = {}
     for name in names:
         column, unknown = columns[name], np.full(count, np.nan)
-        if not smooth:
+        if not smooth or name in _COUNTED:
             values[name] = column, unknown, unknown
             continue
         means = series_means(column[np.concatenate(around)], starts)

@@ -43,7 +43,8 @@ def gather(out: Path) -> Page:
     """All that the page shows."""
     overall, files, measured = reading.read_overall(out), reading.read_files(out), reading.read_measured(out)
     labels = tuple(name for name in EMOTIONS if name in overall)
-    moments = clear_moments(reading.read_moments(out), overall)
+    rows = {row["media_path"]: row for row in measured.videos}
+    moments = clear_moments(reading.read_moments(out), overall, rows)
     series, tracks = reading.read_series(out, measured.videos, labels), reading.count_tracks(out)
     videos = [
         Video(

@@ -100,6 +100,7 @@ def video(scored_file: Callable) -> Callable[..., Scored]:
 
 
 def chart_text(page: Page, selector: str) -> str:
+    page.locator(selector).first.scroll_into_view_if_needed()  # It is drawn when it comes into view.
     page.locator(f"{selector} svg").first.wait_for()
     return str(page.locator(selector).first.inner_text())
 
@@ -167,7 +168,7 @@ def test_the_theme_follows_the_system_until_it_is_switched(made: Callable, video
 def test_names_from_outside_stay_text(made: Callable, video: Callable, scored_file: Callable, opened: Callable) -> None:
     message = f"{CLOSING}: can't be read"
     files = [
-        video(HOSTILE, 60, at=range(20, 30)),
+        video(HOSTILE, 300, 0.5, at=range(20, 30)),
         video("other.mp4", 60, 0.1),
         scored_file(CLOSING, [], failure=Failure(Stage.DECODE, Code.INVALID_DATA, message)),
     ]

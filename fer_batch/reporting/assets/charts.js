@@ -17,7 +17,7 @@ const feCharts = (() => {
   const colours = () => {
     const style = getComputedStyle(document.documentElement);
     const read = (name) => style.getPropertyValue(name).trim();
-    return { ink: read("--ink"), quiet: read("--quiet"), line: read("--line"), page: read("--card"), accent: read("--accent") };
+    return { ink: read("--ink"), quiet: read("--quiet"), line: read("--line"), page: read("--card"), accent: read("--accent"), shade: read("--shade") };
   };
   const clock = (seconds) => {
     const tenths = Math.round(seconds * 10), whole = Math.floor(tenths / 10), two = (n) => String(n).padStart(2, "0");
@@ -32,6 +32,8 @@ const feCharts = (() => {
     if (name === "faces_per_frame") return value.toFixed(1);
     return `${Math.round(value * 100)}%`;
   };
+
+  const between = (name, low, high) => (name === "valence" ? `${printed(name, low)} to ${printed(name, high)}` : `${printed(name, low).replace("%", "")}–${printed(name, high)}`);
 
   // The numbers of a video, in seconds and in each measure's own unit.
   function decode(raw) {
@@ -75,7 +77,7 @@ const feCharts = (() => {
       const up = one.map((p) => api.coord([p[0], p[2]])), down = one.map((p) => api.coord([p[0], p[1]])).reverse();
       if (one.length > 1) return [...up, ...down];
       const [[x, top], [, bottom]] = [up[0], down[0]];
-      return [[x - 3, top], [x + 3, top], [x + 3, bottom], [x - 3, bottom]];
+      return [[x - 1, top], [x + 1, top], [x + 1, bottom], [x - 1, bottom]];
     };
     return {
       type: "custom", name: label, xAxisIndex: axis, yAxisIndex: axis, silent: true, clip: true, z: 1, animation: false,
@@ -91,7 +93,7 @@ const feCharts = (() => {
     const list = points(series, series.values[name][0]);
     return {
       type: "line", name: label, xAxisIndex: axis, yAxisIndex: axis, data: list, clip: true, animation: false, z: 3, connectNulls: false,
-      showSymbol: true, symbol: "circle", symbolSize: (_, at) => (alone(list, at.dataIndex) || (list.length < 16 && list[at.dataIndex][1] !== null) ? 6 : 0),
+      step: series.frames && area ? "middle" : false, showSymbol: true, symbol: "circle", symbolSize: (_, at) => (alone(list, at.dataIndex) || (list.length < 16 && list[at.dataIndex][1] !== null) ? 6 : 0),
       lineStyle: { color: colour, width: 2, type: dash.length ? dash : "solid" }, itemStyle: { color: colour },
       areaStyle: area ? { color: colour, opacity: 0.15 } : undefined, emphasis: { disabled: true },
     };
@@ -113,7 +115,7 @@ const feCharts = (() => {
       series.time.forEach((time, j) => { if (Math.abs(time - at) < Math.abs(series.time[i] - at)) i = j; });
       const row = (name, title) => {
         const [mean, low, high] = series.values[name].map((column) => column[i]);
-        const interval = low === null ? "" : `<small>${printed(name, low)} to ${printed(name, high)}</small>`;
+        const interval = low === null ? "" : `<small>${between(name, low, high)}</small>`;
         return `<tr><th>${escape(title)}</th><td>${printed(name, mean)}</td><td>${interval}</td></tr>`;
       };
       const when = series.frames ? clock(series.time[i]) : `${clock(series.start[i])}–${clock(series.end[i])}`;
@@ -153,10 +155,10 @@ const feCharts = (() => {
       if (panel.name === "emotions") {
         for (const name of settings.labels) {
           const style = settings.styles[name];
-          own.push(line(series, name, axis, name, style.colour, style.dash));
+          own.push(line(series, name, axis, name, style[c.shade], style.dash));
           own[own.length - 1].endLabel = { show: !narrow, formatter: name, color: c.ink, fontSize: 11, distance: 6 };
           own[own.length - 1].labelLayout = { moveOverlap: "shiftY" };
-          own.push(band(series, name, axis, name, style.colour));
+          own.push(band(series, name, axis, name, style[c.shade]));
         }
       } else {
         own.push(line(series, panel.name, axis, panel.title, c.accent, [], panel.name === "face_presence" || panel.name === "faces_per_frame"));
@@ -179,11 +181,11 @@ const feCharts = (() => {
     const c = colours(), room = Math.min(320, width * 0.38);
     return {
       aria: { enabled: false }, animation: false, textStyle: { fontFamily: "inherit", color: c.ink },
-      grid: { left: 8, right: 44, top: 8, bottom: 46, outerBoundsMode: "same" },
+      grid: { left: room + 12, right: 40, top: 8, bottom: 48, outerBoundsMode: "none" },
       xAxis: { type: "value", min: 0, max: 100, name: "Engagement, 0 to 100", nameLocation: "middle", nameGap: 28, nameTextStyle: { color: c.quiet }, axisLabel: { color: c.quiet }, splitLine: { lineStyle: { color: c.line } } },
       yAxis: {
         type: "category", inverse: true, data: rows.map((row) => row.path), axisTick: { show: false }, axisLine: { lineStyle: { color: c.line } },
-        axisLabel: { color: c.ink, width: room, overflow: "none", formatter: (path) => shortened(path, Math.floor(room / 6.6)) },
+        axisLabel: { color: c.ink, interval: 0, formatter: (path) => shortened(path, Math.floor(room / 7.4)) },
       },
       tooltip: { confine: true, backgroundColor: c.page, borderColor: c.line, textStyle: { color: c.ink }, formatter: (at) => { const row = rows[at.dataIndex]; return `${escape(row.path)}<br>${row.value.toFixed(0)} (${row.low.toFixed(0)} to ${row.high.toFixed(0)})`; } },
       series: [
@@ -194,7 +196,8 @@ const feCharts = (() => {
             return { type: "rect", shape: { x: from[0], y: from[1] - 5, width: Math.max(2, to[0] - from[0]), height: 10, r: 5 }, style: { fill: c.accent, opacity: 0.3 } };
           },
         },
-        { type: "scatter", data: rows.map((row, i) => [row.value, i]), symbolSize: 11, itemStyle: { color: c.accent }, z: 3, label: { show: true, position: "right", distance: 10, formatter: (at) => rows[at.dataIndex].value.toFixed(0), color: c.ink } },
+        { type: "scatter", data: rows.map((row, i) => [row.value, i]), symbolSize: 11, itemStyle: { color: c.accent, opacity: 1 }, z: 3 },
+        { type: "scatter", data: rows.map((row, i) => [row.high, i]), symbolSize: 1, silent: true, itemStyle: { opacity: 0 }, z: 4, label: { show: true, position: "right", distance: 9, formatter: (at) => rows[at.dataIndex].value.toFixed(0), color: c.ink } },
       ],
     };
   }
@@ -211,7 +214,9 @@ const feCharts = (() => {
       button.setAttribute("aria-pressed", shown.has(name));
       const space = "http://www.w3.org/2000/svg", picture = document.createElementNS(space, "svg"), stroke = document.createElementNS(space, "line");
       for (const [key, value] of Object.entries({ width: 28, height: 10, "aria-hidden": "true" })) picture.setAttribute(key, value);
-      for (const [key, value] of Object.entries({ x1: 0, x2: 28, y1: 5, y2: 5, stroke: style.colour, "stroke-width": 3, "stroke-dasharray": style.dash.join(" ") })) stroke.setAttribute(key, value);
+      for (const [key, value] of Object.entries({ x1: 0, x2: 28, y1: 5, y2: 5, "stroke-width": 3, "stroke-dasharray": style.dash.join(" ") })) stroke.setAttribute(key, value);
+      stroke.style.setProperty("--light", style.light);
+      stroke.style.setProperty("--dark", style.dark);
       picture.append(stroke);
       button.prepend(picture);
       button.addEventListener("click", () => {
@@ -257,7 +262,7 @@ const feCharts = (() => {
       cell(row, "th", series.frames ? clock(time) : `${clock(series.start[i])}–${clock(series.end[i])}`, "row");
       for (const name of names) {
         const [mean, low, high] = series.values[name].map((column) => column[i]);
-        cell(row, "td", printed(name, mean) + (low === null ? "" : ` (${printed(name, low)} to ${printed(name, high)})`));
+        cell(row, "td", printed(name, mean) + (low === null ? "" : ` (${between(name, low, high)})`));
       }
     });
     return made;
