@@ -45,7 +45,7 @@ def test_help_names_every_option_of_the_contract() -> None:
     options = (
         "--fps --every --keyframes --fast --start --end --detector --detector-model --min-face --min-score --model "
         "--longest-side --merge-disgust --device --batch-size --workers --include --exclude --follow-symlinks "
-        "--retry-failed --restart --window --timeout --quiet --verbose --log-file --out"
+        "--retry-failed --restart --window --timeout --no-report --quiet --verbose --log-file --out"
     )
     assert [option for option in options.split() if f"{option} " not in text and f"{option}\n" not in text] == []
 
@@ -92,6 +92,12 @@ def test_an_input_that_is_one_of_our_own_folders_is_refused(tmp_path: Path) -> N
 
 def test_summarize_says_what_to_give_it(tmp_path: Path) -> None:
     done = fer_batch("summarize", tmp_path)
+    assert done.returncode == 2
+    assert "give the --out folder of a run" in done.stderr
+
+
+def test_report_says_what_to_give_it(tmp_path: Path) -> None:
+    done = fer_batch("report", tmp_path)
     assert done.returncode == 2
     assert "give the --out folder of a run" in done.stderr
 

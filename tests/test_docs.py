@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 from fer_batch.emotions import EMOTIONS
-from fer_batch.records import Code, Stage
+from fer_batch.engagement import DEFINITIONS
+from fer_batch.records import EXPLANATIONS, Code, Stage
 from fer_batch.schema import faces_schema, frames_schema, media_schema
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -18,6 +19,14 @@ def test_every_error_code_is_explained_once() -> None:
     assert sorted(code for code, _ in explained) == sorted(code.value for code in Code)
     stages = {stage.strip() for _, names in explained for stage in names.split(",")}
     assert stages == {stage.value for stage in Stage}
+
+
+def test_the_docs_and_the_report_use_the_same_words() -> None:
+    plain = " ".join(re.sub(r"[`*]", "", TABLES).split())
+    missing = [words for pair in EXPLANATIONS.values() for words in pair if words not in plain]
+    missing += [words for words in DEFINITIONS.values() if words not in plain]
+    assert sorted(EXPLANATIONS) == sorted(Code)
+    assert missing == []
 
 
 def test_every_column_is_explained() -> None:

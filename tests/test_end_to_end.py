@@ -117,6 +117,28 @@ def test_no_face_in_the_empty_stretch(run: Path) -> None:
     assert (meeting[(meeting.index > 3.1) & (meeting.index < 5.9)] == 0).all()
 
 
+def test_the_report_is_written_and_rebuilt_from_the_tables_alone(run: Path, tmp_path: Path) -> None:
+    text = (run / "report.html").read_text()
+    assert "meeting.mp4" in text
+    shutil.copytree(run, tmp_path / "out")
+    (tmp_path / "out" / "report.html").unlink()
+    assert fer_batch("report", tmp_path / "out").returncode == 0
+    assert (tmp_path / "out" / "report.html").read_text() == text
+
+
+def test_without_a_report_there_is_none_and_the_next_run_writes_just_it(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "out")
+    again = ("run", SAMPLES, "--out", tmp_path / "out", "--fps", 2, "--workers", 2)
+    (tmp_path / "out" / "report.html").unlink()
+    before = snapshot(tmp_path / "out")
+    assert fer_batch(*again, "--no-report").returncode == 0
+    assert snapshot(tmp_path / "out") == before
+    assert fer_batch(*again).returncode == 0
+    after = snapshot(tmp_path / "out")
+    assert after.pop("report.html")
+    assert after == before
+
+
 def test_duckdb_reads_the_tables_as_users_do(run: Path) -> None:
     share, n = duckdb.sql(
         f"SELECT avg((face_count > 0)::int), count(*) FROM read_parquet('{run}/frames/*.parquet')"

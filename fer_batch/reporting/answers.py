@@ -72,16 +72,15 @@ def clear_moments(
     return sorted(found, key=lambda one: (order.index(one.figure.name), one.direction, one.rank))
 
 
-def shown_moments(moments: Sequence[Moment]) -> list[Moment]:
-    """The first few of each measure."""
-    counts: dict[tuple[str, str], int] = {}
-    shown = []
+def shown_moments(moments: Sequence[Moment], most: int = MOMENTS_SHOWN) -> list[Moment]:
+    """The first `most` of each measure, none beside another of the same measure."""
+    shown: dict[tuple[str, str], list[Moment]] = {}
     for one in moments:
-        key = one.figure.name, one.direction
-        counts[key] = counts.get(key, 0) + 1
-        if counts[key] <= MOMENTS_SHOWN:
-            shown.append(one)
-    return shown
+        same = shown.setdefault((one.figure.name, one.direction), [])
+        beside = any(one.path == other.path and one.start <= other.end and other.start <= one.end for other in same)
+        if len(same) < most and not beside:
+            same.append(one)
+    return [one for same in shown.values() for one in same]
 
 
 def answers(

@@ -53,7 +53,7 @@ class Video:
     def charts(self) -> dict[str, Any]:
         """What the script draws."""
         spans: dict[tuple[float, float], list[str]] = {}
-        for one in self.moments[:12]:
+        for one in shown_moments(self.moments, 1):
             spans.setdefault((one.start, one.end), []).append(f"{one.what}: {one.figure.text} ({one.figure.interval})")
         marks = [{"start": start, "end": end, "what": what} for (start, end), what in sorted(spans.items())]
         return as_json(self.series, self.seconds) | {"marks": marks}

@@ -4,13 +4,15 @@ const feCharts = (() => {
   const settings = JSON.parse(document.getElementById("settings").textContent);
   const drawn = new Map();
   const PANELS = [
-    { name: "emotions", title: "Apparent expressions", height: 220, min: 0, max: 1, percent: true },
-    { name: "valence", title: "Valence", height: 84, min: -1, max: 1 },
-    { name: "engagement", title: "Engagement", height: 84, min: 0, max: 100 },
-    { name: "face_presence", title: "Face presence", height: 56, min: 0, max: 1, percent: true },
+    { name: "emotions", title: "Apparent expressions", height: 220, min: 0, max: 1, percent: true, ticks: 0.25 },
+    { name: "valence", title: "Valence", height: 84, min: -1, max: 1, ticks: 1 },
+    { name: "engagement", title: "Engagement", height: 84, min: 0, max: 100, ticks: 50 },
+    { name: "face_presence", title: "Face presence", height: 56, min: 0, max: 1, percent: true, ticks: 1 },
     { name: "faces_per_frame", title: "Faces in frames with a face", height: 70, min: 0 },
   ];
   const TITLE = 30, FOOT = 70;
+  const STEPS = [0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400];
+  const step = (seconds, width) => STEPS.find((one) => (seconds / one) * 90 < width) || STEPS[STEPS.length - 1];
 
   const data = (element) => JSON.parse(document.getElementById(element.dataset.from).textContent);
   const escape = (text) => String(text).replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);
@@ -99,6 +101,15 @@ const feCharts = (() => {
     };
   }
 
+  // How far the names at the ends of the lines have to move so that none covers another, in pixels.
+  function apart(series, shown, height) {
+    const ends = [...shown].map((name) => ({ name, at: (1 - (series.values[name][0].at(-1) ?? 0)) * height })).sort((a, b) => a.at - b.at);
+    let free = -Infinity;
+    for (const end of ends) { end.to = Math.max(end.at, free); free = end.to + 13; }
+    const over = Math.max(0, free - 13 - height);
+    return Object.fromEntries(ends.map((end) => [end.name, end.to - end.at - over]));
+  }
+
   function marks(series, panel, ink) {
     return {
       silent: true, itemStyle: { color: ink, opacity: 0.07 },
@@ -143,21 +154,21 @@ const feCharts = (() => {
       option.title.push({ text: panel.title, left: 0, top, textStyle: { fontSize: 13, fontWeight: 600, color: c.ink } });
       option.grid.push({ left: 44, right, top: top + TITLE, height: panel.height });
       option.xAxis.push({
-        gridIndex: axis, type: "value", min: from, max: until, axisLine: { lineStyle: { color: c.line }, onZero: false }, axisTick: { show: last }, splitLine: { show: false },
+        gridIndex: axis, type: "value", min: from, max: until, interval: step(until - from, width - 44 - right), axisLine: { lineStyle: { color: c.line }, onZero: false }, axisTick: { show: last }, splitLine: { show: false },
         axisLabel: { show: last, color: c.quiet, formatter: clock, hideOverlap: true, showMaxLabel: false }, axisPointer: { label: { show: false } },
       });
       const most = panel.max ?? Math.max(1, Math.ceil(Math.max(...series.values.faces_per_frame[0])));
       option.yAxis.push({
-        gridIndex: axis, type: "value", min: panel.min, max: most, interval: panel.name === "emotions" ? 0.25 : (most - panel.min) / (most - panel.min > 1 && !panel.max ? Math.min(most, 2) : panel.name === "face_presence" ? 1 : 2),
+        gridIndex: axis, type: "value", min: panel.min, max: most, interval: panel.ticks ?? (most > 3 ? Math.ceil(most / 2) : 1),
         axisLabel: { color: c.quiet, formatter: (v) => (panel.percent ? `${Math.round(v * 100)}%` : String(+v.toFixed(1)).replace("-", "−")) }, splitLine: { lineStyle: { color: c.line } }, axisPointer: { show: false },
       });
       const own = [];
       if (panel.name === "emotions") {
+        const moved = apart(series, shown, panel.height);
         for (const name of settings.labels) {
           const style = settings.styles[name];
           own.push(line(series, name, axis, name, style[c.shade], style.dash));
-          own[own.length - 1].endLabel = { show: !narrow, formatter: name, color: c.ink, fontSize: 11, distance: 6 };
-          own[own.length - 1].labelLayout = { moveOverlap: "shiftY" };
+          own[own.length - 1].endLabel = { show: !narrow, formatter: name, color: c.ink, fontSize: 11, distance: 6, offset: [0, moved[name] || 0] };
           own.push(band(series, name, axis, name, style[c.shade]));
         }
       } else {
@@ -245,6 +256,13 @@ const feCharts = (() => {
     state.chart ||= echarts.init(element, null, { renderer: "svg" });
     state.chart.resize({ width: wide, height: height || element.clientHeight });
     state.chart.setOption(option, { notMerge: true });
+    if (option.dataZoom) {
+      state.chart.off("datazoom");
+      state.chart.on("datazoom", () => {
+        const { startValue, endValue } = state.chart.getOption().dataZoom[0];
+        state.chart.setOption({ xAxis: option.xAxis.map(() => ({ interval: step(endValue - startValue, wide - 120) })) });
+      });
+    }
   }
 
   // A video's numbers as a table, for those who can't see the charts.
