@@ -157,12 +157,17 @@ class Page:
 
     @property
     def compared(self) -> list[dict[str, Any]]:
-        """The videos of the chart that compares them, the most engaged first; none without an interval."""
-        ranked = [(video, video.figures["engagement"]) for video in self.videos]
-        sure = sorted((one for one in ranked if one[1].sure), key=lambda one: -one[1].value)
+        """The videos of the chart that compares them, the most engaged first. Those without an interval give way."""
+        known = [(video, each) for video in self.videos if (each := video.figures["engagement"]).known]
+        chosen = sorted(known, key=lambda one: (not one[1].sure, -one[1].value))[:MOST_COMPARED]
         return [
-            {"path": video.path, "value": each.value, "low": each.low, "high": each.high}
-            for video, each in sure[:MOST_COMPARED]
+            {
+                "path": video.path,
+                "value": each.value,
+                "low": each.low if each.sure else None,
+                "high": each.high if each.sure else None,
+            }
+            for video, each in sorted(chosen, key=lambda one: -one[1].value)
         ]
 
 

@@ -79,14 +79,12 @@ def read_measured(out: Path) -> Measured:
     """The rows of by_media, in the order of their paths."""
     measured = Measured()
     for batch in read_batches(summary(out, "by_media")):
-        for row in batch.to_pylist():
-            if row["media_type"] == "video":
-                measured.video_count += 1
-                measured.videos.append(row)
-            else:
-                measured.image_count += 1
-                if len(measured.images) < MOST_IMAGES:
-                    measured.images.append(row)
+        are_videos = pc.equal(batch["media_type"].cast(pa.string()), "video")
+        videos, images = batch.filter(are_videos), batch.filter(pc.invert(are_videos))
+        measured.video_count += len(videos)
+        measured.image_count += len(images)
+        measured.videos += videos.to_pylist()
+        measured.images += images.slice(0, MOST_IMAGES - len(measured.images)).to_pylist()
         if len(measured.videos) > MOST_VIDEOS:
             fullest = sorted(measured.videos, key=lambda row: (-row["frames_with_faces"], row["media_path"]))
             measured.videos = sorted(fullest[:MOST_VIDEOS], key=lambda row: str(row["media_path"]))

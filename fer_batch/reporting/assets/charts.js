@@ -198,17 +198,23 @@ const feCharts = (() => {
         type: "category", inverse: true, data: rows.map((row) => row.path), axisTick: { show: false }, axisLine: { lineStyle: { color: c.line } },
         axisLabel: { color: c.ink, interval: 0, formatter: (path) => shortened(path, Math.floor(room / 7.4)) },
       },
-      tooltip: { confine: true, backgroundColor: c.page, borderColor: c.line, textStyle: { color: c.ink }, formatter: (at) => { const row = rows[at.dataIndex]; return `${escape(row.path)}<br>${row.value.toFixed(0)} (${row.low.toFixed(0)} to ${row.high.toFixed(0)})`; } },
+      tooltip: { confine: true, backgroundColor: c.page, borderColor: c.line, textStyle: { color: c.ink }, formatter: (at) => { const row = rows[at.dataIndex]; return `${escape(row.path)}<br>${row.value.toFixed(0)} (${row.low === null ? settings.unsure : between("engagement", row.low, row.high)})`; } },
       series: [
         {
-          type: "custom", data: rows.map((row, i) => [row.low, row.high, i]), encode: { x: [0, 1], y: 2 }, z: 2,
+          type: "custom", data: rows.flatMap((row, i) => (row.low === null ? [] : [[row.low, row.high, i]])), tooltip: { show: false }, silent: true, encode: { x: [0, 1], y: 2 }, z: 2,
           renderItem: (_, api) => {
             const from = api.coord([api.value(0), api.value(2)]), to = api.coord([api.value(1), api.value(2)]);
             return { type: "rect", shape: { x: from[0], y: from[1] - 5, width: Math.max(2, to[0] - from[0]), height: 10, r: 5 }, style: { fill: c.accent, opacity: 0.3 } };
           },
         },
-        { type: "scatter", data: rows.map((row, i) => [row.value, i]), symbolSize: 11, itemStyle: { color: c.accent, opacity: 1 }, z: 3 },
-        { type: "scatter", data: rows.map((row, i) => [row.high, i]), symbolSize: 1, silent: true, itemStyle: { opacity: 0 }, z: 4, label: { show: true, position: "right", distance: 9, formatter: (at) => rows[at.dataIndex].value.toFixed(0), color: c.ink } },
+        {
+          type: "scatter", symbolSize: 11, z: 3, label: { show: true, position: "right", distance: 8, formatter: (at) => rows[at.dataIndex].value.toFixed(0), color: c.ink },
+          data: rows.map((row, i) => ({
+            value: [row.value, i],
+            itemStyle: row.low === null ? { color: c.page, borderColor: c.quiet, borderWidth: 2, opacity: 1 } : { color: c.accent, opacity: 1 },
+            label: { offset: [row.low === null ? 0 : ((row.high - row.value) / 100) * (width - room - 52), 0] },
+          })),
+        },
       ],
     };
   }
