@@ -34,6 +34,13 @@ class DeviceOption(StrEnum):
     gpu = "gpu"
 
 
+class EngineOption(StrEnum):
+    """Where workers run."""
+
+    local = "local"
+    ray = "ray"
+
+
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run.", show_default=False)]
 Window = Annotated[float, typer.Option(min=0.001, help="Seconds per row of the timeline.")]
 
@@ -62,6 +69,15 @@ def run(
     device: Annotated[DeviceOption, typer.Option(help="Where faces are classified.")] = DeviceOption.auto,
     batch_size: Annotated[int, typer.Option(min=1, help="Faces per call of the classifier.")] = 64,
     workers: Annotated[int | None, typer.Option(min=1, help="Worker processes.  [default: the cores]")] = None,
+    engine: Annotated[EngineOption, typer.Option(help="Where they run: this machine, or a Ray cluster.")] = (
+        EngineOption.local
+    ),
+    ray_address: Annotated[
+        str | None, typer.Option(help="The cluster's head, host:port, or auto.  [default: this machine alone]")
+    ] = None,
+    classifiers: Annotated[
+        int | None, typer.Option(min=0, help="Ray workers that classify.  [default: the cluster's GPUs]")
+    ] = None,
     include: Annotated[list[str] | None, typer.Option(help="Only paths or names that match this glob.")] = None,
     exclude: Annotated[list[str] | None, typer.Option(help="No paths or names that match this glob.")] = None,
     follow_symlinks: Annotated[bool, typer.Option("--follow-symlinks", help="Follow links found in folders.")] = False,
@@ -99,7 +115,7 @@ def run(
             follow_symlinks=follow_symlinks,
             device=device.value,
             batch_size=batch_size,
-            workers=workers or usage.available_cores(),
+            **usage.choose_engine(engine.value, ray_address, workers, classifiers, device.value),
             timeout=timeout,
             window=window,
             report=report,

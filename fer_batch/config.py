@@ -14,6 +14,7 @@ SCHEMA_VERSION = 1
 
 SamplingMode = Literal["fps", "every", "keyframes"]
 Device = Literal["auto", "cpu", "gpu"]
+Engine = Literal["local", "ray"]
 
 
 class UsageError(Exception):
@@ -76,6 +77,10 @@ class RunConfig:
     device: Device = "auto"
     batch_size: int = 64
     workers: int = 1
+    engine: Engine = "local"
+    #: Of the engine ray: where the cluster is, and how many of its workers classify; with 0 the main process does.
+    ray_address: str | None = None
+    classifiers: int = 0
     timeout: float | None = None
     window: float = 10.0
     report: bool = True

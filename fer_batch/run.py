@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from fer_batch.accounting import Processed, assert_complete, closing_lines, count
+from fer_batch.classifiers import ClassifierPool
 from fer_batch.config import RunConfig, UsageError
 from fer_batch.detectors import create_detector
 from fer_batch.ledger import Ledger, check_folder, clear_folder
@@ -24,8 +25,9 @@ from fer_batch.messages import one_line
 from fer_batch.progress import Progress
 from fer_batch.records import Code, Failure, Media, MediaInfo, Piece, Prepared, Stage, Unit
 from fer_batch.runfile import keep_run_file, put_back_run_file, read_run_file, write_run_file
-from fer_batch.runners.base import Loss, Outcome
+from fer_batch.runners.base import Loss, Outcome, Runner
 from fer_batch.runners.local import LocalRunner
+from fer_batch.runners.ray import RayRunner
 from fer_batch.schema import Scored, piece_tables, to_tables
 from fer_batch.shares import ShareCorrection
 from fer_batch.stages import report, summarize
@@ -57,7 +59,8 @@ def run(config: RunConfig) -> bool:
 def _run(config: RunConfig, lock: FolderLock) -> bool:
     started = datetime.now(UTC)
     found = discover(config.inputs, config.include, config.exclude, config.follow_symlinks)
-    classifier = Classifier(config.model_folder, config.labels, config.batch_size, config.device)
+    make_classifier = partial(Classifier, config.model_folder, config.labels, config.batch_size, config.device)
+    classifier = ClassifierPool(make_classifier, config) if config.classifiers else make_classifier()
     if config.restart:
         classifier.load()  # Earlier results go only once it is sure that new ones can be made.
         clear_folder(config.out)
@@ -150,7 +153,7 @@ def plan(media: Sequence[Media]) -> list[Unit]:
 
 
 def _process(
-    config: RunConfig, ledger: Ledger, media: Sequence[Media], done: Processed, classifier: Classifier
+    config: RunConfig, ledger: Ledger, media: Sequence[Media], done: Processed, classifier: Classifier | ClassifierPool
 ) -> None:
     """Prepare, classify and commit all of `media`; what is classified is committed even when interrupted."""
     committer = _Committer(config, ledger, classifier)
@@ -181,7 +184,11 @@ def _prepared(config: RunConfig, media: Sequence[Media]) -> Iterator[Piece | Pre
         return
     workers = max(1, min(config.workers, len(units)))
     settings = Settings(config.sampling, config.detector)
-    runner = LocalRunner[Unit, Piece | Prepared](partial(make_worker, settings), workers, config.timeout)
+    runner: Runner[Unit, Piece | Prepared] = (
+        RayRunner(partial(make_worker, settings), workers, config.timeout, config.ray_address)
+        if config.engine == "ray"
+        else LocalRunner[Unit, Piece | Prepared](partial(make_worker, settings), workers, config.timeout)
+    )
     outstanding = {one.path for one in media}
     suspects: list[Unit] = []
     with closing(runner.run(units)) as outcomes:
@@ -210,7 +217,7 @@ def _quarantined(outcome: Outcome[Unit, Piece | Prepared]) -> Prepared:
 class _Committer:
     """Gathers prepared files, classifies their crops in full batches and commits them part by part."""
 
-    def __init__(self, config: RunConfig, ledger: Ledger, classifier: Classifier) -> None:
+    def __init__(self, config: RunConfig, ledger: Ledger, classifier: Classifier | ClassifierPool) -> None:
         self._config, self._ledger, self._classifier = config, ledger, classifier
         self._origin = _origin(config)
         self._waiting: list[Piece | Prepared] = []

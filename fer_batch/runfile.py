@@ -95,6 +95,8 @@ def _operation(config: RunConfig) -> dict[str, Any]:
         "device": config.device,
         "batch_size": config.batch_size,
         "workers": config.workers,
+        "engine": config.engine,
+        "classifiers": config.classifiers,
         "timeout": config.timeout,
         "window": config.window,
     }

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fer_batch.config import DetectorConfig, ModelId, Sampling, UsageError
+from fer_batch.config import DetectorConfig, Device, Engine, ModelId, Sampling, UsageError
 from fer_batch.detectors import DEFAULT_DETECTOR, DETECTORS
 from fer_batch.emotions import EMOTIONS_MERGED
 from fer_batch.models.detector_folder import ONNX_FILE, embedded_detector, read_detector
 from fer_batch.models.folder import ModelConfig, file_sha256
+from fer_batch.runners.ray import connect
 
 
 def check_inputs(paths: Sequence[Path]) -> tuple[str, ...]:
@@ -91,6 +92,32 @@ def identify_model(model: ModelConfig, merge_disgust: bool) -> ModelId:
     if correction is not None and merge_disgust:
         correction = correction.merged()
     return ModelId(model.name, model.version, model.weights_sha256, model.digest, correction)
+
+
+def choose_engine(
+    engine: Engine, ray_address: str | None, workers: int | None, classifiers: int | None, device: Device
+) -> dict[str, Any]:
+    """The fields of a RunConfig that say where work is done. By default there is a worker for each processor, and on a
+    Ray cluster a classifier for each GPU. Raises UsageError where options don't fit, and where there is no Ray."""
+    if engine == "local":
+        for name, value in (("--ray-address", ray_address), ("--classifiers", classifiers)):
+            if value is not None:
+                raise UsageError(f"{name} goes with --engine ray")
+        return {"workers": workers or available_cores()}
+    cluster = connect(ray_address)
+    if classifiers is None:
+        classifiers = 0 if device == "cpu" else cluster.gpus
+    if device != "cpu" and 0 < cluster.gpus < classifiers:
+        raise UsageError(
+            f"--classifiers {classifiers}: the cluster has {cluster.gpus} GPUs; ask for no more, or --device cpu"
+        )
+    room = cluster.cpus - classifiers  # Each takes a processor, and would wait for ever for one that workers hold.
+    if room < 1:
+        raise UsageError(
+            f"--classifiers {classifiers}: leave one of the cluster's {cluster.cpus} processors to a worker"
+        )
+    workers = min(workers or room, room) if classifiers else workers or room
+    return {"workers": workers, "engine": engine, "ray_address": ray_address, "classifiers": classifiers}
 
 
 def choose_labels(model: ModelConfig, merge_disgust: bool) -> tuple[str, ...]:

@@ -32,6 +32,25 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+def test_an_engine_that_is_not_installed_is_told_with_the_line_that_installs_it(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['ray'] = None\n"  # As good as not installed.
+        "from fer_batch.cli import app\n"
+        f"app(['run', {str(SAMPLES)!r}, '--out', {str(tmp_path / 'out')!r}, '--engine', 'ray'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 2
+    assert done.stderr.strip() == "fer-batch: --engine ray needs Ray; install it: pip install 'fer-batch[ray]'"
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("option", ["--ray-address=127.0.0.1:6379", "--classifiers=2"])
+def test_options_of_ray_without_ray(tmp_path: Path, option: str) -> None:
+    done = fer_batch("run", SAMPLES, "--out", tmp_path / "out", option)
+    assert done.returncode == 2
+    assert f"{option.split('=')[0]} goes with --engine ray" in done.stderr
+
+
 def test_help_costs_under_half_a_second_of_cpu() -> None:
     fer_batch("--help")  # The first call compiles the modules.
     before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -1,0 +1,148 @@
+"""One suite over all engines: every task has its results or one loss, whatever its worker does.
+
+Ray's workers are started once, on loopback; a test of what is left behind is for each engine's own suite.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fer_batch.runners.base import Loss, Outcome, Runner
+from fer_batch.runners.local import LocalRunner
+from fer_batch.runners.ray import RayPool, RayRunner
+from tests.ray_cluster import ray_alone
+from tests.runners.test_local import make_eager_worker, make_none, make_worker
+
+MakeRunner = Callable[..., Runner[Any, Any]]
+
+needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
+
+
+@pytest.fixture(scope="module")
+def two_ray_workers() -> Iterator[None]:
+    with ray_alone(2):
+        yield
+
+
+@pytest.fixture(scope="module", params=["local", pytest.param("ray", marks=needs_ray)])
+def runner(request: pytest.FixtureRequest) -> MakeRunner:
+    if request.param == "local":
+        return LocalRunner
+    request.getfixturevalue("two_ray_workers")
+    return RayRunner
+
+
+def run(runner: MakeRunner, tasks: list[str], timeout: float | None = None) -> dict[str, Outcome[str, tuple[str, int]]]:
+    outcomes = list(runner(make_worker, 2, timeout).run(tasks))
+    assert sorted(outcome.task for outcome in outcomes) == sorted(tasks)
+    return {outcome.task: outcome for outcome in outcomes}
+
+
+def test_every_task_has_its_result_from_another_process(runner: MakeRunner) -> None:
+    outcomes = run(runner, [f"task {i}" for i in range(20)])
+    results = {task: outcome.result for task, outcome in outcomes.items()}
+    assert {task: result[0] for task, result in results.items() if result} == {t: t.upper() for t in results}
+    assert os.getpid() not in {result[1] for result in results.values() if result}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills its own process")
+def test_a_dead_worker_blames_one_task(runner: MakeRunner) -> None:
+    outcomes = run(runner, [*(f"task {i}" for i in range(6)), "die", "exit", *(f"more {i}" for i in range(6))])
+    lost = {task: outcome.loss for task, outcome in outcomes.items() if outcome.result is None}
+    assert lost == {"die": Loss.WORKER_DIED, "exit": Loss.WORKER_DIED}
+    assert all("worker" in outcomes[task].message and "\n" not in outcomes[task].message for task in lost)
+
+
+def test_a_hanging_task_is_ended(runner: MakeRunner) -> None:
+    outcomes = run(runner, ["task", "hang", "other"], timeout=3)
+    assert {task for task, outcome in outcomes.items() if outcome.loss is Loss.TIMEOUT} == {"hang"}
+    assert "--timeout" in outcomes["hang"].message
+
+
+def test_a_bug_is_raised_not_swallowed(runner: MakeRunner) -> None:
+    with pytest.raises(ValueError, match="raise me"):
+        run(runner, ["task", "raise me"])
+
+
+def test_a_worker_that_can_not_start_ends_it_all(runner: MakeRunner) -> None:
+    with pytest.raises(RuntimeError, match="can't be made"):
+        list(runner(make_none, 2, None).run(["a", "b"]))
+
+
+def test_no_task_no_outcome(runner: MakeRunner) -> None:
+    assert list(runner(make_worker, 2, None).run([])) == []
+
+
+def test_few_tasks_are_under_way_at_a_time(runner: MakeRunner) -> None:
+    drawn = []
+
+    def tasks() -> Iterator[str]:
+        for i in range(50):
+            drawn.append(i)
+            yield f"task {i}"
+
+    outcomes = runner(make_worker, 2, None).run(tasks())
+    next(outcomes)
+    assert len(drawn) <= 8
+    outcomes.close()
+    assert len(drawn) <= 8
+
+
+def test_results_of_a_task_stream_in_their_order_up_to_a_loss(runner: MakeRunner) -> None:
+    tasks = ["60 then end", "40 then die", "20 then hang"]
+    outcomes = list(runner(make_worker, 2, 6.0).run(tasks))
+    for task, loss in zip(tasks, (None, Loss.WORKER_DIED, Loss.TIMEOUT), strict=True):
+        *first, last = [outcome for outcome in outcomes if outcome.task == task]
+        assert [outcome.result[0] for outcome in first if outcome.result] == [str(n) for n in range(len(first))]
+        # What a worker had made and nobody had taken yet may be lost with it; what came has no gap.
+        assert len(first) == int(task.split()[0]) or (loss is not None and len(first) <= int(task.split()[0]))
+        assert (last.loss, last.result is None) == (loss, loss is not None)
+
+
+def test_a_slow_consumer_holds_the_workers_back_and_is_not_held_against_them(
+    runner: MakeRunner, tmp_path: Path
+) -> None:
+    outcomes = runner(make_eager_worker, 1, 2.0).run([str(tmp_path / "progress")])
+    next(outcomes)
+    time.sleep(4.0)  # Longer than a task may take.
+    assert int((tmp_path / "progress").read_text()) < 10
+    assert next(outcomes).loss is None
+    assert next(outcomes).loss is None
+    outcomes.close()
+
+
+def make_adder() -> Callable[[int], tuple[int, int]]:
+    return lambda number: (number + 1, os.getpid())
+
+
+def make_frail(place: Path) -> Callable[[int], int]:
+    def work(number: int) -> int:
+        if number == 3 and not place.exists():
+            place.touch()
+            os._exit(1)
+        return number + 1
+
+    return work
+
+
+@needs_ray
+@pytest.mark.usefixtures("two_ray_workers")
+def test_a_pool_answers_in_order_from_several_processes() -> None:
+    results = RayPool(make_adder, 2, 0, None).map(list(range(9)))
+    assert [number for number, _ in results] == list(range(1, 10))
+    assert len({pid for _, pid in results} - {os.getpid()}) == 2
+
+
+@needs_ray
+@pytest.mark.usefixtures("two_ray_workers")
+def test_a_pool_makes_calls_again_that_were_lost(tmp_path: Path) -> None:
+    assert RayPool(partial(make_frail, tmp_path / "died"), 2, 0, None).map(list(range(6))) == list(range(1, 7))
+    assert (tmp_path / "died").exists()
