@@ -41,14 +41,28 @@ class EngineOption(StrEnum):
     ray = "ray"
 
 
-Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run.", show_default=False)]
+def _location(text: str) -> Path:
+    from fer_batch.config import UsageError
+    from fer_batch.storage import location
+
+    try:
+        return location(text)
+    except UsageError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+Directory = Annotated[
+    Path, typer.Argument(metavar="DIR", help="Folder of a run.", show_default=False, parser=_location)
+]
 Window = Annotated[float, typer.Option(min=0.001, help="Seconds per row of the timeline.")]
 
 
 @app.command()
 def run(
-    paths: Annotated[list[Path], typer.Argument(help="Files and directories to analyse.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Folder for the results.", show_default=False)],
+    paths: Annotated[
+        list[Path], typer.Argument(help="Files and directories to analyse.", show_default=False, parser=_location)
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the results.", show_default=False, parser=_location)],
     fps: Annotated[float | None, typer.Option(help="Samples per second of video.  [default: 1.0]")] = None,
     every: Annotated[int | None, typer.Option(min=1, help="Sample every Nth frame instead.")] = None,
     keyframes: Annotated[bool, typer.Option("--keyframes", help="Sample only key frames.")] = False,
@@ -135,14 +149,14 @@ def summarize(
     """Rebuild summary/ from the tables in DIR, without decoding anything again."""
     with _endings():
         from fer_batch.config import UsageError
-        from fer_batch.lock import FolderLock
+        from fer_batch.lock import hold
         from fer_batch.runfile import read_run_file
         from fer_batch.stages import summarize as stage
         from fer_batch.tables import committed_parts
 
         if not committed_parts(directory):
             raise UsageError(f"{directory}: holds no tables of a run; give the --out folder of a run")
-        with FolderLock(directory):
+        with hold(directory):
             if read_run_file(directory).get("status") == "running":  # Not any more: the folder could be locked.
                 typer.echo("fer-batch: the run there was killed; these are summaries of what it had finished", err=True)
             stage.summarize(directory, window)
@@ -153,7 +167,7 @@ def report(directory: Directory) -> None:
     """Rebuild report.html from the tables, summaries and run.json in DIR."""
     with _endings():
         from fer_batch.config import UsageError
-        from fer_batch.lock import FolderLock
+        from fer_batch.lock import hold
         from fer_batch.stages import report as stage
         from fer_batch.stages import summarize as summaries
         from fer_batch.tables import committed_parts
@@ -162,7 +176,7 @@ def report(directory: Directory) -> None:
             raise UsageError(f"{directory}: holds no tables of a run; give the --out folder of a run")
         if not summaries.has_summaries(directory):
             raise UsageError(f"{directory}: holds no summaries; fer-batch summarize {directory} makes them")
-        with FolderLock(directory):
+        with hold(directory):
             stage.report(directory)
 
 

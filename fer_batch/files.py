@@ -7,7 +7,10 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+
+from fer_batch import storage
 
 _ASIDE = ".fer-batch-partial"
 
@@ -15,8 +18,15 @@ _ASIDE = ".fer-batch-partial"
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Have `write` fill a file beside `path`, flush it to disk and rename it into place.
 
-    The name it has meanwhile is hidden and does not end in the suffix of `path`, so no reader's glob sees it.
+    The name it has meanwhile is hidden and does not end in the suffix of `path`, so no reader's glob sees it. On an
+    object store, which has no renaming, the whole is put there at once.
     """
+    if not isinstance(path, Path):
+        with TemporaryDirectory() as place:
+            whole = Path(place) / path.name
+            write(whole)
+            storage.put(path, whole.read_bytes())
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}{_ASIDE}")
     try:
@@ -41,8 +51,9 @@ def write_json(path: Path, values: Any) -> None:
 
 def remove_partial(directory: Path) -> None:
     """Remove what an interrupted `write_whole` left in a directory."""
-    for aside in directory.glob(f".*{_ASIDE}"):
-        aside.unlink(missing_ok=True)
+    for name in storage.list_names(directory):
+        if name.startswith(".") and name.endswith(_ASIDE):
+            (directory / name).unlink(missing_ok=True)
 
 
 def _sync_directory(directory: Path) -> None:

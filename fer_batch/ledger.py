@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,13 +17,14 @@ import pyarrow.compute as pc
 
 from fer_batch.config import UsageError, differences
 from fer_batch.files import remove_partial
-from fer_batch.lock import FolderLock
+from fer_batch.lock import FolderLock, StoreLock
 from fer_batch.records import Code, Media
 from fer_batch.runfile import RUN_FILE
 from fer_batch.schema import modified_time
 from fer_batch.shares import ShareCorrection
 from fer_batch.stages.summarize import SUMMARY_FILES
 from fer_batch.stages.write import commit_part, read_origin
+from fer_batch.storage import remove_folder_if_empty
 from fer_batch.tables import (
     SUMMARY_FOLDER,
     TABLES,
@@ -52,7 +52,7 @@ class Entry:
 class Ledger:
     """The committed files of an output folder."""
 
-    def __init__(self, out: Path, lock: FolderLock | None = None) -> None:
+    def __init__(self, out: Path, lock: FolderLock | StoreLock | None = None) -> None:
         """Read the media table's parts; clears away what an interrupted run left uncommitted. `lock`: what holds the
         folder, asked before each commit whether the folder is still there."""
         self.out, self._lock = out, lock
@@ -173,7 +173,6 @@ def clear_folder(out: Path) -> None:
         for path in [*part_paths(out, name), *(directory / file for file in SUMMARY_FILES)]:
             path.unlink(missing_ok=True)
         remove_partial(directory)
-        with suppress(OSError):  # Not there, or not empty: somebody else's files stay.
-            directory.rmdir()
+        remove_folder_if_empty(directory)
     for name in (RUN_FILE, "report.html"):
         (out / name).unlink(missing_ok=True)

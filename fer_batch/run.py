@@ -20,7 +20,7 @@ from fer_batch.classifiers import ClassifierPool
 from fer_batch.config import RunConfig, UsageError
 from fer_batch.detectors import create_detector
 from fer_batch.ledger import Ledger, check_folder, clear_folder
-from fer_batch.lock import FolderLock
+from fer_batch.lock import FolderLock, StoreLock, hold
 from fer_batch.messages import one_line
 from fer_batch.progress import Progress
 from fer_batch.records import Code, Failure, Media, MediaInfo, Piece, Prepared, Stage, Unit
@@ -52,11 +52,11 @@ def run(config: RunConfig) -> bool:
     """
     create_detector(config.detector)  # One that can't be loaded is the user's to mend, not each worker's to stumble on.
     _check_place(config)
-    with FolderLock(config.out) as lock:
+    with hold(config.out) as lock:
         return _run(config, lock)
 
 
-def _run(config: RunConfig, lock: FolderLock) -> bool:
+def _run(config: RunConfig, lock: FolderLock | StoreLock) -> bool:
     started = datetime.now(UTC)
     found = discover(config.inputs, config.include, config.exclude, config.follow_symlinks)
     make_classifier = partial(Classifier, config.model_folder, config.labels, config.batch_size, config.device)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,10 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fer_batch.files import write_whole
+from fer_batch.storage import list_names, read_whole
 
 #: The tables with part files. In this order they are renamed into place: a part counts once all of it is there.
 TABLES = ("faces", "frames", "media")
 SUMMARY_FOLDER = "summary"
+_PART = re.compile(r"part-\d{6,}\.parquet")
 
 
 def part_path(out: Path, table: str, number: int) -> Path:
@@ -24,14 +25,16 @@ def part_path(out: Path, table: str, number: int) -> Path:
 
 def part_paths(out: Path, table: str) -> list[Path]:
     """The parts of a table, in the order of their numbers. Other files in its folder are none of ours."""
-    directory = out / table
-    return sorted(path for path in directory.glob("part-*.parquet") if re.fullmatch(r"part-\d{6,}\.parquet", path.name))
+    return [out / table / name for name in sorted(_part_names(out, table))]
 
 
 def committed_parts(out: Path) -> list[str]:
     """The names of the parts that count: those that all tables have, in the order of their numbers."""
-    names = [{path.name for path in part_paths(out, table)} for table in TABLES]
-    return sorted(set.intersection(*names))
+    return sorted(set.intersection(*(_part_names(out, table) for table in TABLES)))
+
+
+def _part_names(out: Path, table: str) -> set[str]:
+    return {name for name in list_names(out / table) if _PART.fullmatch(name)}
 
 
 def write_table(path: Path, table: pa.Table) -> None:
@@ -65,7 +68,7 @@ def _in_memory(path: Path) -> pa.BufferReader:
     Given a Python file or bytes object, Arrow's threads may still hold it as Python ends, and abort the process
     (seen in 6 of 50 runs; apache/arrow issue 34314 is of the kind).
     """
-    with path.open("rb") as stream:
-        buffer = pa.allocate_buffer(os.fstat(stream.fileno()).st_size)
-        stream.readinto(memoryview(buffer).cast("B"))  # type: ignore[attr-defined]
+    content = read_whole(path)
+    buffer = pa.allocate_buffer(len(content))
+    memoryview(buffer).cast("B")[:] = content
     return pa.BufferReader(buffer)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from fer_batch import storage
 from fer_batch.config import DetectorConfig, Device, Engine, ModelId, Sampling, UsageError
 from fer_batch.detectors import DEFAULT_DETECTOR, DETECTORS
 from fer_batch.emotions import EMOTIONS_MERGED
@@ -17,15 +18,20 @@ from fer_batch.runners.ray import connect
 
 
 def check_inputs(paths: Sequence[Path]) -> tuple[str, ...]:
-    """The absolute paths of the inputs. Raises UsageError for one that does not exist."""
+    """The absolute paths or URLs of the inputs. Raises UsageError for one that does not exist."""
     for path in paths:
-        if not os.path.exists(path):  # Unlike Path.exists, never raises: a name may be too long.
-            raise UsageError(f"{path}: no such file or directory; check the path")
-    return tuple(os.path.abspath(path) for path in paths)
+        try:
+            if not storage.exists(str(path)):
+                raise UsageError(f"{path}: no such file or directory; check the path")
+        except OSError as error:
+            raise UsageError(f"{path}: can't be looked at ({error})") from error
+    return tuple(storage.absolute(str(path)) for path in paths)
 
 
 def check_out(out: Path) -> Path:
     """The absolute output folder. Raises UsageError where a file is in the way or nothing can be written."""
+    if not isinstance(out, Path):  # Of a store, the lock tells: only writing says whether one may write.
+        return out
     # A link that leads nowhere is in the way as well.
     nearest = next(path for path in (out.absolute(), *out.absolute().parents) if os.path.lexists(path))
     if not nearest.is_dir():

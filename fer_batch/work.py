@@ -5,7 +5,6 @@ No TensorFlow here: workers hand on crops, one process classifies them.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -40,6 +39,7 @@ from fer_batch.stages.crop import crop_face
 from fer_batch.stages.detect import find_faces
 from fer_batch.stages.sample import TooSparse, select
 from fer_batch.stages.track import FaceCrop, Tracker, scenes
+from fer_batch.storage import status
 
 #: The crops of a file without a face.
 NO_CROPS = np.empty((0, CROP_SIZE, CROP_SIZE), np.uint8)
@@ -108,8 +108,8 @@ class Worker:
     def _read(self, media: Media) -> Generator[Piece, None, _Reading]:
         if media.failure is not None:
             return _Reading(MediaInfo(), loss=media.failure)
-        status = os.stat(media.file)
-        if (status.st_size, status.st_mtime_ns) != (media.size_bytes, media.modified_ns):
+        there = status(media.file)
+        if (there.size_bytes, there.modified_ns) != (media.size_bytes, media.modified_ns):
             raise MediaError(Stage.DECODE, Code.CHANGED, "has changed since the run began; run again once it is whole")
         if media.media_type == "image":
             info, frame = read_image(media.file, self._detector.needs_colour)

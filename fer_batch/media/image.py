@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError, features
 
 from fer_batch.records import Code, Frame, MediaError, MediaInfo, Stage
+from fer_batch.storage import open_file
 
 #: A picture with more pixels than this is refused; at 4 bytes a pixel it would take half a gigabyte a worker.
 MAX_PIXELS = 128_000_000
@@ -37,7 +38,7 @@ def read_image(file: str, colour: bool = False) -> tuple[MediaInfo, Frame]:
     Raises MediaError: `invalid_data`, `unsupported` or `too_large`; OSError where the file can't be opened.
     """
     # Opened here: by name Pillow maps the file into memory, and garbles uncompressed TIFFs that lie on their side.
-    with open(file, "rb") as stream:
+    with open_file(file) as stream:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Pillow warns of odd metadata; only pixels matter here.

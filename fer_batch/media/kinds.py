@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import PurePath
 
 from fer_batch.records import MediaType
+from fer_batch.storage import open_file
 
 #: Bytes needed to tell a kind. MPEG transport streams repeat a sync byte every 188 bytes.
 HEADER_BYTES = 512
@@ -79,7 +80,7 @@ def is_animated(file: str) -> bool:
     from PIL import Image
 
     try:
-        with Image.open(file) as image:
+        with open_file(file) as stream, Image.open(stream) as image:
             return bool(getattr(image, "is_animated", False))
     except Exception:  # Pillow raises many types on damaged files; the decode stage reports them.
         return False

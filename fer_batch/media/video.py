@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
@@ -18,6 +17,7 @@ from fer_batch.media.image import MAX_PIXELS
 from fer_batch.media.picture import Damage, Picture, Skip
 from fer_batch.media.webp import AnimatedWebpReader
 from fer_batch.records import Code, Failure, MediaError, MediaInfo, Stage
+from fer_batch.storage import for_ffmpeg, read_start
 
 #: A stream that ends this many seconds before the length its container states has lost its end.
 _TRUNCATION_SLACK = Fraction(1)
@@ -147,8 +147,7 @@ class VideoReader:
 
     def _open(self) -> Any:
         try:
-            # Absolute: in a relative path, what stands before a colon is a protocol to FFmpeg.
-            container = av.open(os.path.abspath(self.file), metadata_errors="ignore")
+            container = av.open(for_ffmpeg(self.file), metadata_errors="ignore")
         except FileNotFoundError as error:
             raise MediaError(Stage.DECODE, Code.CHANGED, "has gone since the run began") from error
         except FFmpegError as error:
@@ -236,8 +235,7 @@ class VideoReader:
 
 def open_video(file: str) -> VideoReader | AnimatedWebpReader:
     """Open a moving picture with the reader for it. Raises MediaError."""
-    with open(file, "rb") as stream:
-        header = stream.read(12)
+    header = read_start(file, 12)
     if header[:4] == b"RIFF" and header[8:12] == b"WEBP":
         return AnimatedWebpReader(file)
     return VideoReader(file)

@@ -10,6 +10,7 @@ from PIL import Image
 from fer_batch.media.image import MAX_PIXELS, flat
 from fer_batch.media.picture import Damage, Picture, Skip
 from fer_batch.records import Code, Failure, MediaError, MediaInfo, Stage
+from fer_batch.storage import is_url, open_file
 
 
 class AnimatedWebpReader:
@@ -22,7 +23,7 @@ class AnimatedWebpReader:
         """Open the file. Raises MediaError `invalid_data`."""
         self.damage = Damage()
         try:
-            self._image = Image.open(file)
+            self._image = Image.open(open_file(file) if is_url(file) else file)
         except Exception as error:  # Pillow raises many types on damaged files.
             raise MediaError(Stage.DECODE, Code.INVALID_DATA, f"damaged picture ({error})") from error
         if self._image.width * self._image.height > MAX_PIXELS:

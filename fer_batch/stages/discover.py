@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 
+from fer_batch import storage
 from fer_batch.media import kinds
 from fer_batch.records import Code, Failure, Media, Stage
+from fer_batch.storage import Status
+
+#: Objects of a store that are looked at at the same time.
+_REQUESTS = 32
 
 
 def discover(
@@ -24,16 +30,32 @@ def discover(
     """
     found: dict[str, Media] = {}  # By real path: one file, one row, however many ways lead to it.
     for lead, given in roots(inputs).items():
-        for file, relative in _walk(given, follow_symlinks):
-            parts = [part for part in (lead, relative) if part] or [os.path.basename(os.path.abspath(given))]
-            path = table_path("/".join(parts))
-            # A folder that can't be listed may hold what is wanted: no glob passes over it in silence.
-            if not os.path.isdir(file) and not _selected(path, include, exclude):
-                continue
-            real = os.path.realpath(file)
-            if real not in found and (media := _inspect(file, path, named=file == given)) is not None:
-                found[real] = media
+        candidates = _candidates(lead, given, follow_symlinks, include, exclude)
+        inspect = partial(_inspect, given=given)
+        if storage.is_url(given):  # Each look takes a request's time there and back, whatever the processor.
+            with ThreadPoolExecutor(_REQUESTS) as pool:
+                looked_at = [*pool.map(inspect, candidates)]
+        else:
+            looked_at = [inspect(candidate) for candidate in candidates]
+        for media in looked_at:
+            if media is not None:
+                found.setdefault(storage.real(media.file), media)
     return sorted(found.values(), key=lambda media: media.path)
+
+
+def _candidates(
+    lead: str, given: str, follow_symlinks: bool, include: Sequence[str], exclude: Sequence[str]
+) -> Iterator[tuple[str, str, Status | None]]:
+    """Files that the globs let through, as (path to open, table path, status if it is known)."""
+    walk = storage.walk(given) if storage.is_url(given) and storage.is_dir(given) else _walk(given, follow_symlinks)
+    for file, relative, status in walk:
+        parts = [part for part in (lead, relative) if part] or [os.path.basename(storage.absolute(given))]
+        path = table_path("/".join(parts))
+        # A folder that can't be listed may hold what is wanted: no glob passes over it in silence.
+        folder = not storage.is_url(file) and os.path.isdir(file)
+        if not folder and not _selected(path, include, exclude):
+            continue
+        yield file, path, status
 
 
 def table_path(path: str) -> str:
@@ -47,10 +69,11 @@ def table_path(path: str) -> str:
 def roots(inputs: Sequence[str]) -> dict[str, str]:
     """What leads the table paths of each input: its name, or, where names clash, as much of its absolute path as tells
     them apart. A directory given alone needs no lead. An input given twice counts once."""
-    inputs = list({os.path.realpath(given): given for given in reversed(inputs)}.values())[::-1]
-    if len(inputs) == 1 and os.path.isdir(inputs[0]):
+    inputs = list({storage.real(given): given for given in reversed(inputs)}.values())[::-1]
+    if len(inputs) == 1 and storage.is_dir(inputs[0]):
         return {"": inputs[0]}
-    parts = [[part for part in os.path.abspath(given).split(os.sep) if part] or ["root"] for given in inputs]
+    whole = [storage.absolute(given).replace(os.sep, "/") for given in inputs]
+    parts = [[part for part in path.split("/") if part] or ["root"] for path in whole]
     lengths = [1] * len(parts)
     while True:
         tails = ["/".join(part[-length:]) for part, length in zip(parts, lengths, strict=True)]
@@ -69,11 +92,11 @@ def _heads(path: str) -> Iterator[str]:
     return (path[:place] for place, character in enumerate(path) if character == "/")
 
 
-def _walk(given: str, follow_symlinks: bool) -> Iterator[tuple[str, str]]:
-    """Files below an input as (path to open, path relative to the input). A directory that can't be listed is passed
-    on as if it were a file, so that it gets its row."""
-    if not os.path.isdir(given):
-        yield given, ""
+def _walk(given: str, follow_symlinks: bool) -> Iterator[tuple[str, str, None]]:
+    """Files below an input as (path to open, path relative to the input, no status). A directory that can't be listed
+    is passed on as if it were a file, so that it gets its row."""
+    if storage.is_url(given) or not os.path.isdir(given):
+        yield given, "", None
         return
     seen = {os.path.realpath(given)}
     pending = [(given, "")]
@@ -82,7 +105,7 @@ def _walk(given: str, follow_symlinks: bool) -> Iterator[tuple[str, str]]:
         try:
             entries = _entries(directory)
         except OSError:
-            yield directory, relative
+            yield directory, relative, None
             continue
         for entry in entries:
             below = f"{relative}/{entry.name}" if relative else entry.name
@@ -94,7 +117,7 @@ def _walk(given: str, follow_symlinks: bool) -> Iterator[tuple[str, str]]:
                     seen.add(real)
                     pending.append((entry.path, below))
             elif _is(entry.is_file):
-                yield entry.path, below
+                yield entry.path, below, None
 
 
 def _is(question: Callable[[], bool]) -> bool:
@@ -118,23 +141,23 @@ def _selected(path: str, include: Sequence[str], exclude: Sequence[str]) -> bool
     return (not include or matches(include)) and not matches(exclude)
 
 
-def _inspect(file: str, path: str, named: bool) -> Media | None:
-    """The Media of a file, or None where it is none. `named`: the user gave this very path."""
+def _inspect(candidate: tuple[str, str, Status | None], given: str) -> Media | None:
+    """The Media of a file, or None where it is none. `given`: the input; what the user named counts always."""
+    file, path, status = candidate
     claimed = kinds.by_suffix(path)
     header, failure, size, modified = b"", None, 0, 0
+    folder = not storage.is_url(file) and os.path.isdir(file)
     try:
-        status = os.stat(file)
-        size, modified = status.st_size, status.st_mtime_ns
-        if stat.S_ISDIR(status.st_mode):
+        if folder:
             os.scandir(file).close()  # Raises what kept it from being listed.
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError("not a regular file")
-        with open(file, "rb") as stream:
-            header = stream.read(kinds.HEADER_BYTES)
+        status = status or storage.status(file)
+        size, modified = status.size_bytes, status.modified_ns
+        # Of an empty object no store gives a range.
+        header = storage.read_start(file, kinds.HEADER_BYTES) if size or not storage.is_url(file) else b""
     except OSError as error:
         failure = Failure(Stage.DISCOVER, Code.UNREADABLE, f"can't be read ({error.strerror or error})")
     kind = kinds.sniff(header)
-    if kind is None and claimed is None and not named and not os.path.isdir(file):
+    if kind is None and claimed is None and file != given and not folder:
         return None
     if failure is None and not header:
         failure = Failure(Stage.DISCOVER, Code.EMPTY_FILE, "the file is empty")
@@ -147,5 +170,5 @@ def _inspect(file: str, path: str, named: bool) -> Media | None:
 
 def outside(directory: Path, inputs: Sequence[str]) -> bool:
     """Whether a directory lies in none of the inputs."""
-    real = Path(os.path.realpath(directory))
-    return not any(real == root or root in real.parents for root in (Path(os.path.realpath(i)) for i in inputs))
+    real = Path(storage.real(str(directory)))
+    return not any(real == root or root in real.parents for root in (Path(storage.real(i)) for i in inputs))

@@ -1,0 +1,219 @@
+"""Files of object stores, against an S3 on loopback: what is read, what is written, and what is never said."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fer_batch import lock as lock_module
+from fer_batch import storage
+from fer_batch.config import UsageError
+from fer_batch.files import write_json, write_whole
+from fer_batch.lock import LOCK_FILE, FolderLock, StoreLock, hold
+from fer_batch.media.video import open_video
+from fer_batch.stages.discover import discover, outside, roots
+from fer_batch.tables import part_path, part_paths
+from tests.clips import SAMPLES, make_video, steady
+from tests.s3 import needs_s3, s3_on_loopback
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    with s3_on_loopback(monkeypatch):
+        yield "s3://bucket"
+
+
+def upload(bucket: str, name: str, content: bytes) -> str:
+    storage.put(storage.location(f"{bucket}/{name}"), content)
+    return f"{bucket}/{name}"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://key:hunter2@bucket/x",
+        "https://user:hunter2@host/x",
+        "s3://bucket/x.mp4?X-Amz-Signature=hunter2",
+        "az://box/x?sv=1&sig=hunter2",
+        "ftp://host/hunter2",
+    ],
+)
+def test_credentials_in_a_url_are_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        storage.location(url)
+    assert "hunter2" not in str(raised.value)
+
+
+def test_local_paths_stay_paths(tmp_path: Path) -> None:
+    assert storage.location("a/b") == Path("a/b")
+    assert type(storage.location("a/b")) is type(Path("a/b"))
+    assert isinstance(hold(tmp_path), FolderLock)
+
+
+@pytest.mark.parametrize("missing", ["upath", "s3fs"])
+def test_what_is_not_installed_is_told_with_the_line_that_installs_it(missing: str) -> None:
+    pytest.importorskip("upath")
+    code = (
+        f"import sys; sys.modules[{missing!r}] = None\n"  # As good as not installed.
+        "from fer_batch.cli import app\n"
+        "app(['run', 's3://bucket/in', '--out', 'out'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert "pip install 'fer-batch[cloud]'" in " ".join(done.stderr.split())
+
+
+@needs_s3
+def test_a_bucket_is_walked_like_a_folder(bucket: str, tmp_path: Path) -> None:
+    photo = (SAMPLES / "photos" / "astronaut.jpg").read_bytes()
+    files = {"a.jpg": photo, "deep/er/b.bin": photo, ".hidden/c.jpg": photo, "notes.txt": b"text", "empty.mp4": b""}
+    for name, content in files.items():
+        upload(bucket, f"in/{name}", content)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    upload(bucket, "in/marker/", b"")  # A folder as consoles make it.
+    upload(bucket, "input/other.jpg", photo)  # Not below `in`.
+    there, here = discover([f"{bucket}/in"]), discover([str(tmp_path)])
+    assert [(one.path, one.media_type, one.size_bytes, one.failure) for one in there] == [
+        (one.path, one.media_type, one.size_bytes, one.failure) for one in here
+    ]
+    assert [one.path for one in there] == ["a.jpg", "deep/er/b.bin", "empty.mp4"]
+    for one in there:
+        assert storage.status(one.file) == storage.Status(one.size_bytes, one.modified_ns)
+    assert [one.path for one in discover([f"{bucket}/in/a.jpg"])] == ["a.jpg"]
+    assert roots([f"{bucket}/in", str(tmp_path)]) == {"in": f"{bucket}/in", tmp_path.name: str(tmp_path)}
+    assert not outside(storage.location(f"{bucket}/in/out"), [f"{bucket}/in"])
+    assert outside(storage.location(f"{bucket}/input"), [f"{bucket}/in"])
+
+
+@needs_s3
+@pytest.mark.parametrize(
+    ("container", "share"), [("mp4", 0.6), ("mkv", 0.6), ("avi", 2.0)]
+)  # AVI can't be sought here.
+def test_a_video_is_read_in_ranges_and_never_copied_first(
+    container: str, share: float, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (200, 240, 320), dtype=np.uint8)  # Nothing to compress.
+    path = make_video(tmp_path / f"a.{container}", steady(25, 200), size=(320, 240), gop=25, shown=list(noise))
+    url = upload(bucket, path.name, path.read_bytes())
+    monkeypatch.setattr(storage, "_RANGE", 65536)
+    fetched: list[int] = []
+    import s3fs
+
+    fetch = s3fs.core.S3File._fetch_range
+
+    def counted(file: Any, start: int, end: int) -> bytes:
+        fetched.append(end - start)
+        return fetch(file, start, end)
+
+    monkeypatch.setattr(s3fs.core.S3File, "_fetch_range", counted)
+    with open_video(url) as there, open_video(str(path)) as here:
+        for mine, theirs in zip(there.pictures(start=6.0), here.pictures(start=6.0), strict=True):
+            assert mine.time == theirs.time
+            assert (mine.luma() == theirs.luma()).all()
+        assert there.info(None) == here.info(None)
+    assert 0 < sum(fetched) < path.stat().st_size * share  # The last 2 of 8 seconds, and what lies around them.
+
+
+@needs_s3
+def test_what_is_written_is_there_whole(bucket: str) -> None:
+    out = storage.location(f"{bucket}/out")
+    write_whole(part_path(out, "media", 1), lambda aside: aside.write_bytes(b"all"))
+    write_json(out / "run.json", {"a": 1})
+    assert part_paths(out, "media") == [part_path(out, "media", 1)]
+    assert bytes(storage.read_whole(part_path(out, "media", 1))) == b"all"
+    with pytest.raises(ZeroDivisionError):
+        write_whole(part_path(out, "media", 2), lambda aside: aside.write_bytes(bytes(1 // 0)))
+    assert storage.list_names(out / "media") == ["part-000001.parquet"]
+    assert storage.list_names(out / "faces") == []
+
+
+@needs_s3
+def test_a_store_out_of_reach_is_told(monkeypatch: pytest.MonkeyPatch, bucket: str) -> None:
+    with pytest.raises(OSError, match="bucket"):
+        storage.status("s3://no-such-bucket/a.jpg")
+    with pytest.raises(FileNotFoundError):
+        storage.status(f"{bucket}/gone.jpg")
+    assert not storage.exists(f"{bucket}/gone.jpg")
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock_module, "BEAT", 0.2)
+    monkeypatch.setattr(lock_module, "PATIENCE", 2.0)
+
+
+@needs_s3
+@pytest.mark.usefixtures("quick")
+def test_a_held_folder_is_refused_until_it_is_let_go(bucket: str) -> None:
+    out = storage.location(f"{bucket}/out")
+    with hold(out) as first:
+        assert isinstance(first, StoreLock)
+        with pytest.raises(UsageError, match=f"a run is at work there .process {os.getpid()} on"), hold(out):
+            pass
+        first.check()
+        assert storage.list_names(out) == [LOCK_FILE]
+    assert storage.list_names(out) == []
+    with hold(out) as second:
+        second.check()
+
+
+@needs_s3
+@pytest.mark.usefixtures("quick")
+def test_a_dead_holder_is_followed_and_does_not_come_back(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = storage.location(f"{bucket}/out")
+    dead = StoreLock(out)
+    with monkeypatch.context() as patch:
+        patch.setattr(dead, "_beat", lambda: None)  # Its heart has stopped.
+        dead.__enter__()
+    started = time.monotonic()
+    with hold(out) as heir:
+        assert time.monotonic() - started >= 2.0
+        heir.check()
+        with pytest.raises(OSError, match="no longer held"):
+            dead.check()
+        dead.__exit__(None, None, None)
+        time.sleep(0.5)
+        heir.check()  # What the dead one did at its end took nothing away.
+
+
+@needs_s3
+@pytest.mark.usefixtures("quick")
+def test_of_two_who_follow_the_same_dead_run_one_gets_the_folder(bucket: str) -> None:
+    upload(bucket, f"out/{LOCK_FILE}", b"process 1 on elsewhere, 0\n7")
+    held, refused = [], []
+
+    def try_it() -> None:
+        try:
+            with hold(storage.location(f"{bucket}/out")):
+                held.append(1)
+                time.sleep(1.0)
+        except UsageError:
+            refused.append(1)
+
+    threads = [threading.Thread(target=try_it) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(held), len(refused)) == (1, 1)
+
+
+@needs_s3
+def test_a_run_that_lost_its_folder_stops_writing(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock_module, "BEAT", 0.2)
+    with hold(storage.location(f"{bucket}/out")) as lock:
+        upload(bucket, f"out/{LOCK_FILE}", b"process 1 on elsewhere, 0\n1")
+        time.sleep(1.0)
+        with pytest.raises(OSError, match="taken over by process 1 on elsewhere"):
+            lock.check()
+    assert bytes(storage.read_whole(storage.location(f"{bucket}/out/{LOCK_FILE}"))).startswith(b"process 1 on")
