@@ -163,6 +163,32 @@ def summarize(
 
 
 @app.command()
+def compact(
+    directory: Directory,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the tables into a new folder.  [default: in place]", parser=_location)
+    ] = None,
+) -> None:
+    """Merge the many small part files of a long run into few large ones, unseen by whoever reads them."""
+    with _endings():
+        from contextlib import ExitStack
+
+        from fer_batch.compact import compact as merge
+        from fer_batch.config import UsageError
+        from fer_batch.lock import hold
+        from fer_batch.tables import committed_parts
+
+        if not committed_parts(directory):
+            raise UsageError(f"{directory}: holds no tables of a run; give the --out folder of a run")
+        with ExitStack() as held:
+            held.enter_context(hold(directory))
+            if out is not None:
+                held.enter_context(hold(out))
+            before, after = merge(directory, out)
+        typer.echo(f"{before} parts of each table became {after}", err=True)
+
+
+@app.command()
 def report(directory: Directory) -> None:
     """Rebuild report.html from the tables, summaries and run.json in DIR."""
     with _endings():

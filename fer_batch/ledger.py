@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
+from sys import intern
 from typing import Any
 
 import pyarrow as pa
@@ -20,17 +20,19 @@ from fer_batch.files import remove_partial
 from fer_batch.lock import FolderLock, StoreLock
 from fer_batch.records import Code, Media
 from fer_batch.runfile import RUN_FILE
-from fer_batch.schema import modified_time
+from fer_batch.schema import modified_us
 from fer_batch.shares import ShareCorrection
 from fer_batch.stages.summarize import SUMMARY_FILES
-from fer_batch.stages.write import commit_part, read_origin
+from fer_batch.stages.write import commit_part, read_origins
 from fer_batch.storage import remove_folder_if_empty
 from fer_batch.tables import (
     SUMMARY_FOLDER,
     TABLES,
     committed_parts,
+    part_number,
     part_path,
     part_paths,
+    read_many,
     read_table,
     write_table,
 )
@@ -40,11 +42,14 @@ _COLUMNS = ["media_path", "size_bytes", "modified", "status", "error_code"]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A committed file: the part it is in, what it was when it was read, and what went wrong with it, if anything."""
+    """A committed file: the part it is in, what it was when it was read, and what went wrong with it, if anything.
+
+    There may be millions. `modified_us`: microseconds since the epoch, as the media table has it.
+    """
 
     part: int
     size_bytes: int
-    modified: datetime
+    modified_us: int
     failed: bool
     code: str | None
 
@@ -59,16 +64,17 @@ class Ledger:
         self.entries: dict[str, Entry] = {}
         #: The highest part number there is, 0 where there is none.
         self.last_part = 0
-        for number in _clean(out):
-            self._enter(number, read_table(part_path(out, "media", number), _COLUMNS))
+        numbers = _clean(out)
+        paths = [part_path(out, "media", number) for number in numbers]
+        for number, media in zip(numbers, read_many(paths, lambda path: read_table(path, _COLUMNS)), strict=True):
+            self._enter(number, media)
 
     def _enter(self, number: int, media: pa.Table) -> None:
         self.last_part = number
-        for row in media.select(_COLUMNS).to_pylist():
-            failed = row["status"] == "failed"
-            self.entries[row["media_path"]] = Entry(
-                number, row["size_bytes"], row["modified"], failed, row["error_code"]
-            )
+        columns = media.select(_COLUMNS).set_column(2, "modified", media["modified"].cast(pa.int64()))
+        rows = zip(*(column.to_pylist() for column in columns.columns), strict=True)
+        for path, size_bytes, modified, status, code in rows:
+            self.entries[path] = Entry(number, size_bytes, modified, status == "failed", code and intern(code))
 
     def commit(
         self,
@@ -97,7 +103,7 @@ class Ledger:
             return False
         if entry.code == Code.CHANGED:  # A folder that had gone and is back: that was not the file's fault.
             return False
-        return (entry.size_bytes, entry.modified) == (media.size_bytes, modified_time(media.modified_ns))
+        return (entry.size_bytes, entry.modified_us) == (media.size_bytes, modified_us(media.modified_ns))
 
     def _forget(self, paths: Sequence[str]) -> None:
         """Take the rows of some files out of all tables, because new ones are ready.
@@ -137,15 +143,14 @@ def _clean(out: Path) -> list[int]:
         for path in part_paths(out, name):
             if path.name not in committed:
                 path.unlink()
-    return [int(name.removeprefix("part-").removesuffix(".parquet")) for name in committed]
+    return [part_number(name) for name in committed]
 
 
 def check_folder(out: Path, results: dict[str, Any], roots: Mapping[str, str]) -> None:
     """Raise UsageError, naming the difference, if the folder was written under another configuration, or if one file
     would get two names in the tables or two files one."""
     new = json.loads(json.dumps(results))
-    for part in part_paths(out, "media"):
-        old, old_roots = read_origin(part)
+    for old, old_roots in read_origins(part_paths(out, "media")):
         changed = differences(old, new) if old else []
         changed += [
             f"input {lead}: {old_roots[lead]} -> {given}"

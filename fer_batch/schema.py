@@ -17,7 +17,11 @@ from fer_batch.records import Piece, Prepared
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: What orders the rows of a part.
-_ORDER = {"faces": ("media_path", "sample_index", "face_index"), "frames": ("media_path", "sample_index")}
+ROW_ORDER = {
+    "faces": ("media_path", "sample_index", "face_index"),
+    "frames": ("media_path", "sample_index"),
+    "media": ("media_path",),
+}
 _CATEGORY = pa.dictionary(pa.int32(), pa.string())
 
 
@@ -98,15 +102,20 @@ def modified_time(modified_ns: int) -> datetime:
         return (datetime.max if modified_ns > 0 else datetime.min).replace(tzinfo=UTC)
 
 
+def modified_us(modified_ns: int) -> int:
+    """The same as microseconds since the epoch."""
+    return (modified_time(modified_ns) - _EPOCH) // timedelta(microseconds=1)
+
+
 def to_tables(
     scored: Sequence[Scored], labels: Sequence[str], ahead: Sequence[Mapping[str, pa.Table]] = ()
 ) -> dict[str, pa.Table]:
     """The rows of all three tables for some files, ordered by path, frame and face. `ahead`: what `piece_tables` made
     of pieces of these files."""
     rows = piece_tables(scored, labels)
-    for name, keys in _ORDER.items() if ahead else ():
+    for name in rows if ahead else ():
         joined = pa.concat_tables([rows[name], *(tables[name] for tables in ahead)]).unify_dictionaries()
-        rows[name] = joined.sort_by([(key, "ascending") for key in keys])
+        rows[name] = joined.sort_by([(key, "ascending") for key in ROW_ORDER[name]])
     media = [_media_row(one.prepared) for one in _ordered(scored) if isinstance(one.prepared, Prepared)]
     return rows | {"media": pa.Table.from_pylist(media, media_schema())}
 

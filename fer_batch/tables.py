@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,9 +14,13 @@ import pyarrow.parquet as pq
 from fer_batch.files import write_whole
 from fer_batch.storage import list_names, read_whole
 
+Read = TypeVar("Read")
+
 #: The tables with part files. In this order they are renamed into place: a part counts once all of it is there.
 TABLES = ("faces", "frames", "media")
 SUMMARY_FOLDER = "summary"
+#: Files that are read at the same time: a disk, and a store all the more, is waited for more than it is worked for.
+_READERS, _AT_ONCE = 16, 1024
 _PART = re.compile(r"part-\d{6,}\.parquet")
 
 
@@ -37,6 +43,11 @@ def _part_names(out: Path, table: str) -> set[str]:
     return {name for name in list_names(out / table) if _PART.fullmatch(name)}
 
 
+def part_number(name: str) -> int:
+    """The number in a part's name."""
+    return int(name.removeprefix("part-").removesuffix(".parquet"))
+
+
 def write_table(path: Path, table: pa.Table) -> None:
     """Write an Arrow table as one zstd Parquet file, whole or not at all."""
     sink = pa.BufferOutputStream()  # Arrow itself can't open names that are no UTF-8.
@@ -55,6 +66,13 @@ def read_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[p
     names = [name for name in file.schema_arrow.names if columns is None or name in columns]
     for batch in file.iter_batches(50_000, columns=names):
         yield pa.Table.from_batches([batch])
+
+
+def read_many(paths: Sequence[Path], read: Callable[[Path], Read]) -> Iterator[Read]:
+    """What `read` gives of each file, in their order; several are read at a time, few wait."""
+    with ThreadPoolExecutor(_READERS) as pool:
+        for start in range(0, len(paths), _AT_ONCE):
+            yield from pool.map(read, paths[start : start + _AT_ONCE])
 
 
 def read_schema(path: Path) -> pa.Schema:
