@@ -6,12 +6,15 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from fer_batch import usage
 from fer_batch.config import DetectorConfig, Sampling, UsageError
 from fer_batch.emotions import EMOTIONS, EMOTIONS_MERGED
 from fer_batch.models.folder import ModelConfig
+from fer_batch.runners.ray import Cluster
 from fer_batch.usage import check_inputs, check_out, choose_detector, choose_labels, choose_sampling
 
 
@@ -150,3 +153,35 @@ def test_detector_that_is_refused(name: str, file: str | None, pattern: str) -> 
 def test_labels(labels: tuple[str, ...], merge: bool, expected: tuple[str, ...]) -> None:
     model = ModelConfig("m", "1", "classic-cnn", labels, "standardize", {"fer2013": 1.0}, "fer2013", "00")
     assert choose_labels(model, merge) == expected
+
+
+@pytest.mark.parametrize(
+    ("cluster", "workers", "classifiers", "device", "expected"),
+    [
+        (Cluster(8, 0), None, None, "auto", (8, 0)),
+        (Cluster(8, 2), None, None, "auto", (6, 2)),
+        (Cluster(8, 2), None, None, "cpu", (8, 0)),
+        (Cluster(8, 0), 20, 0, "auto", (20, 0)),  # Those without room wait for nodes to come.
+        (Cluster(8, 0), 20, 3, "auto", (5, 3)),  # But no classifier may wait for a processor that a worker holds.
+    ],
+)
+def test_work_is_spread_over_a_cluster(
+    monkeypatch: pytest.MonkeyPatch,
+    cluster: Cluster,
+    workers: int | None,
+    classifiers: int | None,
+    device: Any,
+    expected: tuple[int, int],
+) -> None:
+    monkeypatch.setattr(usage, "connect", lambda _: cluster)
+    chosen = usage.choose_engine("ray", None, workers, classifiers, device)
+    assert (chosen["workers"], chosen["classifiers"]) == expected
+
+
+@pytest.mark.parametrize(("classifiers", "words"), [(8, "leave one"), (3, "has 2 GPUs")])
+def test_more_classifiers_than_a_cluster_has_room_for(
+    monkeypatch: pytest.MonkeyPatch, classifiers: int, words: str
+) -> None:
+    monkeypatch.setattr(usage, "connect", lambda _: Cluster(8, 2 if classifiers == 3 else 0))
+    with pytest.raises(UsageError, match=words):
+        usage.choose_engine("ray", None, None, classifiers, "auto")
