@@ -128,7 +128,12 @@ def main() -> None:
     if _INSIDE not in os.environ:
         inside = ["sh", "-c", 'ip link set lo up && exec "$@"', "sh", sys.executable, *sys.argv]
         os.execvpe("unshare", ["unshare", "--map-root-user", "--net", *inside], os.environ | {_INSIDE: "1"})
-    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    os.environ |= {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_worker_niceness": "0",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+    }
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))  # No node is left behind.
     with tempfile.TemporaryDirectory(prefix="fb") as name:
         measure(Path(name), options.clips, options.seed)
