@@ -22,8 +22,17 @@ from fer_batch.config import UsageError
 from fer_batch.files import write_json
 from fer_batch.runfile import RUN_FILE, read_run_file
 from fer_batch.schema import ROW_ORDER
-from fer_batch.stages.summarize import SUMMARY_FILES, SUMMARY_FOLDER
-from fer_batch.tables import TABLES, committed_parts, part_number, part_path, part_paths, read_table, write_table
+from fer_batch.stages.summarize import SUMMARY_FILES
+from fer_batch.tables import (
+    SUMMARY_FOLDER,
+    TABLES,
+    committed_parts,
+    part_number,
+    part_path,
+    part_paths,
+    read_table,
+    write_table,
+)
 
 #: Rows of faces and frames together, some 300 MB of memory, after which a part is large enough.
 ROWS_PER_PART = 1_000_000

@@ -68,7 +68,7 @@ def connect(address: str | None) -> Cluster:
         finally:
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGTERM, handler)  # Ray's own would end the run without its last part.
-    total = ray.cluster_resources()
+    total: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call, unused-ignore]
     return Cluster(max(1, int(total.get("CPU", 1))), int(total.get("GPU", 0)))
 
 
@@ -266,7 +266,7 @@ class RayPool(Generic[Task, Result]):
         import ray
 
         self._ray = ray
-        options = {"num_cpus": 1, "num_gpus": gpus, "max_restarts": -1, "max_task_retries": 3}
+        options: dict[str, Any] = {"num_cpus": 1, "num_gpus": gpus, "max_restarts": -1, "max_task_retries": 3}
         actor: Any = ray.remote(**options)(_Server)
         self._actors = [actor.remote(make) for _ in range(size)]
         self._get([actor.make.remote() for actor in self._actors])
