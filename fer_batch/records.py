@@ -106,10 +106,29 @@ class Media:
 
 
 @dataclass(frozen=True)
+class Section:
+    """A part of a video, which one worker reads: the frames behind that at `start`, up to and with that at `end`. Both
+    are key frames, by their seconds since the start of the stream, exact; None for the video's own ends."""
+
+    number: int = 0
+    start: Fraction | None = None
+    end: Fraction | None = None
+
+
+@dataclass(frozen=True)
 class Unit:
-    """What one worker takes on at a time: a video, or a bucket of images."""
+    """What one worker takes on at a time: a video, a section of a long one, or a bucket of images."""
 
     media: tuple[Media, ...]
+    section: Section | None = None
+
+
+@dataclass(frozen=True)
+class Outline:
+    """The sections of a long video, sent by the worker that found out and now reads the first of them."""
+
+    media: Media
+    sections: tuple[Section, ...]
 
 
 @dataclass(frozen=True)
@@ -148,13 +167,14 @@ class Detection:
 @dataclass(frozen=True)
 class SampledFrame:
     """A sampled frame after its picture has been let go: its number, time and size, and its faces in pixels of
-    the full upright frame, left to right."""
+    the full upright frame, left to right. `scene`: how many cuts lie before it."""
 
     sample_index: int
     time: Fraction | None
     width: int
     height: int
     faces: tuple[Detection, ...]
+    scene: int = 0
 
 
 @dataclass(frozen=True)
@@ -171,12 +191,14 @@ class MediaInfo:
 class Piece:
     """Some consecutive sampled frames of a file, ready to classify, sent ahead of the rest so that no process holds all
     of a long one. `crops`: uint8 (faces, 48, 48), in the order of the frames and of the faces within them. `length_s`:
-    the stated seconds of the whole file, None where it states none."""
+    the stated seconds of the whole file, None where it states none. Workers number frames and scenes within the
+    `section` of the video that they read."""
 
     media: Media
     frames: tuple[SampledFrame, ...]
     crops: NDArray[np.uint8]
     length_s: float | None = None
+    section: int = 0
 
 
 @dataclass(frozen=True)
@@ -191,10 +213,12 @@ class Ahead:
 
 @dataclass(frozen=True)
 class Prepared:
-    """One file, decoded and searched for faces: its frames, or the last of them, and what is to be said of all of it.
+    """One file, or a section of one, decoded and searched for faces: its frames, or the last of them, and what is to be
+    said of all of it.
 
-    `crops`: as of a Piece. With `failure` set and no frames the file has failed; with both, what was read is kept and
-    the rest was lost. `ahead`: what was sent before; the last frame never is.
+    `crops`, `section`: as of a Piece. With `failure` set and no frames the file has failed; with both, what was read is
+    kept and the rest was lost. `ahead`: what was sent before. `cuts`: how many the section holds. `broken`: the file
+    has failed, whatever other sections give.
     """
 
     media: Media
@@ -204,11 +228,14 @@ class Prepared:
     failure: Failure | None
     processing_s: float
     ahead: Ahead = Ahead()
+    section: int = 0
+    cuts: int = 0
+    broken: bool = False
 
     @property
     def failed(self) -> bool:
         """Whether nothing of the file could be used."""
-        return self.failure is not None and not self.frames
+        return self.failure is not None and not self.frames_sampled
 
     @property
     def frames_sampled(self) -> int:

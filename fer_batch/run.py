@@ -21,11 +21,11 @@ from fer_batch.config import RunConfig, UsageError
 from fer_batch.detectors import create_detector
 from fer_batch.ledger import Ledger, check_folder, clear_folder
 from fer_batch.lock import FolderLock, StoreLock, hold
-from fer_batch.messages import one_line
+from fer_batch.preparation import Given, Preparation
 from fer_batch.progress import Progress
-from fer_batch.records import Code, Failure, Media, MediaInfo, Piece, Prepared, Stage, Unit
+from fer_batch.records import Media, Piece, Prepared, Unit
 from fer_batch.runfile import keep_run_file, put_back_run_file, read_run_file, write_run_file
-from fer_batch.runners.base import Loss, Outcome, Runner
+from fer_batch.runners.base import Runner
 from fer_batch.runners.local import LocalRunner
 from fer_batch.runners.ray import RayRunner
 from fer_batch.schema import Scored, piece_tables, to_tables
@@ -177,41 +177,20 @@ def _tell(prepared: Prepared) -> None:
 
 
 def _prepared(config: RunConfig, media: Sequence[Media]) -> Iterator[Piece | Prepared]:
-    """Every file prepared by a worker, long ones in pieces. What a worker died or hung on is tried once more by itself,
-    then given up."""
-    units = plan(media)
-    if not units:
-        return
-    workers = max(1, min(config.workers, len(units)))
+    """Every file prepared by workers, long ones in pieces, those of one file in order."""
     settings = Settings(config.sampling, config.detector)
-    runner: Runner[Unit, Piece | Prepared] = (
+    # No fewer workers than allowed, however few the files: a video may turn out to be work for all of them.
+    workers = max(1, config.workers)
+    runner: Runner[Unit, Given] = (
         RayRunner(partial(make_worker, settings), workers, config.timeout, config.ray_address)
         if config.engine == "ray"
-        else LocalRunner[Unit, Piece | Prepared](partial(make_worker, settings), workers, config.timeout)
+        else LocalRunner[Unit, Given](partial(make_worker, settings), workers, config.timeout)
     )
-    outstanding = {one.path for one in media}
-    suspects: list[Unit] = []
-    with closing(runner.run(units)) as outcomes:
-        for outcome in outcomes:
-            if outcome.result is None:
-                suspects += [Unit((one,)) for one in outcome.task.media if one.path in outstanding]
-                continue
-            if isinstance(outcome.result, Prepared):
-                outstanding.remove(outcome.result.media.path)
-            yield outcome.result
-    if not suspects:
-        return
-    log.warning("%d files are tried once more, each by itself: a worker died or hung", len(suspects))
-    with closing(runner.run(suspects)) as outcomes:
-        for outcome in outcomes:
-            yield outcome.result if outcome.result is not None else _quarantined(outcome)
-
-
-def _quarantined(outcome: Outcome[Unit, Piece | Prepared]) -> Prepared:
-    (media,) = outcome.task.media
-    code = Code.TIMEOUT if outcome.loss is Loss.TIMEOUT else Code.WORKER_DIED
-    failure = Failure(Stage.WORK, code, one_line(f"{media.path}: {outcome.message}"))
-    return Prepared(media, MediaInfo(), (), NO_CROPS, failure, 0.0)
+    preparation = Preparation(plan(media), 2 * workers + 1)
+    while preparation.tasks:  # What comes up after the runner drew its last task is for another call.
+        with closing(runner.run(preparation.tasks)) as outcomes:
+            for outcome in outcomes:
+                yield from preparation.take(outcome)
 
 
 class _Committer:

@@ -8,6 +8,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from itertools import dropwhile, pairwise
+from math import ceil
 
 import cv2
 import numpy as np
@@ -18,7 +21,8 @@ from fer_batch.detectors import create_detector
 from fer_batch.media.gif import missing_end
 from fer_batch.media.image import read_image
 from fer_batch.media.picture import Picture, Skip
-from fer_batch.media.video import open_video
+from fer_batch.media.video import VideoReader, open_video
+from fer_batch.media.webp import AnimatedWebpReader
 from fer_batch.messages import one_line
 from fer_batch.models.preprocessing import CROP_SIZE
 from fer_batch.records import (
@@ -29,16 +33,18 @@ from fer_batch.records import (
     Media,
     MediaError,
     MediaInfo,
+    Outline,
     Piece,
     Prepared,
     SampledFrame,
+    Section,
     Stage,
     Unit,
 )
 from fer_batch.stages.crop import crop_face
 from fer_batch.stages.detect import find_faces
-from fer_batch.stages.sample import TooSparse, select
-from fer_batch.stages.track import FaceCrop, Tracker, scenes
+from fer_batch.stages.sample import TooSparse, can_split, exact, select
+from fer_batch.stages.track import FaceCrop, Scenes
 from fer_batch.storage import status
 
 #: The crops of a file without a face.
@@ -50,6 +56,9 @@ NO_CROPS = np.empty((0, CROP_SIZE, CROP_SIZE), np.uint8)
 FRAMES_PER_PIECE = 1024
 CROPS_PER_PIECE = 512
 SECONDS_PER_PIECE = 10.0
+#: Seconds of a video after which a new section begins, at the next key frame before.
+SECTION_S = 60
+_WHOLE = Section()
 
 
 @dataclass(frozen=True)
@@ -62,13 +71,16 @@ class Settings:
 
 @dataclass(frozen=True)
 class _Reading:
-    """What one file gave, apart from the pieces sent ahead; `loss` where a part of it was damaged."""
+    """What one file, or a section of it, gave, apart from the pieces sent ahead; `loss` where a part of it was damaged,
+    `broken` where none of it may be used."""
 
     info: MediaInfo
     frames: Sequence[SampledFrame] = ()
     crops: Sequence[NDArray[np.uint8]] = ()
     loss: Failure | None = None
     ahead: Ahead = field(default_factory=Ahead)
+    cuts: int = 0
+    broken: bool = False
 
 
 class Worker:
@@ -81,18 +93,19 @@ class Worker:
         self._settings = settings
         self._detector = create_detector(settings.detector)
 
-    def prepare(self, unit: Unit) -> Iterator[Piece | Prepared]:
-        """Every file of the unit, each inside its own error boundary: pieces if it is long, then a Prepared. Never
-        raises for what a file holds."""
+    def prepare(self, unit: Unit) -> Iterator[Outline | Piece | Prepared]:
+        """Every file of the unit, each inside its own error boundary: pieces if it is long, then a Prepared. Of a video
+        so long that others can help first an Outline, then what its first section gives. Never raises for what a file
+        holds."""
         for media in unit.media:
-            yield from self._prepare(media)
+            yield from self._prepare(media, unit.section)
 
-    def _prepare(self, media: Media) -> Iterator[Piece | Prepared]:
+    def _prepare(self, media: Media, section: Section | None) -> Iterator[Outline | Piece | Prepared]:
         started = time.perf_counter()
         try:
-            reading = yield from self._read(media)
+            reading = yield from self._read(media, section)
         except MediaError as error:
-            reading = _Reading(MediaInfo(), loss=error.failure)
+            reading = _Reading(MediaInfo(), loss=error.failure, broken=True)
         except MemoryError:
             reading = _broken(Stage.WORK, Code.OUT_OF_MEMORY, "not enough memory for this file")
         except FileNotFoundError:
@@ -103,9 +116,12 @@ class Worker:
             reading = _broken(Stage.WORK, Code.INTERNAL, f"{type(error).__name__}: {error}")
         seconds = time.perf_counter() - started
         frames, crops, failure = tuple(reading.frames), _stacked(reading.crops), _with_name(reading.loss, media)
-        yield Prepared(media, reading.info, frames, crops, failure, seconds, reading.ahead)
+        number = 0 if section is None else section.number
+        yield Prepared(
+            media, reading.info, frames, crops, failure, seconds, reading.ahead, number, reading.cuts, reading.broken
+        )
 
-    def _read(self, media: Media) -> Generator[Piece, None, _Reading]:
+    def _read(self, media: Media, section: Section | None) -> Generator[Outline | Piece, None, _Reading]:
         if media.failure is not None:
             return _Reading(MediaInfo(), loss=media.failure)
         there = status(media.file)
@@ -115,41 +131,50 @@ class Worker:
             info, frame = read_image(media.file, self._detector.needs_colour)
             face_crops = self._look(frame)
             crops = [crop for _, crop in face_crops]
-            return _Reading(info, [_sampled(0, frame, face_crops)], crops, missing_end(media.file))
-        sampling = self._settings.sampling
-        try:
-            return (yield from self._read_video(media, sampling))
-        except TooSparse:
-            return (yield from self._read_video(media, replace(sampling, fast=False)))
+            return _Reading(info, [_sampled(0, 0, frame, face_crops)], crops, missing_end(media.file))
+        with open_video(media.file) as reader:
+            if section is None:
+                section, *others = _sections(reader, self._settings.sampling)
+                if others:
+                    yield Outline(media, (section, *others))
+            try:
+                return (yield from self._read_video(media, reader, section, self._settings.sampling))
+            except TooSparse:
+                pass
+        with open_video(media.file) as reader:
+            sampling = replace(self._settings.sampling, fast=False)
+            return (yield from self._read_video(media, reader, section, sampling))
 
-    def _read_video(self, media: Media, sampling: Sampling) -> Generator[Piece, None, _Reading]:
+    def _read_video(
+        self, media: Media, reader: VideoReader | AnimatedWebpReader, section: Section, sampling: Sampling
+    ) -> Generator[Piece, None, _Reading]:
         frames: list[SampledFrame] = []
         crops: list[NDArray[np.uint8]] = []
         ahead = Ahead()
         size = None
         begun = time.monotonic()
-        skip = _skip(sampling)
-        follow = Tracker()
-        with open_video(media.file) as reader:
-            length = reader.info(None).duration_s
-            pictures = reader.pictures(skip, sampling.start)
-            for shown in select(scenes(pictures), sampling, reader.tick, reader.length):
-                late = bool(frames) and time.monotonic() - begun >= SECONDS_PER_PIECE
-                if late or len(frames) >= FRAMES_PER_PIECE or len(crops) >= CROPS_PER_PIECE:
-                    yield Piece(media, tuple(frames), _stacked(crops), length)
-                    begun = time.monotonic()
-                    ahead = Ahead(ahead.pieces + 1, ahead.frames + len(frames), ahead.faces + len(crops))
-                    frames, crops = [], []
-                frame = self._frame(shown.picture)
-                size = size or (frame.width, frame.height)
-                face_crops = follow(float(shown.time), shown.scene, self._look(frame))
-                frames.append(_sampled(ahead.frames + len(frames), frame, face_crops))
-                crops += [crop for _, crop in face_crops]
-            if reader.damage.end is None:
-                raise reader.nothing_read()
-            info = reader.info(size)
-            loss = reader.loss(whole=sampling.end is None and skip != "NONKEY")
-        return _Reading(info, frames, crops, loss, ahead)
+        length = reader.info(None).duration_s
+        skip, scenes = _skip(sampling), Scenes()
+        pictures = scenes(_pictures(reader, skip, sampling, section))
+        for shown in select(pictures, sampling, reader.tick, reader.length, section):
+            late = bool(frames) and time.monotonic() - begun >= SECONDS_PER_PIECE
+            if late or len(frames) >= FRAMES_PER_PIECE or len(crops) >= CROPS_PER_PIECE:
+                yield Piece(media, tuple(frames), _stacked(crops), length, section.number)
+                begun = time.monotonic()
+                ahead = Ahead(ahead.pieces + 1, ahead.frames + len(frames), ahead.faces + len(crops))
+                frames, crops = [], []
+            frame = self._frame(shown.picture)
+            size = size or (frame.width, frame.height)
+            face_crops = self._look(frame)
+            frames.append(_sampled(ahead.frames + len(frames), shown.scene, frame, face_crops))
+            crops += [crop for _, crop in face_crops]
+        if reader.damage.end is not None:
+            loss = reader.loss(whole=sampling.end is None and section.end is None and skip != "NONKEY")
+        elif section == _WHOLE:
+            raise reader.nothing_read()
+        else:  # Other sections may hold something.
+            loss = reader.nothing_read().failure
+        return _Reading(reader.info(size), frames, crops, loss, ahead, scenes.cuts)
 
     def _frame(self, picture: Picture) -> Frame:
         luma = picture.luma()
@@ -165,15 +190,39 @@ class Worker:
         return [(face, crop_face(frame, face, self._detector.crop_rule)) for face in faces]
 
 
-def make_worker(settings: Settings) -> Callable[[Unit], Iterator[Piece | Prepared]]:
+def make_worker(settings: Settings) -> Callable[[Unit], Iterator[Outline | Piece | Prepared]]:
     """The function that a worker process calls on units."""
     return Worker(settings).prepare
 
 
-def _sampled(index: int, frame: Frame, face_crops: Sequence[FaceCrop]) -> SampledFrame:
+def _sections(reader: VideoReader | AnimatedWebpReader, sampling: Sampling) -> list[Section]:
+    """The sections of a video: they depend on the file and on what is to be sampled, and on nothing else, so that rows
+    do not either."""
+    length = Fraction(reader.info(None).duration_s or 0)
+    begin = exact(sampling.start)
+    end = length if sampling.end is None else min(length, exact(sampling.end))
+    first = begin // SECTION_S + 1
+    times = [number * Fraction(SECTION_S) for number in range(first, ceil(end / SECTION_S - Fraction(1, 2)))]
+    borders = reader.key_frames(times) if times and can_split(sampling) else []
+    edges = [None, *(border for border in borders if border > begin), None]
+    return [Section(number, *edge) for number, edge in enumerate(pairwise(edges))]
+
+
+def _pictures(
+    reader: VideoReader | AnimatedWebpReader, skip: Skip, sampling: Sampling, section: Section
+) -> Iterator[Picture]:
+    """The decoded frames from the start of the section on."""
+    start = section.start
+    if start is None:
+        return reader.pictures(skip, sampling.start)
+    # Behind a key frame in the file may lie frames that are shown before it.
+    return dropwhile(lambda picture: picture.time < start, reader.pictures(skip, start))
+
+
+def _sampled(index: int, scene: int, frame: Frame, face_crops: Sequence[FaceCrop]) -> SampledFrame:
     # Landmarks have served the crop; they are not kept.
     faces = tuple(replace(face, landmarks=None) for face, _ in face_crops)
-    return SampledFrame(index, frame.time, frame.width, frame.height, faces)
+    return SampledFrame(index, frame.time, frame.width, frame.height, faces, scene)
 
 
 def _stacked(crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
@@ -187,7 +236,7 @@ def _skip(sampling: Sampling) -> Skip:
 
 
 def _broken(stage: Stage, code: Code, message: str) -> _Reading:
-    return _Reading(MediaInfo(), loss=Failure(stage, code, message))
+    return _Reading(MediaInfo(), loss=Failure(stage, code, message), broken=True)
 
 
 def _with_name(failure: Failure | None, media: Media) -> Failure | None:

@@ -64,17 +64,20 @@ def make_video(
     pixel_format: str = "yuv420p",
     container: str | None = None,
     faststart: bool = False,
+    open_gop: bool = False,
     shown: Sequence[NDArray[np.uint8]] | None = None,
 ) -> Path:
     """Write a clip whose nth frame shows n, or the nth gray picture of `shown`, at the nth of `times` (seconds).
 
     `tick`: resolution of the encoder's time stamps in seconds; `rate`: the frame rate it is told. `gop`: frames from
-    one key frame to the next; none of the B frames is a reference. `rotation`: degrees counter-clockwise that a player
+    one key frame to the next; none of the B frames is a reference. `open_gop`: B frames may lie before the key frame
+    that they follow in the file. `rotation`: degrees counter-clockwise that a player
     turns the picture, which is stored lying accordingly.
     """
     options = {"threads": "1"}
     if codec == "libx264":
         x264 = f"bframes={b_frames}:b-adapt=0:b-pyramid=0:scenecut=0:keyint={gop}:min-keyint={gop}"
+        x264 += f":open-gop={open_gop:d}"
         options |= {"preset": "veryfast", "x264-params": x264}
     elif codec == "libx265":
         options |= {"preset": "ultrafast", "x265-params": "log-level=none"}

@@ -25,6 +25,7 @@ from fer_batch.records import (
     Failure,
     Media,
     MediaInfo,
+    Outline,
     Piece,
     Prepared,
     SampledFrame,
@@ -69,7 +70,7 @@ class FakeRunner:
     def __call__(self, *_: object) -> FakeRunner:
         return self
 
-    def run(self, units: Iterable[Unit]) -> Iterator[Outcome[Unit, Piece | Prepared]]:
+    def run(self, units: Iterable[Unit]) -> Iterator[Outcome[Unit, Outline | Piece | Prepared]]:
         for unit in units:
             names = [one.path for one in unit.media]
             self.calls.append(names)
@@ -93,7 +94,7 @@ def test_innocents_of_a_lost_bucket_are_saved_and_the_culprit_quarantined(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runner = FakeRunner({"b.jpg": 2}, Loss.WORKER_DIED)
-    monkeypatch.setattr(orchestrator, "LocalRunner", {(Unit, Piece | Prepared): runner})
+    monkeypatch.setattr(orchestrator, "LocalRunner", {(Unit, Outline | Piece | Prepared): runner})
     results = list(orchestrator._prepared(config(tmp_path), [media(name) for name in ("a.jpg", "b.jpg", "c.jpg")]))
     assert runner.calls == [["a.jpg", "b.jpg", "c.jpg"], ["a.jpg"], ["b.jpg"], ["c.jpg"]]
     failures = {one.media.path: one.failure for one in results}
@@ -103,14 +104,14 @@ def test_innocents_of_a_lost_bucket_are_saved_and_the_culprit_quarantined(
 
 def test_what_failed_once_by_chance_is_done_at_the_second_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runner = FakeRunner({"a.mp4": 1}, Loss.TIMEOUT)
-    monkeypatch.setattr(orchestrator, "LocalRunner", {(Unit, Piece | Prepared): runner})
+    monkeypatch.setattr(orchestrator, "LocalRunner", {(Unit, Outline | Piece | Prepared): runner})
     (result,) = orchestrator._prepared(config(tmp_path), [media("a.mp4", "video")])
     assert result.failure is None
 
 
 def test_a_timeout_has_its_own_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runner = FakeRunner({"a.mp4": 9}, Loss.TIMEOUT)
-    monkeypatch.setattr(orchestrator, "LocalRunner", {(Unit, Piece | Prepared): runner})
+    monkeypatch.setattr(orchestrator, "LocalRunner", {(Unit, Outline | Piece | Prepared): runner})
     (result,) = orchestrator._prepared(config(tmp_path), [media("a.mp4", "video")])
     assert result.failed
     assert result.failure is not None

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from fractions import Fraction
 from typing import Any
 
@@ -21,6 +22,8 @@ from fer_batch.storage import for_ffmpeg, read_start
 
 #: A stream that ends this many seconds before the length its container states has lost its end.
 _TRUNCATION_SLACK = Fraction(1)
+#: Containers with an index that leads to every key frame, and time stamps that do not depend on where reading began.
+_SPLITTABLE = frozenset(["mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"])
 #: Seconds by which time may run backwards from frame to frame before it counts as a jump.
 _JUMP = Fraction(1)
 
@@ -67,7 +70,32 @@ class VideoReader:
         width, height = size or self.size or (context.width, context.height)
         return MediaInfo(width or None, height or None, self._duration(), context.codec.canonical_name)
 
-    def pictures(self, skip: Skip = "DEFAULT", start: float = 0.0) -> Iterator[Picture]:
+    def key_frames(self, times: Sequence[Fraction]) -> list[Fraction]:
+        """The time of the last key frame at or before each of `times`, ascending, none twice. Empty where the file
+        can't be read from all of them on, and only reading it from its beginning is sure."""
+        if self._container.format.name not in _SPLITTABLE or self._origin is None:
+            return []
+        found: list[Fraction] = []
+        with closing(self._open()) as container:  # A seek must not show in what this reader gives.
+            stream = container.streams[self._stream.index]
+            for time in times:
+                try:
+                    container.seek(int(time / self._tick) + self._origin, stream=stream, backward=True)
+                    packet = next(container.demux(stream))
+                except (FFmpegError, StopIteration):
+                    return []
+                if packet.pts is None or not packet.is_keyframe or packet.is_corrupt:
+                    return []
+                there = (packet.pts - self._origin) * self._tick
+                # Without an index, seeking means reading, or ends where reading has come to.
+                last = max((entry.timestamp for entry in stream.index_entries), default=None)
+                if there > time or last is None or last < (packet.pts if packet.dts is None else packet.dts):
+                    return []
+                if there > (found[-1] if found else 0):
+                    found.append(there)
+        return found
+
+    def pictures(self, skip: Skip = "DEFAULT", start: float | Fraction = 0) -> Iterator[Picture]:
         """Decoded frames in order of presentation, from `start` seconds on (and a few before it).
 
         Damaged stretches are passed over, up to `ERROR_BUDGET` errors. Frames without a time stamp are counted and
@@ -185,7 +213,7 @@ class VideoReader:
         stated = self.length or Fraction(self._container.duration or 0, av.time_base)
         return float(max(stated, self.damage.end or 0)) or None  # MPEG program streams are only estimated.
 
-    def _seek(self, start: float) -> bool:
+    def _seek(self, start: float | Fraction) -> bool:
         """Go to the key frame before `start`; false where the format can't, and reading starts at the beginning."""
         if self._container.format.name == "mpeg":  # Not every picture has a time there; guesses differ after a seek.
             return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 from PIL import Image
@@ -41,7 +41,11 @@ class AnimatedWebpReader:
         duration = float(self.damage.end) if self.damage.end is not None else None
         return MediaInfo(*self._image.size, duration, "webp")
 
-    def pictures(self, skip: Skip = "DEFAULT", start: float = 0.0) -> Iterator[Picture]:
+    def key_frames(self, times: Sequence[Fraction]) -> list[Fraction]:
+        """None: it can only be read from its beginning."""
+        return []
+
+    def pictures(self, skip: Skip = "DEFAULT", start: float | Fraction = 0) -> Iterator[Picture]:
         """All frames in order; of a WebP none can be left out, but for key frames only the first is given."""
         time = Fraction(0)
         for index in range(1 if skip == "NONKEY" else getattr(self._image, "n_frames", 1)):

@@ -34,7 +34,8 @@ class Runner(Protocol[Task, Result]):
     def run(self, tasks: Iterable[Task]) -> Generator[Outcome[Task, Result], None, None]:
         """Outcomes as they come: those of one task in their order, those of different tasks in any. A task that is lost
         has one without a result as its last. Few results wait at a time: a consumer that falls behind holds the workers
-        back. Closing the generator stops them."""
+        back. Closing the generator stops them. Tasks are drawn as workers fall idle, so the consumer may add to
+        them meanwhile; what it adds once the last is drawn and done is for another call."""
         ...
 
 

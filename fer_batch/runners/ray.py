@@ -79,7 +79,8 @@ class RayRunner(Generic[Task, Result]):
         self, make: MakeFunction[Task, Result], workers: int, timeout: float | None, address: str | None = None
     ) -> None:
         """`workers`: actors, each with a processor; those the cluster has no room for wait until it has. `timeout`:
-        seconds a task may take, those in which its results were not taken excepted. `address`: see `connect`."""
+        seconds from one result of a task to the next, those in which none was taken excepted. `address`: see
+        `connect`."""
         connect(address)
         self._make, self._workers, self._timeout = make, workers, timeout
 
@@ -151,9 +152,7 @@ class _Crew(Generic[Task, Result]):
                 num_returns="streaming", _generator_backpressure_num_objects=_RESULTS_PER_TASK
             ).remote(task)
             self._busy[results] = _Job(task, actor, time.monotonic())
-        if self._idle:  # There are no more tasks.
-            self._dismiss([*self._starting.values(), *self._idle])
-            self._starting, self._idle = {}, []
+        if self._idle:  # There are no more tasks, unless those under way bring some up.
             return bool(self._busy)
         while len(self._starting) + len(self._busy) < self._size:
             actor = self._actor.remote(self._made_by)
@@ -173,7 +172,7 @@ class _Crew(Generic[Task, Result]):
                 yield outcome
         for results, job in list(self._busy.items()):
             if self._timeout is not None and time.monotonic() - job.started > self._timeout:
-                message = f"took longer than {self._timeout:g} s; allow more with --timeout"
+                message = f"gave nothing for {self._timeout:g} s; allow more with --timeout"
                 yield self._lose(results, Loss.TIMEOUT, message)
         self._tell_of_waiting()
 
@@ -203,7 +202,9 @@ class _Crew(Generic[Task, Result]):
     def _result(self, results: Any) -> Outcome[Task, Result] | None:
         job = self._busy[results]
         try:
-            return Outcome(job.task, self._ray.get(next(results)))
+            outcome = Outcome(job.task, self._ray.get(next(results)))
+            job.started = time.monotonic()
+            return outcome
         except StopIteration:
             self._idle.append(self._busy.pop(results).actor)
             return None
@@ -233,7 +234,7 @@ class _Crew(Generic[Task, Result]):
 
 @dataclass
 class _Job(Generic[Task]):
-    """A task under way: who is at it, and since when (seconds of the monotonic clock)."""
+    """A task under way: who is at it, and since when nothing came of it (seconds of the monotonic clock)."""
 
     task: Task
     actor: Any

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from math import ceil
+from math import ceil, floor
 from typing import Protocol, TypeVar
 
 from fer_batch.config import Sampling
+from fer_batch.records import Section
 
 
 class Timed(Protocol):
@@ -26,24 +27,43 @@ class TooSparse(Exception):
     """Raised by fast sampling where no frame lies near enough; the file must be sampled exactly."""
 
 
-def select(pictures: Iterable[T], sampling: Sampling, tick: Fraction, length: Fraction | None = None) -> Iterator[T]:
+def select(
+    pictures: Iterable[T],
+    sampling: Sampling,
+    tick: Fraction,
+    length: Fraction | None = None,
+    section: Section | None = None,
+) -> Iterator[T]:
     """The pictures to look at, out of all that were decoded, in order.
 
     `tick`: resolution of the time stamps in seconds; a frame that rounding puts one tick before its due time still
     counts. `length`: the stated length of the stream in seconds. Stops reading at `sampling.end`. Raises TooSparse
     (fast sampling only).
+
+    `section`: choose within it as if all had been read; `pictures` begin at its start. That first one belongs to the
+    section before and only tells what was chosen there; fast sampling may give it nevertheless, as that one may.
     """
-    ranged = _in_range(pictures, sampling)
-    if sampling.mode == "keyframes":
-        return ranged  # The reader was told to give key frames alone.
-    if sampling.mode == "every":
-        return (picture for index, picture in enumerate(ranged) if index % sampling.every == 0)
+    section = section or Section()
+    ranged = _up_to(_in_range(pictures, sampling), section.end)
+    begin = exact(sampling.start)
     interval = 1 / exact(sampling.fps)
-    if sampling.fast:
+    if sampling.mode == "fps" and sampling.fast:
+        if section.start is not None:
+            begin += (floor((section.start - begin) / interval) + 1) * interval
         end = None if sampling.end is None else exact(sampling.end)
         last = min((limit for limit in (length, end) if limit is not None), default=None)
-        return _nearest(ranged, exact(sampling.start), interval, last)
-    return _first_due(ranged, exact(sampling.start), interval, tick)
+        return _nearest(ranged, begin, interval, last if section.end is None else None)
+    chosen: Iterator[T] = ranged  # Of key frames alone: the reader was told to give no others.
+    if sampling.mode == "every":
+        chosen = (picture for index, picture in enumerate(ranged) if index % sampling.every == 0)
+    elif sampling.mode == "fps":
+        chosen = _first_due(ranged, begin, interval, tick)
+    return chosen if section.start is None else _behind(chosen, section.start)
+
+
+def can_split(sampling: Sampling) -> bool:
+    """Whether a section can be sampled without knowing those before it: to count frames, one would have to."""
+    return sampling.mode != "every" or sampling.every == 1
 
 
 def exact(value: float) -> Fraction:
@@ -57,6 +77,20 @@ def _in_range(pictures: Iterable[T], sampling: Sampling) -> Iterator[T]:
             return
         if picture.time >= exact(sampling.start):
             yield picture
+
+
+def _up_to(pictures: Iterable[T], end: Fraction | None) -> Iterator[T]:
+    """The pictures up to and with that at `end`."""
+    for picture in pictures:
+        if end is not None and picture.time > end:
+            return
+        yield picture
+        if picture.time == end:
+            return
+
+
+def _behind(pictures: Iterator[T], start: Fraction) -> Iterator[T]:
+    return (picture for picture in pictures if picture.time > start)
 
 
 def _first_due(pictures: Iterable[T], start: Fraction, interval: Fraction, tick: Fraction) -> Iterator[T]:

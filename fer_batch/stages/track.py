@@ -61,7 +61,7 @@ class Tracker:
         self._scene = 0
 
     def __call__(self, time: float, scene: int, face_crops: Sequence[FaceCrop]) -> list[FaceCrop]:
-        """The faces of a sample with their `track_id`. `time`: seconds; `scene`: see `scenes`."""
+        """The faces of a sample with their `track_id`. `time`: seconds; `scene`: see `Shown`."""
         if scene != self._scene:
             self._tracks.clear()
         self._scene = scene
@@ -123,16 +123,22 @@ class Shown:
         return self.picture.time
 
 
-def scenes(pictures: Iterable[Picture]) -> Iterator[Shown]:
-    """Every decoded frame with its scene. All are looked at, also those that are not sampled: between neighbours a cut
-    can be told from a moving camera."""
-    scene = 0
-    before: NDArray[np.uint8] | None = None
-    for picture in pictures:
-        glimpse = picture.glimpse()
-        scene += before is not None and is_cut(before, glimpse)
-        before = glimpse
-        yield Shown(picture, scene)
+class Scenes:
+    """Counts the scenes of decoded frames in order. All are looked at, also those that are not sampled: between
+    neighbours a cut can be told from a moving camera."""
+
+    def __init__(self) -> None:
+        #: Cuts so far.
+        self.cuts = 0
+        self._before: NDArray[np.uint8] | None = None
+
+    def __call__(self, pictures: Iterable[Picture]) -> Iterator[Shown]:
+        """Every frame with its scene."""
+        for picture in pictures:
+            glimpse = picture.glimpse()
+            self.cuts += self._before is not None and is_cut(self._before, glimpse)
+            self._before = glimpse
+            yield Shown(picture, self.cuts)
 
 
 def is_cut(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> bool:

@@ -15,7 +15,7 @@ from PIL import Image
 from fer_batch.media.picture import Picture
 from fer_batch.media.video import open_video
 from fer_batch.records import Detection
-from fer_batch.stages.track import PATIENCE_S, Tracker, is_cut, scenes
+from fer_batch.stages.track import PATIENCE_S, Scenes, Tracker, is_cut
 from tests.clips import make_video, steady
 
 
@@ -167,7 +167,7 @@ def test_scenes_are_counted_at_every_frame(tmp_path: Path) -> None:
     shown = [scene(number) for number in (0, 1, 2) for _ in range(20)]
     path = make_video(tmp_path / "cuts.mp4", steady(10, 60), size=(640, 360), shown=shown)
     with open_video(str(path)) as reader:
-        numbers = [each.scene for each in scenes(reader.pictures("DEFAULT", 0.0))]
+        numbers = [each.scene for each in Scenes()(reader.pictures("DEFAULT", 0.0))]
     assert numbers == [0] * 20 + [1] * 20 + [2] * 20
 
 

@@ -1,0 +1,116 @@
+"""What is still to be given to workers, and what becomes of what they give: sections of long videos, second tries."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterator, Sequence
+
+from fer_batch.assembly import Film
+from fer_batch.messages import one_line
+from fer_batch.records import Code, Failure, Media, MediaInfo, Outline, Piece, Prepared, Section, Stage, Unit
+from fer_batch.runners.base import Loss, Outcome
+from fer_batch.work import NO_CROPS
+
+log = logging.getLogger(__name__)
+
+Given = Outline | Piece | Prepared
+
+
+class Tasks(deque[Unit]):
+    """The units to be given out, drawn by the runner as workers fall idle. One that was empty may have more later."""
+
+    def __iter__(self) -> Iterator[Unit]:
+        return self
+
+    def __next__(self) -> Unit:
+        try:
+            return self.popleft()
+        except IndexError:
+            raise StopIteration from None
+
+
+class Preparation:
+    """The files of a run on their way through the workers."""
+
+    def __init__(self, units: Sequence[Unit], window: int) -> None:
+        """`window`: how many sections of one video may be under way or wait for those before them. It bounds memory."""
+        self.tasks = Tasks(units)
+        self._window = window
+        self._films = {one.path: Film() for unit in units for one in unit.media if one.media_type == "video"}
+        self._outlines: dict[str, Outline] = {}
+        #: How many sections of a video have been given out.
+        self._out: dict[str, int] = {}
+        self._outstanding = {one.path for unit in units for one in unit.media}
+        self._tried: set[tuple[str, int]] = set()
+
+    def take(self, outcome: Outcome[Unit, Given]) -> Iterator[Piece | Prepared]:
+        """Files and pieces of files that are ready now, those of one file in order. What a worker died or hung on is
+        put back once, each file or section by itself, then given up."""
+        result = outcome.result
+        if result is None:
+            yield from self._lost(outcome)
+        elif isinstance(result, Outline):
+            self._outline(result)
+        else:
+            yield from self._add(result)
+
+    def _add(self, result: Piece | Prepared) -> Iterator[Piece | Prepared]:
+        path = result.media.path
+        film = self._films.get(path)
+        if path not in self._outstanding:  # Another section has failed the file.
+            return
+        for ready in (result,) if film is None else film.add(result):
+            if isinstance(ready, Prepared):
+                self._outstanding.remove(path)
+                self._films.pop(path, None)
+                self._outlines.pop(path, None)
+            yield ready
+        self._release(path)
+
+    def _outline(self, outline: Outline) -> None:
+        path = outline.media.path
+        if path in self._outlines:  # The first section is tried again.
+            return
+        self._films[path] = Film(len(outline.sections))
+        self._outlines[path] = outline
+        self._out[path] = 1
+        self._release(path)
+
+    def _release(self, path: str) -> None:
+        """Give out sections, before other files, so that a video's rows need not wait for long."""
+        if (outline := self._outlines.get(path)) is None:
+            return
+        until = self._films[path].next + self._window
+        sections = outline.sections[self._out[path] : until]
+        self._out[path] += len(sections)
+        for section in reversed(sections):
+            self.tasks.appendleft(Unit((outline.media,), section))
+
+    def _lost(self, outcome: Outcome[Unit, Given]) -> Iterator[Piece | Prepared]:
+        unit = outcome.task
+        for one in unit.media:
+            if one.path not in self._outstanding:
+                continue
+            section = self._section(one, unit)
+            key = one.path, 0 if section is None else section.number
+            if len(unit.media) == 1 and key in self._tried:
+                yield from self._add(_quarantined(one, outcome))
+                continue
+            log.warning("%s is tried once more, by itself: %s", one_line(one.path), outcome.message)
+            self._tried.add(key)
+            again = Unit((one,), section)
+            if section is None:
+                self.tasks.append(again)
+            else:  # Sections behind it wait.
+                self.tasks.appendleft(again)
+
+    def _section(self, media: Media, unit: Unit) -> Section | None:
+        outline = self._outlines.get(media.path)
+        return outline.sections[0] if unit.section is None and outline is not None else unit.section
+
+
+def _quarantined(media: Media, outcome: Outcome[Unit, Given]) -> Prepared:
+    code = Code.TIMEOUT if outcome.loss is Loss.TIMEOUT else Code.WORKER_DIED
+    failure = Failure(Stage.WORK, code, one_line(f"{media.path}: {outcome.message}"))
+    return Prepared(media, MediaInfo(), (), NO_CROPS, failure, 0.0, broken=True)
