@@ -43,7 +43,7 @@ from fer_batch.records import (
 )
 from fer_batch.stages.crop import crop_face
 from fer_batch.stages.detect import find_faces
-from fer_batch.stages.sample import TooSparse, can_split, exact, select
+from fer_batch.stages.sample import TooSparse, can_split, exact, select, wanted
 from fer_batch.stages.track import FaceCrop, Scenes
 from fer_batch.storage import status
 
@@ -211,12 +211,12 @@ def _sections(reader: VideoReader | AnimatedWebpReader, sampling: Sampling) -> l
 def _pictures(
     reader: VideoReader | AnimatedWebpReader, skip: Skip, sampling: Sampling, section: Section
 ) -> Iterator[Picture]:
-    """The decoded frames from the start of the section on."""
-    start = section.start
+    """The decoded frames from the start of the section on, those that are not needed left out where that is safe."""
+    start, needed = section.start, wanted(sampling, reader.tick)
     if start is None:
-        return reader.pictures(skip, sampling.start)
+        return reader.pictures(skip, sampling.start, needed)
     # Behind a key frame in the file may lie frames that are shown before it.
-    return dropwhile(lambda picture: picture.time < start, reader.pictures(skip, start))
+    return dropwhile(lambda picture: picture.time < start, reader.pictures(skip, start, needed))
 
 
 def _sampled(index: int, scene: int, frame: Frame, face_crops: Sequence[FaceCrop]) -> SampledFrame:

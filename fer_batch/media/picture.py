@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, Literal
 
 import av
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -15,7 +18,11 @@ from PIL import Image
 ERROR_BUDGET = 100
 #: Which frames the decoder may leave out, in FFmpeg's words: none, those no other depends on, all but key frames.
 Skip = Literal["DEFAULT", "NONREF", "NONKEY"]
+#: Whether the frame at some seconds since the start of the stream is asked for.
+Wanted = Callable[[Fraction], bool]
 _GLIMPSE = (9, 16)
+#: Pixels looked at for each value of a glimpse, down and across.
+_SAMPLES = 4
 
 
 @dataclass(frozen=True)
@@ -34,8 +41,8 @@ class Picture:
     def glimpse(self) -> NDArray[np.uint8]:
         """The scene as 9 by 16 gray values, not turned upright: enough to see a cut by, and cheap for every frame."""
         rows, columns = _GLIMPSE
-        pixels = self._gray_samples(4 * rows, 4 * columns).reshape(rows, 4, columns, 4)
-        return np.asarray(pixels.mean(axis=(1, 3)), np.uint8)
+        pixels = self._gray_samples(_SAMPLES * rows, _SAMPLES * columns)
+        return np.asarray(cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
 
     def _gray_samples(self, rows: int, columns: int) -> NDArray[np.uint8]:
         """Gray values of so many pixels, evenly spread over the frame."""
@@ -45,15 +52,21 @@ class Picture:
         if not _has_luma_plane(frame.format):
             small = frame.reformat(width=columns, height=rows, format="gray", interpolation="POINT")
             return np.asarray(small.to_ndarray(), np.uint8)
-        luma = _luma_plane(frame)
-        down, across = (np.arange(n) * side // n for n, side in zip((rows, columns), luma.shape, strict=True))
-        return np.asarray(luma[down[:, None], across])
+        plane = frame.planes[0]
+        places = _places(frame.height, frame.width, plane.line_size, rows, columns)
+        return np.asarray(np.frombuffer(memoryview(plane), np.uint8)[places])
 
     def bgr(self, longest_side: int) -> NDArray[np.uint8]:
         """The upright picture in colour, reduced, if need be, to `longest_side`; uint8 (h, w, 3)."""
         if isinstance(self._decoded, Image.Image):
             return np.ascontiguousarray(np.asarray(self._decoded.convert("RGB"))[:, :, ::-1])
         return upright_bgr(self._decoded, longest_side)
+
+
+@lru_cache(maxsize=8)
+def _places(height: int, width: int, line: int, rows: int, columns: int) -> NDArray[np.intp]:
+    """Where so many evenly spread pixels lie in a plane of bytes; the same for every frame of a video."""
+    return np.add.outer(np.arange(rows) * height // rows * line, np.arange(columns) * width // columns)
 
 
 @dataclass

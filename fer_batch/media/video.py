@@ -15,7 +15,8 @@ from av.error import FFmpegError
 
 from fer_batch.media.gif import missing_end
 from fer_batch.media.image import MAX_PIXELS
-from fer_batch.media.picture import Damage, Picture, Skip
+from fer_batch.media.lookahead import with_need
+from fer_batch.media.picture import Damage, Picture, Skip, Wanted
 from fer_batch.media.webp import AnimatedWebpReader
 from fer_batch.records import Code, Failure, MediaError, MediaInfo, Stage
 from fer_batch.storage import for_ffmpeg, read_start
@@ -95,17 +96,21 @@ class VideoReader:
                     found.append(there)
         return found
 
-    def pictures(self, skip: Skip = "DEFAULT", start: float | Fraction = 0) -> Iterator[Picture]:
+    def pictures(
+        self, skip: Skip = "DEFAULT", start: float | Fraction = 0, wanted: Wanted | None = None
+    ) -> Iterator[Picture]:
         """Decoded frames in order of presentation, from `start` seconds on (and a few before it).
 
+        `wanted`: asked for the times of frames in order. Frames for which it is false may be left out, as `NONREF`
+        does, where that can't change others: in H.264 the stream says of each which it is.
         Damaged stretches are passed over, up to `ERROR_BUDGET` errors. Frames without a time stamp are counted and
         left out: no time is ever made up.
         """
         self._stream.codec_context.skip_frame = skip
         sought = start > 0 and self._seek(start)
         latest = Fraction(0)
-        for frame in self._frames():
-            time = self._time(frame)
+        for frame in self._frames(wanted):
+            time = self._time(frame.pts)
             if time is None:
                 self.damage.without_time += 1
                 continue
@@ -122,14 +127,14 @@ class VideoReader:
         if sought:  # The index led astray, or behind the last key frame; only reading from the beginning is sure.
             self._reopen(skip)
             self.damage = Damage()
-            yield from self.pictures(skip)
+            yield from self.pictures(skip)  # Never mind what is wanted: it has been asked for some of it already.
 
-    def _time(self, frame: Any) -> Fraction | None:
-        if frame.pts is None:
+    def _time(self, stamp: int | None) -> Fraction | None:
+        if stamp is None:
             return None
         if self._origin is None:
-            self._origin = frame.pts
-        return Fraction((frame.pts - self._origin) * self._tick)
+            self._origin = stamp
+        return Fraction((stamp - self._origin) * self._tick)
 
     def loss(self, whole: bool) -> Failure | None:
         """What was lost of the file, to be kept beside what was read. `whole`: it was read to its end."""
@@ -231,23 +236,15 @@ class VideoReader:
         self._stream = self._video_stream()
         self._stream.codec_context.skip_frame = skip
 
-    def _frames(self) -> Iterator[Any]:
-        """Frames as the decoder gives them. A packet it can't decode costs that packet; an error of the demuxer ends
-        its generator, so a new one goes on behind the error."""
-        packets = self._container.demux(self._stream)
-        while True:
-            try:
-                packet = next(packets)
-            except StopIteration:
-                return
-            except FFmpegError as error:
-                if not self.damage.count(error):
-                    return
-                packets = self._container.demux(self._stream)
-                continue
+    def _frames(self, wanted: Wanted | None) -> Iterator[Any]:
+        """Frames as the decoder gives them. A packet it can't decode costs that packet."""
+        context, packets = self._stream.codec_context, self._packets()
+        for packet, needed in self._with_need(packets, wanted):
             if packet.is_corrupt and not self.damage.count(ValueError("corrupt packet")):
                 return
             try:
+                if needed is not None:
+                    context.skip_frame = "DEFAULT" if needed else "NONREF"
                 frames = packet.decode()
             except EOFError:
                 return
@@ -259,6 +256,31 @@ class VideoReader:
                 if frame.is_corrupt and not self.damage.count(ValueError("corrupt frame")):
                     return
                 yield frame
+
+    def _packets(self) -> Iterator[Any]:
+        """Packets as the demuxer gives them. An error ends its generator, so a new one goes on behind the error."""
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except FFmpegError as error:
+                if not self.damage.count(error):
+                    return
+                packets = self._container.demux(self._stream)
+                continue
+            yield packet
+
+    def _with_need(
+        self, packets: Iterator[Any], wanted: Wanted | None
+    ) -> Iterator[tuple[Any, bool]] | Iterator[tuple[Any, None]]:
+        """Packets, and whether each has to be decoded; None where that is as the decoder was told for all."""
+        context, origin = self._stream.codec_context, self._origin
+        simple = context.codec.name == "h264" and context.skip_frame == "DEFAULT"
+        if wanted is None or origin is None or not simple or self._container.format.name not in _SPLITTABLE:
+            return ((packet, None) for packet in packets)
+        return with_need(packets, lambda stamp: wanted((stamp - origin) * self._tick))
 
 
 def open_video(file: str) -> VideoReader | AnimatedWebpReader:

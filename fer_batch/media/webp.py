@@ -8,7 +8,7 @@ from fractions import Fraction
 from PIL import Image
 
 from fer_batch.media.image import MAX_PIXELS, flat
-from fer_batch.media.picture import Damage, Picture, Skip
+from fer_batch.media.picture import Damage, Picture, Skip, Wanted
 from fer_batch.records import Code, Failure, MediaError, MediaInfo, Stage
 from fer_batch.storage import is_url, open_file
 
@@ -45,7 +45,9 @@ class AnimatedWebpReader:
         """None: it can only be read from its beginning."""
         return []
 
-    def pictures(self, skip: Skip = "DEFAULT", start: float | Fraction = 0) -> Iterator[Picture]:
+    def pictures(
+        self, skip: Skip = "DEFAULT", start: float | Fraction = 0, wanted: Wanted | None = None
+    ) -> Iterator[Picture]:
         """All frames in order; of a WebP none can be left out, but for key frames only the first is given."""
         time = Fraction(0)
         for index in range(1 if skip == "NONKEY" else getattr(self._image, "n_frames", 1)):

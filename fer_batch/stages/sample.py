@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from math import ceil, floor
 from typing import Protocol, TypeVar
@@ -57,7 +57,8 @@ def select(
     if sampling.mode == "every":
         chosen = (picture for index, picture in enumerate(ranged) if index % sampling.every == 0)
     elif sampling.mode == "fps":
-        chosen = _first_due(ranged, begin, interval, tick)
+        due = _FirstDue(sampling, tick)
+        chosen = (picture for picture in ranged if due(picture.time))
     return chosen if section.start is None else _behind(chosen, section.start)
 
 
@@ -93,16 +94,28 @@ def _behind(pictures: Iterator[T], start: Fraction) -> Iterator[T]:
     return (picture for picture in pictures if picture.time > start)
 
 
-def _first_due(pictures: Iterable[T], start: Fraction, interval: Fraction, tick: Fraction) -> Iterator[T]:
-    """For each due time start + k x interval the first picture at or after it and before the next; none is given
-    twice, and where a gap swallows a due time there is no sample: no time is made up."""
-    slot = -1
-    for picture in pictures:
-        # The last due time before picture.time + tick: a whole tick early is no rounding.
-        reached = ceil((picture.time + tick - start) / interval) - 1
-        if reached > slot:
-            slot = reached
-            yield picture
+class _FirstDue:
+    """For each due time start + k x interval the first frame at or after it and before the next; none is given twice,
+    and where a gap swallows a due time there is no sample: no time is made up. Ask for the times in their order."""
+
+    def __init__(self, sampling: Sampling, tick: Fraction) -> None:
+        self._start, self._interval, self._tick = exact(sampling.start), 1 / exact(sampling.fps), tick
+        self._reached = -1
+
+    def __call__(self, time: Fraction) -> bool:
+        # The last due time before time + tick: a whole tick early is no rounding.
+        reached = ceil((time + self._tick - self._start) / self._interval) - 1
+        due = reached > self._reached
+        self._reached = max(reached, self._reached)
+        return due
+
+
+def wanted(sampling: Sampling, tick: Fraction) -> Callable[[Fraction], bool] | None:
+    """Tells of frames by their times, asked for in their order, whether one may be sampled; None where all may be."""
+    if sampling.mode != "fps" or sampling.fast:
+        return None
+    begin, due = exact(sampling.start), _FirstDue(sampling, tick)
+    return lambda time: time >= begin and due(time)
 
 
 def _nearest(pictures: Iterable[T], start: Fraction, interval: Fraction, end: Fraction | None) -> Iterator[T]:

@@ -1,0 +1,115 @@
+"""Leaving out what is not asked for changes no frame that is, nor which frames are chosen."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fer_batch.config import Sampling
+from fer_batch.media import lookahead
+from fer_batch.media.lookahead import with_need
+from fer_batch.media.video import open_video
+from fer_batch.stages.sample import select, wanted
+from tests.clips import make_video, number_in, scramble, steady
+
+MILLISECOND = Fraction(1, 1000)
+
+
+def chosen(path: Path, sampling: Sampling, leave_out: bool) -> tuple[list[tuple[Fraction, bytes]], int]:
+    """The chosen frames with their pixels, and how many were decoded."""
+    decoded = 0
+
+    def counted(pictures):  # type: ignore[no-untyped-def]
+        nonlocal decoded
+        for picture in pictures:
+            decoded += 1
+            yield picture
+
+    with open_video(str(path)) as reader:
+        needed = wanted(sampling, reader.tick) if leave_out else None
+        pictures = counted(reader.pictures("DEFAULT", sampling.start, needed))
+        frames = [(one.time, one.luma().tobytes()) for one in select(pictures, sampling, reader.tick, reader.length)]
+    return frames, decoded
+
+
+def uneven(count: int) -> list[Fraction]:
+    rng = random.Random(count)
+    times = [Fraction(0)]
+    while len(times) < count:
+        times.append(times[-1] + Fraction(rng.choice([20, 33, 40, 80, 300]), 1000))
+    return times
+
+
+@pytest.mark.parametrize("most", [512, 33])
+@pytest.mark.parametrize(("fps", "start"), [(1.0, 0.0), (3.0, 2.1), (25.0, 0.0)])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"b_frames": 3, "gop": 100},
+        {"b_frames": 3, "gop": 17},
+        {"b_frames": 2, "gop": 20, "open_gop": True},
+        {"b_frames": 0, "gop": 50},
+        {"b_frames": 3, "gop": 250},
+    ],
+    ids=["long", "short", "open", "no B frames", "one group"],
+)
+@pytest.mark.parametrize("times", [steady(25, 200), uneven(200)], ids=["steady", "uneven"])
+def test_the_chosen_frames_are_the_same(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    most: int,
+    fps: float,
+    start: float,
+    options: dict[str, Any],
+    times: list[Fraction],
+) -> None:
+    path = make_video(tmp_path / "a.mkv", times, tick=MILLISECOND, **options)
+    monkeypatch.setattr(lookahead, "_MOST", most)
+    sampling = Sampling(fps=fps, start=start)
+    all_frames, all_decoded = chosen(path, sampling, leave_out=False)
+    frames, decoded = chosen(path, sampling, leave_out=True)
+    assert frames == all_frames
+    assert len(frames) > 3
+    assert decoded < 0.8 * all_decoded or fps > 7 or most < 512 or not options["b_frames"]
+
+
+def test_a_damaged_film_gives_no_less_than_it_did(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.mp4", steady(25, 200), b_frames=3, gop=20, faststart=True)
+    scramble(path, 0.5, 0.55, after=b"mdat")
+    frames, _ = chosen(path, Sampling(fps=5.0), leave_out=True)
+    all_frames, _ = chosen(path, Sampling(fps=5.0), leave_out=False)
+    assert len(frames) >= len(all_frames) - 1
+    assert dict(frames).keys() >= {time for time, _ in all_frames if time < 3 or time > 5}
+
+
+@pytest.mark.parametrize("name", ["a.ts", "a.avi"])
+def test_where_order_is_not_sure_all_is_decoded(tmp_path: Path, name: str) -> None:
+    codec, tick = ("mpeg4", Fraction(1, 25)) if name == "a.avi" else ("libx264", MILLISECOND)
+    path = make_video(tmp_path / name, steady(25, 100), b_frames=0, gop=20, codec=codec, tick=tick)
+    with open_video(str(path)) as reader:
+        numbers = [number_in(one.luma()) for one in reader.pictures("DEFAULT", 0, lambda time: False)]
+    assert numbers == list(range(100))
+
+
+@dataclass
+class Packet:
+    pts: int | None
+    is_keyframe: bool = False
+    size: int = 1
+
+
+def test_packets_without_a_time_stamp_are_needed() -> None:
+    packets = [Packet(0, True), Packet(2), Packet(1), Packet(3, True), Packet(None), Packet(5), Packet(None, size=0)]
+    asked: list[int] = []
+
+    def want(stamp: int) -> bool:
+        asked.append(stamp)
+        return stamp == 1
+
+    assert [need for _, need in with_need(packets, want)] == [False, False, True, True, True, True, True]
+    assert asked == [0, 1, 2, 3, 5]
