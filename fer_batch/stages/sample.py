@@ -73,10 +73,11 @@ def exact(value: float) -> Fraction:
 
 
 def _in_range(pictures: Iterable[T], sampling: Sampling) -> Iterator[T]:
+    start, end = exact(sampling.start), None if sampling.end is None else exact(sampling.end)
     for picture in pictures:
-        if sampling.end is not None and picture.time >= exact(sampling.end):
+        if end is not None and picture.time >= end:
             return
-        if picture.time >= exact(sampling.start):
+        if picture.time >= start:
             yield picture
 
 
