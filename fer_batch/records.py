@@ -68,7 +68,7 @@ EXPLANATIONS: dict[Code, tuple[str, str]] = {
     ),
     Code.DETECTOR_ERROR: ("the detector failed on a frame", "report it, with the file if you can"),
     Code.OUT_OF_MEMORY: ("it needs more memory than there is", "fewer --workers"),
-    Code.TIMEOUT: ("it took longer than --timeout, twice", "allow more"),
+    Code.TIMEOUT: ("its worker gave no result for --timeout seconds, twice", "allow more"),
     Code.WORKER_DIED: ("its worker process died on it, twice", "report it, with the file if you can"),
     Code.INTERNAL: ("a defect of this program", "report it"),
 }
