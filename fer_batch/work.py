@@ -201,9 +201,9 @@ def _sections(reader: VideoReader | AnimatedWebpReader, sampling: Sampling) -> l
     length = Fraction(reader.info(None).duration_s or 0)
     begin = exact(sampling.start)
     end = length if sampling.end is None else min(length, exact(sampling.end))
-    first = begin // SECTION_S + 1
-    times = [number * Fraction(SECTION_S) for number in range(first, ceil(end / SECTION_S - Fraction(1, 2)))]
-    borders = reader.key_frames(times) if times and can_split(sampling) else []
+    first, last = begin // SECTION_S + 1, ceil(end / SECTION_S - Fraction(1, 2))
+    times = (number * Fraction(SECTION_S) for number in range(first, last))  # Millions, if the stated length is absurd.
+    borders = reader.key_frames(times) if first < last and can_split(sampling) else []
     edges = [None, *(border for border in borders if border > begin), None]
     return [Section(number, *edge) for number, edge in enumerate(pairwise(edges))]
 

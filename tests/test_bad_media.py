@@ -18,7 +18,9 @@ from PIL import Image, features
 from fer_batch import run as orchestrator
 from fer_batch import work
 from fer_batch.config import DetectorConfig, Sampling
+from fer_batch.preparation import Preparation
 from fer_batch.records import Code, Piece, Prepared, Unit
+from fer_batch.runners.base import Outcome
 from fer_batch.stages.discover import discover
 from fer_batch.work import Settings, Worker
 from tests.clips import (
@@ -34,6 +36,7 @@ from tests.clips import (
     numbered,
     steady,
 )  # fmt: skip
+from tests.test_preparation import joined
 from tests.test_run import config
 from tests.test_work import Stub, check, detector, failed, photo, prepare  # noqa: F401
 
@@ -94,7 +97,7 @@ def test_times_that_jump_back_are_told(tmp_path: Path, mode: str) -> None:
 def test_times_that_jump_ahead_cost_nothing(tmp_path: Path) -> None:
     times = [*steady(25, 50), *(1_000_000 + time for time in steady(25, 50))]
     for sampling in (Sampling(), Sampling(fast=True)):
-        (prepared,) = prepare(make_video(tmp_path / "a.mkv", times, tick=Fraction(1, 1000)), sampling=sampling)
+        prepared, _ = joined(make_video(tmp_path / "a.mkv", times, tick=Fraction(1, 1000)), sampling)
         assert [float(frame.time or 0) for frame in prepared.frames] == [0, 1, 1_000_000, 1_000_001]
 
 
@@ -173,9 +176,11 @@ def test_a_film_of_one_pixel(tmp_path: Path) -> None:
 
 
 def look(path: Path, fps: float = 25.0) -> Prepared:
-    """A file as a worker with the embedded detector sees it."""
+    """A short file as a worker with the embedded detector sees it, its faces followed."""
     settings = Settings(Sampling(fps=fps), DetectorConfig("embedded"))
-    *_, last = Worker(settings).prepare(Unit(tuple(discover([str(path)]))))
+    unit = Unit(tuple(discover([str(path)])))
+    preparation = Preparation([unit], window=1)
+    *_, last = (ready for given in Worker(settings).prepare(unit) for ready in preparation.take(Outcome(unit, given)))
     return check(last)
 
 

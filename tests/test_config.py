@@ -39,10 +39,14 @@ OTHER: dict[str, Any] = {
     "device": "cpu",
     "batch_size": 1,
     "workers": 7,
+    "engine": "ray",
+    "ray_address": "127.0.0.1:6379",
+    "classifiers": 2,
     "timeout": 1.0,
     "window": 3.0,
     "retry_failed": True,
     "restart": True,
+    "report": False,
     "progress": False,
 }
 

@@ -168,4 +168,5 @@ def main() -> None:
         st.dataframe(failures, hide_index=True, width="stretch")
 
 
-main()
+if __name__ == "__main__":  # So Streamlit runs it.
+    main()

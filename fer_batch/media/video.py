@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from fractions import Fraction
 from typing import Any
@@ -71,9 +71,10 @@ class VideoReader:
         width, height = size or self.size or (context.width, context.height)
         return MediaInfo(width or None, height or None, self._duration(), context.codec.canonical_name)
 
-    def key_frames(self, times: Sequence[Fraction]) -> list[Fraction]:
-        """The time of the last key frame at or before each of `times`, ascending, none twice. Empty where the file
-        can't be read from all of them on, and only reading it from its beginning is sure."""
+    def key_frames(self, times: Iterable[Fraction]) -> list[Fraction]:
+        """The time of the last key frame at or before each of `times`, ascending, none twice. No more of `times` are
+        drawn once the index ends, whatever length the file states. Empty where the file can't be read from all of them
+        on, and only reading it from its beginning is sure."""
         if self._container.format.name not in _SPLITTABLE or self._origin is None:
             return []
         found: list[Fraction] = []
@@ -94,6 +95,8 @@ class VideoReader:
                     return []
                 if there > (found[-1] if found else 0):
                     found.append(there)
+                if (last - self._origin) * self._tick < time:
+                    break
         return found
 
     def pictures(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
 from PIL import Image
@@ -41,7 +41,7 @@ class AnimatedWebpReader:
         duration = float(self.damage.end) if self.damage.end is not None else None
         return MediaInfo(*self._image.size, duration, "webp")
 
-    def key_frames(self, times: Sequence[Fraction]) -> list[Fraction]:
+    def key_frames(self, times: Iterable[Fraction]) -> list[Fraction]:
         """None: it can only be read from its beginning."""
         return []
 

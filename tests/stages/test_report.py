@@ -112,11 +112,12 @@ def column(page: Page, table: str, index: int) -> list[str]:
 
 
 def test_the_page_answers_in_words(made: Callable, video: Callable, opened: Callable) -> None:
-    page = opened(made([video("calm.mp4", 60), video("merry.mp4", 300, 0.5, at=range(20, 30))]))
+    # Of fewer than seven frames a window's mean has no interval, so no moment could stand out.
+    page = opened(made([video("calm.mp4", 60), video("merry.mp4", 300, 0.5, at=range(20, 30))], window=10.0))
     assert page.locator("h3:has-text('How many were watching?') + .big").inner_text() == "1.0 faces"
     assert page.locator("h3:has-text('To what?') + .big").inner_text() == "merry.mp4"
     when = page.locator("h3:has-text('When did they react?') + .big").inner_text()
-    assert when in {"0:20–0:25", "0:25–0:30"}
+    assert when == "0:20–0:30"
     assert page.locator("h3:has-text('How sure are we?') + .big").inner_text() == "2 of 2 files read"
     moments = page.locator("#moments tbody").inner_text()
     assert "merry.mp4" in moments
@@ -137,6 +138,7 @@ def test_a_video_opens_with_its_charts_and_their_table(made: Callable, video: Ca
     assert sad.get_attribute("aria-pressed") != before
     page.locator("#video-2 details.data > summary").click()
     rows = page.locator("#video-2 details.data tbody tr")
+    rows.first.wait_for()  # It is made when it is opened.
     assert rows.count() == 20
     assert rows.nth(10).locator("th").inner_text() == "0:50–0:55"
     assert rows.nth(10).locator("td").nth(EMOTIONS.index("happy")).inner_text().startswith("90%")
