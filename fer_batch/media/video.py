@@ -93,10 +93,10 @@ class VideoReader:
                 last = max((entry.timestamp for entry in stream.index_entries), default=None)
                 if there > time or last is None or last < (packet.pts if packet.dts is None else packet.dts):
                     return []
-                if there > (found[-1] if found else 0):
-                    found.append(there)
                 if (last - self._origin) * self._tick < time:
                     break
+                if there > (found[-1] if found else 0):
+                    found.append(there)
         return found
 
     def pictures(
