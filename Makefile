@@ -8,7 +8,7 @@ PIP = $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 # Sets everything up and runs the main job on sample_media/.
 demo: $(VENV)/run.stamp
 	$(VENV)/bin/fer-batch run sample_media --out results/sample_media --restart
-	@echo "The tables are in results/sample_media; see README.md for reading them."
+	@echo "The tables and report.html are in results/sample_media; see README.md for reading them."
 
 # Sets everything up and passes the tests.
 test: $(VENV)/dev.stamp
