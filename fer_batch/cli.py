@@ -148,14 +148,11 @@ def summarize(
 ) -> None:
     """Rebuild summary/ from the tables in DIR, without decoding anything again."""
     with _endings():
-        from fer_batch.config import UsageError
         from fer_batch.lock import hold
         from fer_batch.runfile import read_run_file
         from fer_batch.stages import summarize as stage
-        from fer_batch.tables import committed_parts
 
-        if not committed_parts(directory):
-            raise UsageError(f"{directory}: holds no tables of a run; give the --out folder of a run")
+        _parts_of(directory)
         with hold(directory):
             if read_run_file(directory).get("status") == "running":  # Not any more: the folder could be locked.
                 typer.echo("fer-batch: the run there was killed; these are summaries of what it had finished", err=True)
@@ -174,12 +171,9 @@ def compact(
         from contextlib import ExitStack
 
         from fer_batch.compact import compact as merge
-        from fer_batch.config import UsageError
         from fer_batch.lock import hold
-        from fer_batch.tables import committed_parts
 
-        if not committed_parts(directory):
-            raise UsageError(f"{directory}: holds no tables of a run; give the --out folder of a run")
+        _parts_of(directory)
         with ExitStack() as held:
             held.enter_context(hold(directory))
             if out is not None:
@@ -192,16 +186,10 @@ def compact(
 def report(directory: Directory) -> None:
     """Rebuild report.html from the tables, summaries and run.json in DIR."""
     with _endings():
-        from fer_batch.config import UsageError
         from fer_batch.lock import hold
         from fer_batch.stages import report as stage
-        from fer_batch.stages import summarize as summaries
-        from fer_batch.tables import committed_parts
 
-        if not committed_parts(directory):
-            raise UsageError(f"{directory}: holds no tables of a run; give the --out folder of a run")
-        if not summaries.has_summaries(directory):
-            raise UsageError(f"{directory}: holds no summaries; fer-batch summarize {directory} makes them")
+        _summarized_parts_of(directory)
         with hold(directory):
             stage.report(directory)
 
@@ -377,17 +365,32 @@ def info() -> None:
         typer.echo(json.dumps(describe(), indent=2, ensure_ascii=False))
 
 
-def _labels_of_tables(directory: Path) -> tuple[str, ...]:
-    """The emotions that the tables of a folder have. Raises UsageError where it has none, or no summaries."""
+def _parts_of(directory: Path) -> list[str]:
+    """The names of the parts in a folder. Raises UsageError where it has none."""
     from fer_batch.config import UsageError
-    from fer_batch.stages.summarize import has_summaries, table_labels
     from fer_batch.tables import committed_parts
 
     if not (parts := committed_parts(directory)):
         raise UsageError(f"{directory}: holds no tables of a run; give the --out folder of a run")
+    return parts
+
+
+def _summarized_parts_of(directory: Path) -> list[str]:
+    """The same. Raises UsageError also where there are no summaries."""
+    from fer_batch.config import UsageError
+    from fer_batch.stages.summarize import has_summaries
+
+    parts = _parts_of(directory)
     if not has_summaries(directory):
-        raise UsageError(f"{directory}: has no summaries yet; fer-batch summarize makes them")
-    return table_labels(directory, parts)
+        raise UsageError(f"{directory}: holds no summaries; fer-batch summarize {directory} makes them")
+    return parts
+
+
+def _labels_of_tables(directory: Path) -> tuple[str, ...]:
+    """The emotions that the tables of a folder have. Raises UsageError where it has none, or no summaries."""
+    from fer_batch.stages.summarize import table_labels
+
+    return table_labels(directory, _summarized_parts_of(directory))
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from fer_batch.config import UsageError
 from fer_batch.files import write_json
 from fer_batch.runfile import RUN_FILE, read_run_file
 from fer_batch.schema import ROW_ORDER
+from fer_batch.stages.report import REPORT_FILE
 from fer_batch.stages.summarize import SUMMARY_FILES
 from fer_batch.tables import (
     SUMMARY_FOLDER,
@@ -72,7 +73,7 @@ def _write(out: Path, into: Path, first: int, rows_per_part: int) -> int:
         for name in TABLES:
             write_table(part_path(into, name, number), tables[name])
     last = read_run_file(out)
-    for name in (*(f"{SUMMARY_FOLDER}/{file}" for file in SUMMARY_FILES), "report.html"):
+    for name in (*(f"{SUMMARY_FOLDER}/{file}" for file in SUMMARY_FILES), REPORT_FILE):
         if storage.exists(str(out / name)) and not storage.exists(str(into / name)):
             storage.copy(out / name, into / name)
     if last:  # A run that was complete stays so.

@@ -10,6 +10,8 @@ from fer_batch.engagement import MEASURES
 
 #: What DuckDB takes for a pattern in the name of a file.
 _GLOB = re.compile(r"[*?\[]")
+#: The folder that a file lies in.
+FOLDER = r"CASE WHEN contains(media_path, '/') THEN regexp_replace(media_path, '/[^/]*$', '') ELSE '.' END"
 #: Each view: its name, the question it answers, and its query. What stands in braces is filled in by `views`.
 _TABLES = (
     ("media", "Every input file, failed ones too.", "SELECT * FROM read_parquet('{out}/media/part-*.parquet')"),
@@ -92,7 +94,7 @@ def views(out: Path, labels: Sequence[str]) -> dict[str, str]:
     `labels`: the emotions its tables have."""
     places = {
         "out": _GLOB.sub(r"[\g<0>]", str(out.absolute())).replace("'", "''"),
-        "folder": r"CASE WHEN contains(media_path, '/') THEN regexp_replace(media_path, '/[^/]*$', '') ELSE '.' END",
+        "folder": FOLDER,
         "means": ", ".join(f"avg({name}) AS {name}" for name in ("engagement", *_rest(labels))),
         "names": ", ".join(f"'{label}'" for label in labels),
         "shares": ", ".join(f"share_{label}" for label in labels),

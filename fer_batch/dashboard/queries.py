@@ -11,7 +11,7 @@ import duckdb
 import pandas as pd
 
 from fer_batch.engagement import MEASURES
-from fer_batch.sql import views
+from fer_batch.sql import FOLDER, views
 
 #: Points of a course over time, at most: more than a chart is wide enough to show tell nothing.
 POINTS = 200
@@ -31,6 +31,7 @@ class Tables:
 
     def __init__(self, out: Path, labels: Sequence[str]) -> None:
         self.labels = tuple(labels)
+        self._means = ", ".join(f"avg({name}) AS {name}" for name in (*MEASURES, *self.labels))
         self._base = duckdb.connect()
         for view in views(out, labels).values():
             self._base.execute(view)
@@ -42,8 +43,7 @@ class Tables:
     def files(self) -> pd.DataFrame:
         """Every file that is done, with its folder and the seconds until its last sample."""
         return self._ask(
-            r"""SELECT media_path, media_type,
-              CASE WHEN contains(media_path, '/') THEN regexp_replace(media_path, '/[^/]*$', '') ELSE '.' END AS folder,
+            f"""SELECT media_path, media_type, {FOLDER} AS folder,
               coalesce(max(timestamp_s), 0) AS seconds
             FROM media LEFT JOIN frames USING (media_path, media_type) WHERE status = 'done'
             GROUP BY ALL ORDER BY media_path"""
@@ -51,20 +51,18 @@ class Tables:
 
     def glance(self, chosen: Selection) -> pd.Series:
         """Counts and means of what is chosen."""
-        means = ", ".join(f"avg({name}) AS {name}" for name in (*MEASURES, *self.labels))
         return self._ask(
             f"""SELECT count(DISTINCT media_path) AS files, count(*) AS frames, coalesce(sum(face_count), 0) AS faces,
-              avg(CAST(face_count > 0 AS INTEGER)) AS face_presence, {means} FROM frames WHERE {_CHOSEN}""",
+              avg(CAST(face_count > 0 AS INTEGER)) AS face_presence, {self._means} FROM frames WHERE {_CHOSEN}""",
             _parameters(chosen),
         ).iloc[0]
 
     def over_time(self, chosen: Selection) -> pd.DataFrame:
         """Means by `second` since the start, over all chosen videos, in at most `POINTS` steps."""
         step = max(1.0, (chosen.end - chosen.start) / POINTS)
-        means = ", ".join(f"avg({name}) AS {name}" for name in (*MEASURES, *self.labels))
         return self._ask(
             f"""SELECT floor(timestamp_s / ?) * ? AS second, avg(CAST(face_count > 0 AS INTEGER)) AS face_presence,
-              avg(face_count) AS faces, {means}
+              avg(face_count) AS faces, {self._means}
             FROM frames WHERE timestamp_s IS NOT NULL AND {_CHOSEN} GROUP BY ALL ORDER BY second""",
             [step, step, *_parameters(chosen)],
         )
@@ -80,10 +78,9 @@ class Tables:
 
     def by_file(self, chosen: Selection) -> pd.DataFrame:
         """A row for each file: counts, presence and means."""
-        means = ", ".join(f"avg({name}) AS {name}" for name in (*MEASURES, *self.labels))
         return self._ask(
             f"""SELECT media_path, count(*) AS frames, sum(face_count) AS faces,
-              avg(CAST(face_count > 0 AS INTEGER)) AS face_presence, {means}
+              avg(CAST(face_count > 0 AS INTEGER)) AS face_presence, {self._means}
             FROM frames WHERE {_CHOSEN} GROUP BY media_path ORDER BY engagement DESC NULLS LAST, media_path""",
             _parameters(chosen),
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -18,9 +17,8 @@ import pytest
 
 from fer_batch import dashboard
 from fer_batch.config import UsageError
+from tests.chromium import chromium
 from tests.run_folder import HARMFUL
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 def test_without_the_extra_one_line_says_what_installs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,11 +59,7 @@ def _answers(url: str) -> bool:
 
 @pytest.fixture
 def page(served: tuple[str, subprocess.Popen[bytes]]) -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed")
-    with sync_api.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as browser:
         tab = browser.new_page(viewport={"width": 1280, "height": 1000})
         tab.set_default_timeout(60_000)
         tab.problems = []  # Whatever goes wrong in it, and whatever it asks of another machine.
@@ -77,7 +71,6 @@ def page(served: tuple[str, subprocess.Popen[bytes]]) -> Iterator[Any]:
         tab.goto(served[0])
         tab.get_by_text("Strongest moments").wait_for()
         yield tab
-        browser.close()
 
 
 def figure(tab: Any, name: str) -> str:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from fer_batch.files import write_json
 from fer_batch.models import face_network as network
 from fer_batch.models.face_network import face_network
+from fer_batch.models.folder import WEIGHTS_FILE
 from fer_batch.training.course import cosine_schedule, load_checkpoint, precision, save_checkpoint, write_log
 from fer_batch.training.dataset import DatasetError
 from fer_batch.training.detector import targets as target
@@ -28,7 +29,7 @@ from fer_batch.training.detector.photographs import Photograph, split
 from fer_batch.training.detector.recipe import RECIPE_FILE, DetectorRecipe, check_detector_recipe
 from fer_batch.training.detector.targets import Teacher, make_targets
 from fer_batch.training.detector.views import degrade, draw_view
-from fer_batch.training.detector.widen import WEIGHTS_FILE, start_from
+from fer_batch.training.detector.widen import start_from
 
 CHECKPOINT_FILE = "checkpoint.npz"
 LOG_FILE = "training_log.csv"

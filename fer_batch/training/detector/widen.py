@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_batch.models.face_network import face_network
+from fer_batch.models.folder import WEIGHTS_FILE
 from fer_batch.training.dataset import DatasetError
 from fer_batch.training.detector.recipe import RECIPE_FILE, read_detector_recipe
-
-WEIGHTS_FILE = "model.weights.h5"
 
 
 def start_from(folder: Path, weights: list[Any]) -> None:
