@@ -17,7 +17,8 @@ PRECISIONS = ("float32", "bfloat16")
 @dataclass(frozen=True)
 class DetectorRecipe:
     """Everything that decides a training run. `options`: arguments of `face_network`; `start`: a folder of
-    `train-detector` whose weights it begins with, of the same network or a narrower one (none: random ones);
+    `train-detector`, or a detector's, whose weights it begins with, of the same network or a narrower one (none: random
+    ones);
     `validation_sources`: held out whole, never trained on; `learning_rate`: the peak of a cosine schedule with linear
     warm-up; in the last `calm_epochs` views are degraded less often; `ema`: the decay of the averaged weights that are
     kept; `box_loss` and `landmark_loss`: weights beside the score's loss."""

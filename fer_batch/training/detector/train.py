@@ -6,9 +6,10 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +28,16 @@ from fer_batch.training.dataset import DatasetError
 from fer_batch.training.detector import targets as target
 from fer_batch.training.detector.photographs import Photograph, split
 from fer_batch.training.detector.recipe import RECIPE_FILE, DetectorRecipe, check_detector_recipe
+from fer_batch.training.detector.start import start_from
 from fer_batch.training.detector.targets import Teacher, make_targets
 from fer_batch.training.detector.views import degrade, draw_view
-from fer_batch.training.detector.widen import start_from
 
 CHECKPOINT_FILE = "checkpoint.npz"
 LOG_FILE = "training_log.csv"
 _LOADERS = 2
 _PREFETCH = 4
+#: Batches that show what an earlier network's channels hold.
+_SHOWN = 20
 
 
 def train_detector(photographs: list[Photograph], teacher: Path, recipe: DetectorRecipe, out: Path) -> keras.Model:
@@ -55,6 +58,9 @@ def train_detector(photographs: list[Photograph], teacher: Path, recipe: Detecto
     keras.utils.set_random_seed(recipe.seed)
     trainer = _Trainer(recipe, steps_per_epoch=len(training) // recipe.batch_size)
     trainer.load(out / CHECKPOINT_FILE)
+    if recipe.start and trainer.epoch == 0:
+        shown = islice(batches(training, teacher, recipe, 0), _SHOWN)
+        trainer.begin(Path(recipe.start), (pictures for pictures, _ in shown))
     for epoch in range(trainer.epoch, recipe.epochs):
         started = time.perf_counter()
         losses = trainer.run_epoch(training, teacher)
@@ -149,8 +155,6 @@ class _Trainer:
         with precision(recipe.precision):
             bare = face_network(**recipe.options)
         self.weights = bare.weights
-        if recipe.start:
-            start_from(Path(recipe.start), self.weights)
         flat = [keras.layers.Reshape((-1, network.CHANNELS), dtype="float32")(one) for one in bare.outputs]
         self.model = keras.Model(bare.inputs, keras.layers.Concatenate(axis=1, dtype="float32")(flat))
         schedule = cosine_schedule(recipe.learning_rate, recipe.epochs, recipe.warmup_epochs, steps_per_epoch)
@@ -165,6 +169,12 @@ class _Trainer:
     def epoch(self) -> int:
         """Epochs done so far."""
         return len(self.history)
+
+    def begin(self, folder: Path, pictures: Iterable[NDArray[np.float32]]) -> None:
+        """Take the weights of an earlier network; see `start_from`."""
+        start_from(folder, self.weights, pictures)
+        for average, weight in zip(self.average, self.weights, strict=True):
+            average.assign(weight)
 
     def run_epoch(self, photographs: list[Photograph], teacher: Path) -> dict[str, float]:
         """Train one epoch, moving the averaged weights along; returns the mean loss."""

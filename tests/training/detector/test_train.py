@@ -225,18 +225,48 @@ def test_a_wider_network_begins_with_what_a_narrower_one_has_learnt(
     narrow = training.train_detector(photographs, teacher, replace(TINY, epochs=1), tmp_path)
     wider = {"widths": (2, 3, 4, 3, 5), "depths": (0, 0, 0, 0), "neck": 4}
     keras.utils.set_random_seed(7)
-    begun = training._Trainer(replace(TINY, options=wider, start=str(tmp_path)), 1).averaged_network()
+    trainer = training._Trainer(replace(TINY, options=wider), 1)
+    trainer.begin(tmp_path, [])
+    begun = trainer.averaged_network()
     picture = np.random.default_rng(2).integers(0, 256, (1, 64, 96, 1)).astype(np.float32)
     for one, other in zip(narrow.predict_on_batch(picture), begun.predict_on_batch(picture), strict=True):
         assert np.asarray(other) == pytest.approx(np.asarray(one), abs=1e-4)
     for options in ({**wider, "widths": (1, 2, 3, 3, 3)}, {**wider, "depths": (1, 0, 0, 0)}):
         with pytest.raises(DatasetError, match="does not fit into the one to be trained"):
-            training._Trainer(replace(TINY, options=options, start=str(tmp_path)), 1)
+            training._Trainer(replace(TINY, options=options), 1).begin(tmp_path, [])
+
+
+@pytest.mark.parametrize("averaged", [False, True], ids=["measured", "moving"])
+def test_a_network_begins_with_what_a_detector_says(
+    training: Any, network: Any, teacher: Path, tmp_path: Path, averaged: bool
+) -> None:
+    """In training batch normalization uses the batch's own figures, so both ways must give the detector's answers."""
+    import keras
+
+    (tmp_path / ONNX_FILE).write_bytes(teacher.read_bytes())
+    recipes_file = tmp_path / recipes.RECIPE_FILE
+    recipes_file.write_text(json.dumps({"options": TINY.options}))
+    keras.utils.set_random_seed(8)
+    trainer = training._Trainer(TINY, 1)
+    pictures = np.random.default_rng(2).integers(0, 256, (4, 64, 96, 1)).astype(np.float32)
+    trainer.begin(tmp_path, [pictures])
+    begun = trainer.averaged_network()
+    given = begun.predict_on_batch(pictures) if averaged else begun(pictures, training=True)
+    for one, other in zip(network.predict_on_batch(pictures), given, strict=True):
+        assert np.asarray(other) == pytest.approx(np.asarray(one), rel=1e-3, abs=1e-3)
+
+
+def test_a_detector_of_another_network_can_not_begin_one(training: Any, teacher: Path, tmp_path: Path) -> None:
+    (tmp_path / ONNX_FILE).write_bytes(teacher.read_bytes())
+    other = {**TINY.options, "widths": (2, 2, 3, 3, 4)}
+    (tmp_path / recipes.RECIPE_FILE).write_text(json.dumps({"options": other}))
+    with pytest.raises(DatasetError, match="can't be used"):
+        training._Trainer(replace(TINY, options=other), 1).begin(tmp_path, [])
 
 
 def test_a_start_without_weights_is_named(training: Any, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="cannot be read as a detector's recipe"):
-        training._Trainer(replace(TINY, start=str(tmp_path)), 1)
+        training._Trainer(TINY, 1).begin(tmp_path, [])
 
 
 def test_the_last_epochs_are_calm(
