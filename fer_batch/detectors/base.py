@@ -16,10 +16,12 @@ from fer_batch.records import Detection
 class CropRule:
     """How a detector's box becomes the square that the classifier sees. `scale`: side of the square over the longer
     side of the box; `shift_y`: how far the centre moves down, as a share of the box's height.
-    docs/crop.md has the measurements behind the choice."""
+    `upright_from`: heads that lean by that many degrees or more are turned upright, where the detector tells their
+    landmarks. docs/crop.md has the measurements behind the choice."""
 
     scale: float
     shift_y: float = 0.0
+    upright_from: float = 15.0
 
 
 class Detector(Protocol):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -90,6 +93,7 @@ def test_reduction_averages() -> None:
     assert np.unique(crop_face(frame_of(stripes), Detection(0, 0, 96, 96), PLAIN)).tolist() == [100]
 
 
+@pytest.mark.parametrize("angles", [None, (0.0, 0.0, 33.0)])
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (1, 300), (300, 1)])
 @pytest.mark.parametrize(
     "face",
@@ -101,10 +105,36 @@ def test_reduction_averages() -> None:
         Detection(0, 0, 500, 2),
     ],
 )
-def test_tiny_and_narrow_frames_give_a_full_crop(size: tuple[int, int], face: Detection) -> None:
-    crop = crop_face(frame_of(np.full(size, 77, np.uint8)), face, PLAIN)
+def test_tiny_and_narrow_frames_give_a_full_crop(
+    size: tuple[int, int], face: Detection, angles: tuple[float, float, float] | None
+) -> None:
+    crop = crop_face(frame_of(np.full(size, 77, np.uint8)), replace(face, angles=angles), PLAIN)
     assert (crop.shape, crop.dtype) == ((48, 48), np.uint8)
     assert np.unique(crop).tolist() == [77]
+
+
+@pytest.mark.parametrize("degrees", [-60, -25, 15, 25, 40])
+def test_a_leaning_head_is_turned_upright(degrees: float) -> None:
+    """A picture turned by a roll, with that roll told of its face, gives the crop of the upright one."""
+    bars = np.full((301, 301), 128, np.uint8)
+    bars[130:140, 120:180] = 250  # The eyes' line is bright, the mouth's is dark.
+    bars[170:176, 130:170] = 10
+    # OpenCV turns counterclockwise; a roll is positive where the head leans to the right, clockwise.
+    turn = cv2.getRotationMatrix2D((150, 150), -degrees, 1)
+    leaning = np.asarray(cv2.warpAffine(bars, turn, (301, 301), borderMode=cv2.BORDER_REPLICATE), np.uint8)
+    face = Detection(102.5, 102.5, 96, 96, angles=(0.0, 0.0, degrees))
+    wanted = crop_face(frame_of(bars), replace(face, angles=None), PLAIN).astype(float)
+    given = crop_face(frame_of(leaning), face, PLAIN).astype(float)
+    untouched = crop_face(frame_of(leaning), replace(face, angles=None), PLAIN).astype(float)
+    assert np.abs(given - wanted).mean() < 3
+    assert np.abs(untouched - wanted).mean() > 2 * np.abs(given - wanted).mean()
+
+
+def test_a_head_that_hardly_leans_is_taken_as_it_is() -> None:
+    face = Detection(30, 20, 48, 48)
+    for roll in (-14.9, 0.0, 14.9):
+        leaning = replace(face, angles=(20.0, -10.0, roll))
+        assert np.array_equal(crop_face(frame_of(across()), leaning, PLAIN), crop_face(frame_of(across()), face, PLAIN))
 
 
 def test_the_crop_does_not_hold_on_to_the_frame() -> None:

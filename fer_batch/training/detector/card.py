@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from fer_batch.detectors.base import CropRule
 from fer_batch.models.detector_folder import ONNX_FILE, read_detector
 from fer_batch.training.dataset import DatasetError
 from fer_batch.training.detector.recipe import RECIPE_FILE, read_detector_recipe
@@ -18,7 +19,8 @@ network in the output layout of OpenCV's FaceDetectorYN; see docs/detector.md of
 
 - Network: `{onnx}`, {size} kB, sha256 `{sha256}`.
 - Input: {input}. Threshold: {min_score} by default, set on held-out photographs without a face.
-- Crop for the classifier: square, {crop_scale} times the longer side of the box, moved down by {crop_shift_y} heights.
+- Crop for the classifier: square, {crop_scale} times the longer side of the box, moved down by {crop_shift_y} heights,
+  turned upright where the head leans by {upright_from:.0f} degrees or more.
 - Trained from scratch by `fer-batch train-detector`{training}.
 
 ## Figures
@@ -57,8 +59,16 @@ def detector_card(folder: Path, figures: Sequence[dict[str, Any]]) -> str:
     size = round((folder / ONNX_FILE).stat().st_size / 1000)
     rows = "\n".join(_row(one) for one in figures)
     angles = "\n".join(_angles_row(one) for one in figures if one["head_angles"])
+    rule = CropRule(model.crop_scale, model.crop_shift_y)
     return _FRAME.format(
-        onnx=ONNX_FILE, size=size, sha256=model.onnx_sha256, training=training, rows=rows, angles=angles, **vars(model)
+        onnx=ONNX_FILE,
+        size=size,
+        sha256=model.onnx_sha256,
+        training=training,
+        rows=rows,
+        angles=angles,
+        upright_from=rule.upright_from,
+        **vars(model),
     )
 
 
