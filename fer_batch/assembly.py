@@ -62,8 +62,8 @@ class Film:
         frames, crops = self._follow(given)
         if isinstance(given, Prepared):
             self.next = 1
-        else:
-            self._ahead = _longer(self._ahead, frames)
+            return replace(given, frames=frames, crops=crops, ahead=self._ahead)
+        self._ahead = _longer(self._ahead, frames)
         return replace(given, frames=frames, crops=crops)
 
     def _pass_on(self, pieces: list[Piece], last: Prepared) -> Iterator[Piece | Prepared]:
@@ -87,21 +87,22 @@ class Film:
         self.next += 1
 
     def _follow(self, part: Piece | Prepared) -> tuple[tuple[SampledFrame, ...], NDArray[np.uint8]]:
-        """The frames of a part, numbered, with tracks, and their crops."""
+        """The frames of a part, numbered, with tracks, and the crops of the faces that are left."""
         followed: list[SampledFrame] = []
-        crops, at = part.crops, 0
+        crops: list[NDArray[np.uint8]] = []
+        at = 0
         for frame in part.frames:
             assert frame.time is not None
             faces = list(zip(frame.faces, part.crops[at : at + len(frame.faces)], strict=True))
-            if self._last is not None and frame.time == self._last.time and not followed and not frame.sample_index:
-                crops = part.crops[len(faces) :]  # The picture at the border was given by both sections.
-            else:
-                tracked = tuple(face for face, _ in self._tracker(float(frame.time), self._cuts + frame.scene, faces))
-                index = self._ahead.frames + len(followed)
-                followed.append(replace(frame, sample_index=index, faces=tracked, scene=self._cuts + frame.scene))
             at += len(faces)
+            if self._last is not None and frame.time == self._last.time and not followed and not frame.sample_index:
+                continue  # The picture at the border was given by both sections.
+            scene, index = self._cuts + frame.scene, self._ahead.frames + len(followed)
+            tracked = self._tracker(float(frame.time), scene, faces)
+            followed.append(replace(frame, sample_index=index, faces=tuple(face for face, _ in tracked), scene=scene))
+            crops += [crop for _, crop in tracked]
         self._last = followed[-1] if followed else self._last
-        return tuple(followed), crops
+        return tuple(followed), np.stack(crops) if crops else part.crops[:0]
 
 
 def _longer(ahead: Ahead, frames: tuple[SampledFrame, ...]) -> Ahead:

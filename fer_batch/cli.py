@@ -76,7 +76,14 @@ def run(
     ] = None,
     detector_model: Annotated[Path | None, typer.Option(help="Model file of the detector.")] = None,
     min_face: Annotated[int, typer.Option(min=1, help="Smallest face, in pixels of the frame.")] = 10,
-    min_score: Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Least score of a detection.")] = None,
+    min_score: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="Least score of a face; in videos three quarters of it suffice for one that is followed.",
+        ),
+    ] = None,
     longest_side: Annotated[int, typer.Option(min=64, help="Size of the search; more for small faces.")] = 640,
     model: Annotated[str, typer.Option(help="Emotion model: an embedded one's name, or a folder.")] = "emotion",
     merge_disgust: Annotated[bool, typer.Option("--merge-disgust", help="Six classes: disgust joins angry.")] = False,

@@ -152,7 +152,8 @@ class Detection:
     """A face as a detector reports it. Box in pixels of the picture it was given; `score` in 0..1 or None;
     `landmarks`, where the detector has them: float32 (5, 2), right eye, left eye, nose, right and left
     corner of the mouth; `angles`, worked out from them: yaw, pitch and roll in degrees. `track_id`: the same face
-    through one video, once it has been followed."""
+    through one video, once it has been followed. `faint`: below the least score of a face, so that it is one only where
+    a face has been followed to."""
 
     x: float
     y: float
@@ -162,6 +163,7 @@ class Detection:
     landmarks: NDArray[np.float32] | None = None
     angles: tuple[float, float, float] | None = None
     track_id: int | None = None
+    faint: bool = False
 
 
 @dataclass(frozen=True)

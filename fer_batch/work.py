@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cached_property
 from itertools import dropwhile, pairwise
 from math import ceil
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from fer_batch.config import DetectorConfig, Sampling
 from fer_batch.detectors import create_detector
+from fer_batch.detectors.base import Detector
 from fer_batch.media.gif import missing_end
 from fer_batch.media.image import read_image
 from fer_batch.media.picture import Picture, Skip
@@ -44,7 +46,7 @@ from fer_batch.records import (
 from fer_batch.stages.crop import crop_face
 from fer_batch.stages.detect import find_faces
 from fer_batch.stages.sample import TooSparse, can_split, exact, select, wanted
-from fer_batch.stages.track import FaceCrop, Scenes
+from fer_batch.stages.track import FAINT, FaceCrop, Scenes
 from fer_batch.storage import status
 
 #: The crops of a file without a face.
@@ -93,6 +95,13 @@ class Worker:
         self._settings = settings
         self._detector = create_detector(settings.detector)
 
+    @cached_property
+    def _keen_detector(self) -> Detector:
+        """For videos: it finds faint faces too. The same one where it gives no scores."""
+        if self._detector.min_score is None:
+            return self._detector
+        return create_detector(replace(self._settings.detector, min_score=self._detector.min_score * FAINT))
+
     def prepare(self, unit: Unit) -> Iterator[Outline | Piece | Prepared]:
         """Every file of the unit, each inside its own error boundary: pieces if it is long, then a Prepared. Of a video
         so long that others can help first an Outline, then what its first section gives. Never raises for what a file
@@ -129,7 +138,7 @@ class Worker:
             raise MediaError(Stage.DECODE, Code.CHANGED, "has changed since the run began; run again once it is whole")
         if media.media_type == "image":
             info, frame = read_image(media.file, self._detector.needs_colour)
-            face_crops = self._look(frame)
+            face_crops = self._look(frame, self._detector)
             crops = [crop for _, crop in face_crops]
             return _Reading(info, [_sampled(0, 0, frame, face_crops)], crops, missing_end(media.file))
         with open_video(media.file) as reader:
@@ -165,7 +174,7 @@ class Worker:
                 frames, crops = [], []
             frame = self._frame(shown.picture)
             size = size or (frame.width, frame.height)
-            face_crops = self._look(frame)
+            face_crops = self._look(frame, self._keen_detector)
             frames.append(_sampled(ahead.frames + len(frames), shown.scene, frame, face_crops))
             crops += [crop for _, crop in face_crops]
         if reader.damage.end is not None:
@@ -181,13 +190,15 @@ class Worker:
         bgr = picture.bgr(self._settings.detector.longest_side) if self._detector.needs_colour else None
         return Frame(luma, luma.shape[1], luma.shape[0], picture.time, bgr)
 
-    def _look(self, frame: Frame) -> list[FaceCrop]:
+    def _look(self, frame: Frame, detector: Detector) -> list[FaceCrop]:
         """The faces of a frame, left to right, each with its crop."""
         try:
-            faces = find_faces(frame, self._detector, self._settings.detector)
+            faces = find_faces(frame, detector, self._settings.detector)
         except cv2.error as error:
             raise MediaError(Stage.DETECT, Code.DETECTOR_ERROR, f"the detector failed ({error})") from error
-        return [(face, crop_face(frame, face, self._detector.crop_rule)) for face in faces]
+        sure = self._detector.min_score or 0.0
+        faces = tuple(replace(face, faint=face.score is not None and face.score < sure) for face in faces)
+        return [(face, crop_face(frame, face, detector.crop_rule)) for face in faces]
 
 
 def make_worker(settings: Settings) -> Callable[[Unit], Iterator[Outline | Piece | Prepared]]:

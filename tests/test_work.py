@@ -44,6 +44,7 @@ class Stub:
 
     crop_rule = CropRule(scale=1.0)
     needs_colour = False
+    min_score = 0.5
 
     def __init__(
         self, error: BaseException | None = None, when: Callable[[NDArray[np.uint8]], bool] | None = None
@@ -66,6 +67,30 @@ def detector(monkeypatch: pytest.MonkeyPatch) -> Stub:
     stub = Stub()
     monkeypatch.setattr(module, "create_detector", lambda config: stub)
     return stub
+
+
+def test_videos_are_searched_for_faint_faces_and_images_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float | None] = []
+
+    class Scored(Stub):
+        def __init__(self, config: DetectorConfig) -> None:
+            super().__init__()
+            asked.append(config.min_score)
+            self.min_score = config.min_score or 0.8
+
+        def detect(self, picture: NDArray[np.uint8], min_face: float) -> Sequence[Detection]:
+            faces = [Detection(10.0 * n, 0.0, 30.0, 30.0, score) for n, score in enumerate((0.55, 0.61, 0.79, 0.81))]
+            return [face for face in faces if (face.score or 0) >= self.min_score]
+
+    monkeypatch.setattr(module, "create_detector", Scored)
+    image, video = tmp_path / "a.png", make_video(tmp_path / "b.mp4", steady(2, 4))
+    Image.new("L", (64, 64)).save(image)
+    of_image, of_video = prepare(image, video)
+    assert [(f.score, f.faint) for f in of_image.frames[0].faces] == [(0.81, False)]
+    assert [(f.score, f.faint) for f in of_video.frames[0].faces] == [(0.61, True), (0.79, True), (0.81, False)]
+    assert asked == [None, pytest.approx(0.6)]
 
 
 def prepare(*files: Path | Media, sampling: Sampling | None = None) -> list[Prepared]:

@@ -30,6 +30,11 @@ class Detector(Protocol):
     needs_colour: bool
     crop_rule: CropRule
 
+    @property
+    def min_score(self) -> float | None:
+        """The least score of what it finds, 0..1; None where it gives no scores."""
+        ...
+
     def detect(self, picture: NDArray[np.uint8], min_face: float) -> Sequence[Detection]:
         """Faces in a picture, uint8 (h, w) or, where colour is needed, (h, w, 3); boxes in its pixels, in any order.
 

@@ -26,9 +26,9 @@ class EmbeddedDetector:
         folder = embedded_detector() if config.model_file is None else Path(config.model_file).parent
         model = read_detector(folder)
         self.crop_rule = CropRule(model.crop_scale, model.crop_shift_y)
-        score = model.min_score if config.min_score is None else config.min_score
+        self.min_score = model.min_score if config.min_score is None else config.min_score
         try:
-            self._network = Network(str(folder / ONNX_FILE), score, channels=1)
+            self._network = Network(str(folder / ONNX_FILE), self.min_score, channels=1)
         except cv2.error as error:
             reason = str(error).strip().splitlines()[-1]
             raise UsageError(f"{folder / ONNX_FILE}: OpenCV can't use it as a face detector ({reason})") from error

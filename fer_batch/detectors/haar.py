@@ -22,6 +22,7 @@ class HaarDetector:
 
     needs_colour = False
     crop_rule = CropRule(scale=1.0)
+    min_score = None
 
     def __init__(self, config: DetectorConfig) -> None:
         """Load the cascade that comes with OpenCV. Raises UsageError where this OpenCV has none."""

@@ -30,9 +30,9 @@ class YuNetDetector:
         """Load the ONNX file. Raises UsageError where there is none or OpenCV can't read it."""
         if config.model_file is None:
             raise UsageError("--detector yunet: name its ONNX file with --detector-model FILE")
-        score = _MIN_SCORE if config.min_score is None else config.min_score
+        self.min_score = _MIN_SCORE if config.min_score is None else config.min_score
         try:
-            self._network = Network(config.model_file, score, channels=3)
+            self._network = Network(config.model_file, self.min_score, channels=3)
         except cv2.error as error:
             reason = str(error).strip().splitlines()[-1]
             message = f"--detector-model {config.model_file}: OpenCV can't use it as YuNet ({reason})"

@@ -2,7 +2,8 @@
 
 Samples may lie a fraction of a second or seconds apart, so a face may have moved by more than its own width: nothing is
 predicted, every face is compared with the last sight of every track. A track ends at a cut, and when it has not been
-seen for some seconds; numbers mean nothing outside their video.
+seen for some seconds; numbers mean nothing outside their video. A faint face is one only where a track leads to it
+(after Zhang et al. 2022, "ByteTrack"): a head that turns away for a moment is still there.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from fer_batch.records import Detection
 
 #: Seconds after which a face that was lost counts as another one, and samples that it may be missed in a row.
 PATIENCE_S, PATIENCE_SAMPLES = 3.0, 3
+#: The least score of a face that a track leads to, as a share of that of any other face.
+FAINT = 0.75
 #: How far a face may go between two samples, in widths of the face: at once, and more for each second, up to a most.
 _NEAR, _SPEED, _FAR = 0.9, 1.2, 2.5
 #: A face does not become this many times larger or smaller from one sight to the next.
@@ -61,7 +64,8 @@ class Tracker:
         self._scene = 0
 
     def __call__(self, time: float, scene: int, face_crops: Sequence[FaceCrop]) -> list[FaceCrop]:
-        """The faces of a sample with their `track_id`. `time`: seconds; `scene`: see `Shown`."""
+        """The faces of a sample with their `track_id`; faint ones that no track leads to are left out. `time`: seconds;
+        `scene`: see `Shown`."""
         if scene != self._scene:
             self._tracks.clear()
         self._scene = scene
@@ -74,6 +78,8 @@ class Tracker:
         chosen = self._matched(time, centres, sizes, looks)
         followed = []
         for row, (face, crop) in enumerate(face_crops):
+            if face.faint and row not in chosen:
+                continue
             track = chosen.get(row) or self._begin()
             track.centre, track.size, track.look = centres[row], float(sizes[row]), looks[row]
             track.seen_s, track.seen_sample = time, self._samples

@@ -18,6 +18,7 @@ class Stub:
     """Reports given faces and remembers what it was asked."""
 
     crop_rule = CropRule(scale=1.0)
+    min_score = None
 
     def __init__(self, *faces: Detection, needs_colour: bool = False) -> None:
         self.faces, self.needs_colour = faces, needs_colour
@@ -139,7 +140,7 @@ def test_no_face_is_a_result() -> None:
 class Bright:
     """Finds the one bright patch of a picture, as far as the picture shows it, if it fills at most 500 pixels."""
 
-    crop_rule, needs_colour = CropRule(scale=1.0), False
+    crop_rule, needs_colour, min_score = CropRule(scale=1.0), False, None
 
     def __init__(self) -> None:
         self.largest = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -47,6 +48,29 @@ def follow(footage: Footage) -> list[tuple[int, int]]:
         assert [(f.x, f.y) for f, _ in followed] == [(place.x, place.y) for _, place in people]
         pairs += [(person, face.track_id) for (person, _), (face, _) in zip(people, followed, strict=True)]
     return pairs
+
+
+def test_a_faint_face_is_one_only_where_a_track_leads_to_it() -> None:
+    tracker = Tracker()
+    sightings = [
+        [(0, box(100), True)],  # Nothing was seen there before.
+        [(0, box(102), False), (1, box(300), True)],
+        [(0, box(104), True), (1, box(300), True)],
+        [(0, box(106), True)],
+        [(1, box(300), False), (0, box(108), False)],
+    ]
+    kept = []
+    for sample, people in enumerate(sightings):
+        faces = [(replace(place, faint=faint), seen(person, sample)) for person, place, faint in people]
+        kept.append([(face.x, face.track_id) for face, _ in tracker(float(sample), 0, faces)])
+    assert kept == [[], [(82, 0)], [(84, 0)], [(86, 0)], [(280, 1), (88, 0)]]
+
+
+def test_no_track_leads_to_a_faint_face_through_a_cut() -> None:
+    tracker = Tracker()
+    assert tracker(0.0, 0, [(box(100), seen(0, 0))])
+    faint = [(replace(box(100), faint=True), seen(0, 1))]
+    assert tracker(0.2, 1, faint) == []
 
 
 def switches(pairs: list[tuple[int, int]]) -> int:
