@@ -2,20 +2,25 @@
 
 Frames of a video resemble the frames before them, so the interval of a mean comes from a moving-block bootstrap
 (Künsch 1989, "The jackknife and the bootstrap for general stationary observations"): blocks of neighbouring samples are
-drawn, not single ones. Three refinements, without which the intervals of short and strongly correlated series are far
-too narrow (coverage 57 % in place of 95 % for 60 samples with a correlation of 0.9; 92 % with them):
+drawn, not single ones. By itself it covers 57 % in place of 95 % for 60 samples with a correlation of 0.9; so:
 
 - What a sample carries over from the one before is taken out before blocks are drawn and put back into the variance
   (prewhitening, Andrews & Monahan 1992), with the small-sample bias of the correlation corrected (Kendall 1954).
+  Windows of one video share their correlation: ten samples cannot tell it.
 - The bootstrap's variance of a mean has a closed form, the variance of the block sums, which is that of infinitely many
   replicates. So nothing is drawn at random, and the same rows give the same interval to the last digit.
-- The normal quantile becomes Student's, with as many degrees of freedom as there are independent samples.
+- The normal quantile becomes Student's. Its degrees of freedom come from how uncertain that variance is itself
+  (Satterthwaite 1946), the correlation's part in it included: that is what makes short series honest.
+- Measures have a range, and are skewed near its ends: the interval is Wilson's (1927, "Probable inference, the law of
+  succession, and statistical inference"), with as many independent samples as give that variance.
+
+`benchmarks/intervals.py` shows the coverage; series below `LEAST` have no interval.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,129 +29,191 @@ from scipy.special import stdtrit
 Floats = NDArray[np.float64]
 
 LEVEL = 0.95
-#: Samples of a series below which it can't tell its variance: intervals of six covered 50 to 90 %.
-LEAST = 7
+#: Values from which a correlation can be told, of one series or of those that share it; and a variance, of a series.
+LEAST, LEAST_OF_MANY = 30, 7
 #: Series below which the spread between them says nothing.
 _LEAST_DRAWS = 3
-#: Values of a series below which others like it tell more of its variance than it does itself.
-SHORT = 20
+#: Degrees of freedom below which a variance had rather be told by the spread between series.
+_LEAST_FREEDOM = 4.0
 _MOST_CORRELATED = 0.97
+#: The correlation of a series that never changes, which cannot tell its own.
+_UNTOLD = 0.8
 #: What sums are counted in: fine enough for every measure, and they stay below 2**63 for 80 million values of 100.
 _UNIT = 2.0**-30
+#: Degrees of freedom of what is not estimated.
+_CERTAIN = 1e9
 
 
 @dataclass(frozen=True)
 class Means:
     """A row for each series: `mean` over its values, the `variance` of that mean, the degrees of `freedom` of the
-    variance, and how many values there were, `n`; float64 (series,). NaN where unknown."""
+    variance, how many values there were, `n`, and how many `independent` ones would say as much; float64 (series,).
+    NaN where unknown."""
 
     mean: Floats
     variance: Floats
     freedom: Floats
     n: Floats
+    independent: Floats
 
     def bounds(self, least: float, most: float) -> tuple[Floats, Floats]:
-        """The ends of the intervals, kept within the measure's range."""
-        half = stdtrit(self.freedom, 0.5 + LEVEL / 2) * np.sqrt(self.variance)
-        return np.maximum(self.mean - half, least), np.minimum(self.mean + half, most)
+        """The ends of the intervals. `least` and `most`: the measure's range; where both are finite the intervals are
+        Wilson's, else symmetric, and cut off at the range."""
+        student = stdtrit(self.freedom, 0.5 + LEVEL / 2)
+        if not np.isfinite(most - least):
+            half = student * np.sqrt(self.variance)
+            return np.maximum(self.mean - half, least), np.minimum(self.mean + half, most)
+        share = np.clip((self.mean - least) / (most - least), 0.0, 1.0)
+        spread = share * (1 - share)
+        # Student's quantile squared, by the number of independent 0s and 1s of this mean that would vary as much. All
+        # at one end they do not vary: there it is the number of samples that counts.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            weight = student**2 * np.where(
+                spread > 0, self.variance / (most - least) ** 2 / spread, 1 / self.independent
+            )
+        centre = share + weight / 2
+        half = np.sqrt(weight * spread + weight**2 / 4)
+        low, high = ((centre + side * half) / (1 + weight) for side in (-1, 1))
+        at = [least + (most - least) * np.clip(end, 0.0, 1.0) for end in (low, high)]
+        return np.minimum(at[0], self.mean), np.maximum(at[1], self.mean)
 
 
 def together(parts: Sequence[Means], order: NDArray[np.int64]) -> Means:
     """The series of all parts as one, in this order."""
-    return Means(*(np.concatenate([getattr(part, name) for part in parts])[order]
-                   for name in ("mean", "variance", "freedom", "n")))  # fmt: skip
+    return Means(*(np.concatenate([getattr(part, each.name) for part in parts])[order] for each in fields(Means)))
 
 
-def series_means(values: Floats, starts: NDArray[np.int64]) -> Means:
+def series_means(
+    values: Floats, starts: NDArray[np.int64], groups: NDArray[np.int64] | None = None, overlap: int = 1
+) -> Means:
     """The means of series that lie one after the other in `values`, (samples,), NaN where a sample has no value.
 
     `starts`: where each series begins, ascending, the first at 0; none is empty. A series is ordered in time; samples
-    without a value are passed over, and those around them count as neighbours.
+    without a value are passed over, and those around them count as neighbours. `groups`: a number for each series,
+    (series,); those of one number share their correlation, as windows of one video do. None: each has its own.
+    `overlap`: how many series of a group hold the same value.
     """
     there = ~np.isnan(values)
     n = np.add.reduceat(there.astype(np.int64), starts) if len(starts) else np.zeros(0, np.int64)
     some = n > 0
-    mean, variance, freedom = np.full((3, len(starts)), np.nan)
-    mean[some], variance[some], freedom[some] = _dense_means(values[there], n[some])
-    return Means(mean, variance, freedom, n.astype(float))
+    mean, variance, freedom, independent = np.full((4, len(starts)), np.nan)
+    own = np.arange(len(starts)) if groups is None else groups
+    if some.any():
+        mean[some], variance[some], freedom[some], independent[some] = _dense_means(
+            values[there], n[some], own[some], overlap
+        )
+    return Means(mean, variance, freedom, n.astype(float), independent)
 
 
-def _dense_means(values: Floats, lengths: NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
-    """Mean, variance of the mean and degrees of freedom of series of these lengths, one after the other, no gaps."""
-    if len(lengths) == 0:
-        return np.empty(0), np.empty(0), np.empty(0)
+def _dense_means(
+    values: Floats, lengths: NDArray[np.int64], groups: NDArray[np.int64], overlap: int
+) -> tuple[Floats, ...]:
+    """Mean, variance of the mean, its degrees of freedom and independent values of series of these lengths, one after
+    the other, no gaps."""
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
     series = np.repeat(np.arange(len(lengths)), lengths)
     mean = np.add.reduceat(values, starts) / lengths
     apart = values - mean[series]
-    correlation = _carried_over(apart, starts, lengths)
+    correlation, told_by = _carried_over(apart, starts, lengths, groups)
+    told_by = told_by / overlap
     rest = apart.copy()
     rest[1:] -= correlation[series[1:]] * apart[:-1]
-    long_run = _block_variance(rest, starts, lengths) / (1 - correlation) ** 2
-    known = lengths >= LEAST
-    freedom = np.maximum(1.0, lengths * (1 - correlation) / (1 + correlation) - 1)
-    return mean, np.where(known, long_run / lengths, np.nan), np.where(known, freedom, np.nan)
+    block = _block_lengths(lengths)
+    long_run = _block_variance(rest, starts, lengths, block) / (1 - correlation) ** 2
+    # Of a few samples the mean varies less than in the long run: what lies outside of them is missing from the sum of
+    # correlations, sum over k of (1 - |k| / n) r^|k|.
+    missing = 2 * correlation * (1 - correlation**lengths) / (lengths * (1 - correlation**2))
+    slow = (1 + correlation) / (1 - correlation)
+    # Satterthwaite: 2 / the relative variance of the estimate, which is 4/3 blocks / n for overlapping blocks (Künsch
+    # 1989) and, since r enters as (1 - r)^-2, 4 (1 - r^2) / (1 - r)^2 / n for the correlation (Bartlett 1946).
+    freedom = 1 / (np.maximum(1, 2 / 3 * block) / np.maximum(lengths - 1, 1) + 2 * slow / np.maximum(told_by, 1))
+    freedom[long_run == 0] = _CERTAIN
+    known = (lengths >= LEAST_OF_MANY) & (told_by >= LEAST)
+    variance = np.where(known, long_run * (1 - missing) / lengths, np.nan)
+    return mean, variance, np.where(known, np.maximum(freedom, 1.0), np.nan), lengths / slow
 
 
-def as_draws(parts: Means) -> NDArray[np.bool_]:
-    """Which series are draws among others when they are pooled: those with fewer values than a variance takes, and all
-    that are shorter than `SHORT` where there are at least three of these.
-
-    A short series can hardly tell its own correlation, and so its variance; the spread between several can. As strata
-    they would make the interval of a handful of short clips as wide as the range, or far too narrow.
-    """
-    short = parts.n < SHORT
-    return short if (short & (parts.n > 0)).sum() >= _LEAST_DRAWS else parts.n < LEAST
-
-
-def pooled(parts: Means, independent: NDArray[np.bool_] | None = None) -> Means:
+def pooled(parts: Means) -> Means:
     """One mean over all values of several series, as a single row.
 
-    Where `independent` (None: see `as_draws`), a series is one draw among others (a picture, a clip too short for a
-    variance of its own): the spread between those gives their variance. The other series are strata with the variance
-    of their own. Degrees of freedom after Welch and Satterthwaite.
+    A series without a variance of its own (a picture, a clip of fewer than `LEAST` values), or with one that it can
+    hardly tell, is one draw among others, and so are those that are no longer: the spread between them gives their
+    variance. Where fewer than three are like that, only those without a variance are draws, and the spread between all
+    series is theirs. The other series are strata with the variance of their own. Degrees of freedom after Welch and
+    Satterthwaite.
     """
-    independent = as_draws(parts) if independent is None else independent
     weight = np.where(parts.n > 0, parts.n, 0.0)
     total = weight.sum()
     if total == 0:
-        return Means(*(np.array([value]) for value in (np.nan, np.nan, np.nan, 0.0)))
+        return Means(*(np.array([value]) for value in (np.nan, np.nan, np.nan, 0.0, 0.0)))
     means = np.where(parts.n > 0, parts.mean, 0.0)
     mean = (weight * means).sum() / total
-    alone = independent & (weight > 0)
-    strata = ~independent & (weight > 0)
-    shares = weight[strata] / total
-    variances, freedoms = list(shares**2 * parts.variance[strata]), list(parts.freedom[strata])
-    if (draws := alone.sum()) > 1:
-        centre = (weight * means)[alone].sum() / weight[alone].sum()
-        spread = ((weight * (means - centre))[alone] ** 2).sum() / total**2
-        variances.append(spread * draws / (draws - 1))
-        freedoms.append(draws - 1.0)
-    elif draws == 1:
-        variances.append(np.nan)  # One draw does not tell how far the next would lie.
-        freedoms.append(np.nan)
+    unsure = (weight > 0) & ~(parts.freedom >= _LEAST_FREEDOM)
+    if unsure.sum() >= _LEAST_DRAWS:
+        # By length alone: to take those of a length that happen to be sure would be to take those that err low.
+        draws = (weight > 0) & (weight <= weight[unsure].max())
+    else:
+        draws = (weight > 0) & np.isnan(parts.variance)
+    strata = (weight > 0) & ~draws
+    variances = list((weight[strata] / total) ** 2 * parts.variance[strata])
+    freedoms = list(parts.freedom[strata])
+    if draws.any():
+        variance, freedom = _spread_between(means, weight, draws, weight > 0)
+        variances.append(variance / total**2)
+        freedoms.append(freedom)
     variance = float(np.sum(variances))
     with np.errstate(invalid="ignore", divide="ignore"):
-        freedom = variance**2 / np.sum(np.square(variances) / freedoms) if variance > 0 else np.nansum(freedoms)
-    return Means(*(np.array([value]) for value in (mean, variance, freedom, total)))
+        freedom = variance**2 / np.sum(np.square(variances) / freedoms) if variance > 0 else np.max(freedoms)
+    independent = np.where(draws, 1.0, np.where(strata, parts.independent, 0.0)).sum()
+    return Means(*(np.array([value]) for value in (mean, variance, freedom, total, independent)))
 
 
-def _carried_over(apart: Floats, starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> Floats:
-    """The correlation of neighbouring samples in each series, corrected for its bias of -(1 + 3 r) / n."""
+def _spread_between(
+    means: Floats, weight: Floats, draws: NDArray[np.bool_], every: NDArray[np.bool_]
+) -> tuple[float, float]:
+    """The variance of the weighted sum of the draws, and its degrees of freedom."""
+    if (count := int(draws.sum())) >= _LEAST_DRAWS:
+        centre = (weight * means)[draws].sum() / weight[draws].sum()
+        spread = ((weight * (means - centre))[draws] ** 2).sum()
+        return spread * count / (count - 1), count - 1.0
+    if (count := int(every.sum())) >= _LEAST_DRAWS:
+        return (weight[draws] ** 2).sum() * float(np.var(means[every], ddof=1)), count - 1.0
+    return np.nan, np.nan  # One draw does not tell how far the next would lie.
+
+
+def _carried_over(
+    apart: Floats, starts: NDArray[np.int64], lengths: NDArray[np.int64], groups: NDArray[np.int64]
+) -> tuple[Floats, Floats]:
+    """The correlation of neighbouring samples in each series, that of its group, corrected for its bias of
+    -(1 + 3 r) / n, and how many values told it."""
     products = np.zeros_like(apart)
     products[1:] = apart[1:] * apart[:-1]
     products[starts] = 0.0
-    squares = np.add.reduceat(apart**2, starts)
-    raw = np.add.reduceat(products, starts) / np.maximum(squares, 1e-300)
-    corrected = np.where(lengths >= LEAST, (lengths * raw + 1) / np.maximum(lengths - 3, 1), raw)
-    return np.clip(np.where(squares > 0, corrected, 0.0), 0.0, _MOST_CORRELATED)
+    _, group = np.unique(groups, return_inverse=True)
+    fit = lengths >= LEAST_OF_MANY
+
+    def in_group(values: Floats) -> Floats:
+        return np.bincount(group, np.where(fit, values, 0.0)).astype(float)
+
+    squares = in_group(np.add.reduceat(apart**2, starts))
+    told_by, series = in_group(lengths.astype(float)), in_group(np.ones(len(lengths)))
+    raw = in_group(np.add.reduceat(products, starts)) / np.maximum(squares, 1e-300)
+    length = told_by / np.maximum(series, 1)
+    corrected = np.clip((length * raw + 1) / np.maximum(length - 3, 1), 0.0, _MOST_CORRELATED)
+    return np.where(squares > _UNIT**2, corrected, _UNTOLD)[group], told_by[group]
 
 
-def _block_variance(rest: Floats, starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> Floats:
+def _block_lengths(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The cube root of the series without its first sample, the rate that Künsch finds best."""
+    return np.maximum(1, np.ceil(np.cbrt(lengths - 1) - 1e-9)).astype(np.int64)
+
+
+def _block_variance(
+    rest: Floats, starts: NDArray[np.int64], lengths: NDArray[np.int64], block: NDArray[np.int64]
+) -> Floats:
     """The moving-block bootstrap's long-run variance of each series, without its first sample, of which it is unknown
-    what it carried over. Blocks are as long as the cube root of the series, the rate that Künsch finds best."""
+    what it carried over. `block`: the length of blocks."""
     usable = lengths - 1
-    block = np.maximum(1, np.ceil(np.cbrt(usable) - 1e-9)).astype(np.int64)
     # Whole numbers, so that a series does not depend on what lies before it, to the last digit.
     sums = np.concatenate([[0], np.cumsum(np.rint(rest / _UNIT).astype(np.int64))])
     variance = np.full(len(starts), np.nan)

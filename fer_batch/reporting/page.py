@@ -65,9 +65,10 @@ class Video:
         if series.frames == 1:
             return "Each point is one sampled frame: too few for intervals."
         if series.frames:
+            band = "the band is the 95% interval of that mean" if series.banded else "there are too few for intervals"
             return (
                 f"A short video: each point is the mean of a sampled frame and its neighbours, up to {series.frames} "
-                "frames; the band is the 95% interval of that mean. Faces are those of single frames."
+                f"frames; {band}. Faces are those of single frames."
             )
         if series.joined > 1:
             return (

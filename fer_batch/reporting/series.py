@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fer_batch.engagement import RANGES
-from fer_batch.intervals import LEAST, series_means
+from fer_batch.intervals import series_means
 from fer_batch.reporting.figures import widest
 
 Floats = NDArray[np.float64]
@@ -35,6 +35,11 @@ class Series:
     values: dict[str, tuple[Floats, Floats, Floats]]
     frames: int = 0
     joined: int = 1
+
+    @property
+    def banded(self) -> bool:
+        """Whether any of the means has an interval to draw."""
+        return any(not np.isnan(low).all() for _, low, _ in self.values.values())
 
 
 def from_windows(windows: pd.DataFrame, names: Sequence[str], most: int) -> Series:
@@ -79,12 +84,10 @@ def from_frames(frames: pd.DataFrame, names: Sequence[str]) -> Series:
         if not smooth or name in _COUNTED:
             values[name] = column, unknown, unknown
             continue
-        means = series_means(column[np.concatenate(around)], starts)
-        low, high = means.bounds(-np.inf, np.inf)
-        there = ~np.isnan(column) & (means.n >= LEAST)  # Where no face was seen the line is broken, not bridged.
-        mean = np.where(there, means.mean, np.nan)
-        low, high = (np.clip(end, *RANGES.get(name, (0.0, 1.0))) for end in _telling(name, mean, low, high))
-        values[name] = mean, low, high
+        means = series_means(column[np.concatenate(around)], starts, np.zeros(count, int), 2 * REACH + 1)
+        low, high = means.bounds(*RANGES.get(name, (0.0, 1.0)))
+        mean = np.where(np.isnan(column), np.nan, means.mean)  # Where no face was seen the line is broken.
+        values[name] = mean, *_telling(name, mean, low, high)
     return Series(times, times, values, 2 * REACH + 1 if smooth else 1)
 
 

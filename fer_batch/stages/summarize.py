@@ -184,6 +184,8 @@ class _Groups:
         mine, self._face_groups = codes[: len(frames)], codes[len(frames) :]
         self._starts = np.flatnonzero(np.diff(mine, prepend=-1))
         first = frames.iloc[self._starts]
+        #: The file of each group: its windows share what cannot be told from a few frames.
+        self._files = pd.factorize(first["media_path"])[0]
         #: The columns that tell the groups apart, a row for each group.
         self.keys = {key: first[key].to_numpy() for key in ("media_path", "media_type", *keys[1:])}
 
@@ -209,7 +211,7 @@ class _Groups:
         series = {"face_presence": seen.astype(float), "faces_per_frame": np.where(seen, faces_in, np.nan)}
         for name in (*self._labels, *MEASURES):
             series[name] = np.where(seen, self._frames[name].astype(float), np.nan)
-        return {name: series_means(values, self._starts) for name, values in series.items()}
+        return {name: series_means(values, self._starts, self._files) for name, values in series.items()}
 
     def table(self, keys: list[tuple[str, pa.DataType]], more: dict[str, Any]) -> pa.Table:
         """The figures of every group, behind its keys and `more` of them."""
@@ -303,13 +305,15 @@ def moments(timeline: pa.Table, names: Sequence[str]) -> pa.Table:
     """The windows in which each measure and emotion was strongest over all videos, ranked from 1.
 
     The strongest window is the one of which it is surest: ranked by the lower end of the interval, then by the value;
-    windows without an interval come last. The lowest valence is ranked as well, by the upper end (`direction` low).
+    an interval that is unknown is the whole range. The lowest valence is ranked as well, by the upper end (`direction`
+    low).
     """
     windows = timeline.select([name for name in timeline.column_names if "share_" not in name]).to_pandas()
     ranked = []
     for name, direction in [*((name, "high") for name in names), ("valence", "low")]:
         sign = 1 if direction == "high" else -1
-        sure = windows[f"{name}_low" if direction == "high" else f"{name}_high"] * sign
+        end, farthest = ("_low", 0) if direction == "high" else ("_high", 1)
+        sure = windows[f"{name}{end}"].fillna(RANGES.get(name, (0.0, 1.0))[farthest]) * sign
         order = windows.assign(sure=sure, value=windows[name] * sign).dropna(subset="value")
         order = order.sort_values(["sure", "value", "media_path", "window_index"], ascending=[False, False, True, True])
         best = order.head(MOMENTS)

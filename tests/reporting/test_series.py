@@ -60,15 +60,27 @@ def frames(count: int) -> pd.DataFrame:
 
 
 def test_a_short_video_is_a_moving_mean_with_its_interval() -> None:
-    table = frames(20)
+    table = frames(60)
     table.loc[10, ["face_count", "happy"]] = [0, np.nan]
     series = from_frames(table, ["happy", "face_presence", "faces_per_frame"])
     mean, low, high = series.values["happy"]
-    expected = series_means(table["happy"].to_numpy()[5 - REACH : 5 + REACH + 1], np.array([0]))
-    assert mean[5] == pytest.approx(expected.mean[0])
-    assert (low[5], high[5]) == pytest.approx(tuple(end[0] for end in expected.bounds(0, 1)))
+    assert mean[5] == pytest.approx(table["happy"][5 - REACH : 5 + REACH + 1].mean())
+    assert low[5] < mean[5] < high[5]
+    # Much wider than that of all frames; not wider than as if they were not alike at all.
+    whole = series_means(table["happy"].to_numpy(), np.array([0]))
+    (least,), (most,) = whole.bounds(0, 1)
+    assert 2 * (most - least) < high[5] - low[5] < 6 * (most - least)
     assert np.isnan(mean[10])  # Where no face was seen the line is broken.
-    assert series.values["face_presence"][0].tolist() == [1.0] * 10 + [0.0] + [1.0] * 9
+    assert series.values["face_presence"][0].tolist() == [1.0] * 10 + [0.0] + [1.0] * 49
+
+
+def test_a_few_frames_have_a_moving_mean_and_no_interval() -> None:
+    """Their correlation is anybody's guess, and each lies in seven of the means."""
+    mean, low, high = from_frames(frames(20), ["happy"]).values["happy"]
+    assert mean[0] == pytest.approx(frames(20)["happy"][: REACH + 1].mean())
+    assert not np.isnan(mean).any()
+    assert np.isnan(low).all()
+    assert np.isnan(high).all()
 
 
 def test_a_handful_of_frames_is_drawn_as_it_is() -> None:
