@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from fer_batch.assembly import Film
 from fer_batch.config import DetectorConfig, Sampling
 from fer_batch.detectors import create_detector
 from fer_batch.records import Media, Prepared, SampledFrame, Unit
@@ -193,7 +194,8 @@ def main() -> None:
                 for fps in options.fps:
                     worker = make_worker(Settings(Sampling("fps", fps=fps), detector))
                     unit = Unit((Media(str(path), path.name, "video", path.stat().st_size, path.stat().st_mtime_ns),))
-                    results = list(worker(unit))
+                    film = Film()
+                    results = [each for one in worker(unit) for each in film.add(one)]
                     assert isinstance(results[-1], Prepared)
                     assert results[-1].failure is None, results[-1].failure
                     frames = [frame for one in results for frame in one.frames]
