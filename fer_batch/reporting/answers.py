@@ -92,11 +92,13 @@ def answers(
 ) -> list[Answer]:
     """The four answers. `overall`: the row of summary/overall; `videos`: rows of by_media; `media`: files by status;
     `most`: the most faces in one frame."""
-    return [_watching(overall, most), _when(moments, videos), _what(videos), _sure(overall, videos, media)]
+    return [_watching(overall, most, media), _when(moments, videos), _what(videos), _sure(overall, videos, media)]
 
 
-def _watching(overall: dict[str, Any], most: int) -> Answer:
+def _watching(overall: dict[str, Any], most: int, media: Mapping[str, int]) -> Answer:
     question = "How many were watching?"
+    if not media.get("done"):
+        return Answer(question, "–", ("No file was read.",))
     faces, presence = figure(overall, "faces_per_frame"), figure(overall, "face_presence")
     if not faces.known:
         return Answer(question, "No face was found", ("The measures below need a face; there are none to show.",))
@@ -104,14 +106,14 @@ def _watching(overall: dict[str, Any], most: int) -> Answer:
     notes.append(f"A face was in view in {presence.text} of the sampled frames.")
     attention = figure(overall, "attention")
     if attention.known:
-        notes.append(f"{attention.text} of them faced the camera ({_sureness(attention)}).")
+        notes.append(f"{attention.text} of the faces faced the camera ({_sureness(attention)}).")
     return Answer(question, f"{faces.text} faces", tuple(notes))
 
 
 def _when(moments: Sequence[Moment], videos: Sequence[dict[str, Any]]) -> Answer:
     question = "When did they react?"
     if not videos:
-        return Answer(question, "–", ("Images have no time. Videos would show when.",))
+        return Answer(question, "–", ("No video was read. Images have no time.",))
     strongest = [one for one in moments if one.figure.name == "expressiveness"]
     if not strongest:
         return Answer(
@@ -129,9 +131,7 @@ def _what(videos: Sequence[dict[str, Any]]) -> Answer:
     known = [(row["media_path"], figure(row, "engagement")) for row in videos]
     ranked = sorted((one for one in known if one[1].sure), key=lambda one: -one[1].value)
     if not ranked:
-        note = (
-            "No video has enough samples for an interval of its engagement." if videos else "No video was in the run."
-        )
+        note = "No video has enough samples for an interval of its engagement." if videos else "No video was read."
         return Answer(question, "Too few samples to say" if videos else "–", (note,))
     path, best = ranked[0]
     notes = [f"Highest engagement: {best.text} of 100 (95% interval {best.interval})."]

@@ -51,7 +51,7 @@ def test_when_says_where_and_how_sure() -> None:
     _, when, _, _ = said([video("v.mp4", 60)], [moment()])
     assert when.startswith("0:10–0:20: in v.mp4: expressiveness 80% (95% interval 75–85%)")
     assert said([video("v.mp4", 60)])[1].startswith("No clear moment")
-    assert said([])[1].startswith("–: Images have no time")
+    assert said([])[1].startswith("–: No video was read. Images have no time")
 
 
 def test_to_what_tells_overlap_from_difference() -> None:
@@ -61,6 +61,12 @@ def test_to_what_tells_overlap_from_difference() -> None:
     assert unsure.startswith("a.mp4")
     assert "The mean of b.mp4 is higher (90), but from too few samples" in unsure
     assert said([video("b.mp4", 90, None)])[2].startswith("Too few samples to say")
+
+
+def test_where_no_file_was_read_nobody_says_that_there_was_no_face() -> None:
+    told = [f"{one.answer}: {' '.join(one.notes)}" for one in answers({}, [], [], {"failed": 2}, 0)]
+    assert told[0] == "–: No file was read."
+    assert told[3] == "0 of 2 files read: 2 files failed."
 
 
 def test_how_many_and_how_sure() -> None:

@@ -103,11 +103,12 @@ const feCharts = (() => {
 
   // How far the names at the ends of the lines have to move so that none covers another, in pixels.
   function apart(series, shown, height) {
-    const ends = [...shown].map((name) => ({ name, at: (1 - (series.values[name][0].at(-1) ?? 0)) * height })).sort((a, b) => a.at - b.at);
+    const ends = [...shown].map((name) => ({ name, at: (1 - (series.values[name][0].findLast((value) => value !== null) ?? 0)) * height })).sort((a, b) => a.at - b.at);
     let free = -Infinity;
     for (const end of ends) { end.to = Math.max(end.at, free); free = end.to + 13; }
-    const over = Math.max(0, free - 13 - height);
-    return Object.fromEntries(ends.map((end) => [end.name, end.to - end.at - over]));
+    let most = height;
+    for (const end of ends.reverse()) { end.to = Math.min(end.to, most); most = end.to - 13; }
+    return Object.fromEntries(ends.map((end) => [end.name, end.to - end.at]));
   }
 
   function marks(series, panel, ink) {
