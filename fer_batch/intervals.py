@@ -24,7 +24,6 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 Floats = NDArray[np.float64]
 
@@ -59,6 +58,8 @@ class Means:
     def bounds(self, least: float, most: float) -> tuple[Floats, Floats]:
         """The ends of the intervals. `least` and `most`: the measure's range; where both are finite the intervals are
         Wilson's, else symmetric, and cut off at the range."""
+        from scipy.special import stdtrit  # Takes a third of a second to load; workers have begun by now.
+
         student = stdtrit(self.freedom, 0.5 + LEVEL / 2)
         if not np.isfinite(most - least):
             half = student * np.sqrt(self.variance)

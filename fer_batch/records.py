@@ -166,6 +166,10 @@ class Detection:
     faint: bool = False
 
 
+#: A face and its crop, uint8 (48, 48).
+FaceCrop = tuple[Detection, NDArray[np.uint8]]
+
+
 @dataclass(frozen=True)
 class SampledFrame:
     """A sampled frame after its picture has been let go: its number, time and size, and its faces in pixels of

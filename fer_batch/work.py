@@ -30,6 +30,7 @@ from fer_batch.models.preprocessing import CROP_SIZE
 from fer_batch.records import (
     Ahead,
     Code,
+    FaceCrop,
     Failure,
     Frame,
     Media,
@@ -46,7 +47,8 @@ from fer_batch.records import (
 from fer_batch.stages.crop import crop_face
 from fer_batch.stages.detect import find_faces
 from fer_batch.stages.sample import TooSparse, can_split, exact, select, wanted
-from fer_batch.stages.track import FAINT, FaceCrop, Scenes
+from fer_batch.stages.scenes import Scenes
+from fer_batch.stages.track import FAINT
 from fer_batch.storage import status
 
 #: The crops of a file without a face.

@@ -17,10 +17,25 @@ def test_imports_run_downward_only() -> None:
     assert lint_imports(config_filename=str(REPOSITORY / "pyproject.toml"), no_cache=True) == 0
 
 
-def test_workers_import_no_tensorflow() -> None:
-    code = "import sys, fer_batch.work, fer_batch.runners.local; print({'tensorflow', 'keras'} & set(sys.modules))"
+def loaded_by(code: str) -> set[str]:
+    """The libraries that are loaded once the code has run in a fresh interpreter, by their top-level names."""
+    code += "; import sys; print(*{name.split('.')[0] for name in sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
+    return set(done.stdout.split())
+
+
+def test_workers_load_no_more_than_they_need() -> None:
+    """The start-up budget of docs/speed.md: each worker pays for what is loaded here."""
+    loaded = loaded_by("import fer_batch.work, fer_batch.runners.local")
+    assert {"cv2", "av", "numpy", "PIL"} <= loaded
+    assert not {"tensorflow", "keras", "scipy", "pandas", "pyarrow", "h5py", "matplotlib", "jinja2"} & loaded
+
+
+def test_a_run_begins_without_what_is_needed_once_workers_are_at_work() -> None:
+    """The start-up budget of docs/speed.md: the workers wait for what is loaded here."""
+    loaded = loaded_by("import fer_batch.cli, fer_batch.usage, fer_batch.run")
+    assert "pyarrow" in loaded
+    assert not {"tensorflow", "keras", "scipy", "h5py", "matplotlib", "duckdb", "streamlit"} & loaded
 
 
 def test_the_package_never_imports_what_only_clusters_and_stores_need() -> None:

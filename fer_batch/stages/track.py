@@ -8,17 +8,14 @@ seen for some seconds; numbers mean nothing outside their video. A faint face is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
-from fer_batch.media.picture import Picture
-from fer_batch.records import Detection
+from fer_batch.records import FaceCrop
 
 #: Seconds after which a face that was lost counts as another one, and samples that it may be missed in a row.
 PATIENCE_S, PATIENCE_SAMPLES = 3.0, 3
@@ -34,12 +31,6 @@ _LOOK = 12
 _LOOK_WEIGHT = 2.0
 #: Faces further apart than their own width must look alike, by correlation.
 _ALIKE = 0.5
-#: Below this correlation of two glimpses of the scene, and above this mean difference of gray values, lies a cut.
-_CUT_CORRELATION, _CUT_DIFFERENCE = 0.4, 20.0
-
-
-#: A face and its crop, uint8 (48, 48).
-FaceCrop = tuple[Detection, NDArray[np.uint8]]
 
 
 @dataclass
@@ -65,7 +56,7 @@ class Tracker:
 
     def __call__(self, time: float, scene: int, face_crops: Sequence[FaceCrop]) -> list[FaceCrop]:
         """The faces of a sample with their `track_id`; faint ones that no track leads to are left out. `time`: seconds;
-        `scene`: see `Shown`."""
+        `scene`: see `SampledFrame`."""
         if scene != self._scene:
             self._tracks.clear()
         self._scene = scene
@@ -101,6 +92,8 @@ class Tracker:
         """Which face belongs to which track: the assignment with the least cost among those that are possible."""
         if not self._tracks or len(sizes) == 0:
             return {}
+        from scipy.optimize import linear_sum_assignment  # Takes a third of a second, which workers need not wait for.
+
         tracks = self._tracks
         seconds = np.array([time - track.seen_s for track in tracks])[:, None]
         before = np.array([track.size for track in tracks])[:, None]
@@ -114,48 +107,6 @@ class Tracker:
         # An impossible pair costs more than all possible ones together, so none is taken where another way exists.
         rows, columns = linear_sum_assignment(np.where(possible, cost, 1e3))
         return {int(column): tracks[row] for row, column in zip(rows, columns, strict=True) if possible[row, column]}
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A decoded frame and the number of the scene it belongs to, 0, 1, ... within the video."""
-
-    picture: Picture
-    scene: int
-
-    @property
-    def time(self) -> Fraction:
-        """Seconds since the start of the stream, exact."""
-        return self.picture.time
-
-
-class Scenes:
-    """Counts the scenes of decoded frames in order. All are looked at, also those that are not sampled: between
-    neighbours a cut can be told from a moving camera."""
-
-    def __init__(self) -> None:
-        #: Cuts so far.
-        self.cuts = 0
-        self._before: NDArray[np.uint8] | None = None
-
-    def __call__(self, pictures: Iterable[Picture]) -> Iterator[Shown]:
-        """Every frame with its scene."""
-        for picture in pictures:
-            glimpse = picture.glimpse()
-            self.cuts += self._before is not None and is_cut(self._before, glimpse)
-            self._before = glimpse
-            yield Shown(picture, self.cuts)
-
-
-def is_cut(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> bool:
-    """Whether two glimpses show different scenes: neither their pattern nor their gray values agree."""
-    if cv2.norm(before, after, cv2.NORM_L1) <= _CUT_DIFFERENCE * before.size:  # Of most neighbours; it is quick.
-        return False
-    one, other = before.astype(np.float32).ravel(), after.astype(np.float32).ravel()
-    one, other = one - one.mean(), other - other.mean()
-    spread = float(np.linalg.norm(one) * np.linalg.norm(other))
-    correlation = float(one @ other) / spread if spread > 0 else 0.0
-    return correlation < _CUT_CORRELATION
 
 
 def _look(crop: NDArray[np.uint8]) -> NDArray[np.float32]:

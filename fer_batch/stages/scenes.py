@@ -1,0 +1,58 @@
+"""Tell where a video cuts from one scene to the next. Workers do so, for they see every decoded frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_batch.media.picture import Picture
+
+#: Below this correlation of two glimpses of the scene, and above this mean difference of gray values, lies a cut.
+_CUT_CORRELATION, _CUT_DIFFERENCE = 0.4, 20.0
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A decoded frame and the number of the scene it belongs to, 0, 1, ... within the video."""
+
+    picture: Picture
+    scene: int
+
+    @property
+    def time(self) -> Fraction:
+        """Seconds since the start of the stream, exact."""
+        return self.picture.time
+
+
+class Scenes:
+    """Counts the scenes of decoded frames in order. All are looked at, also those that are not sampled: between
+    neighbours a cut can be told from a moving camera."""
+
+    def __init__(self) -> None:
+        #: Cuts so far.
+        self.cuts = 0
+        self._before: NDArray[np.uint8] | None = None
+
+    def __call__(self, pictures: Iterable[Picture]) -> Iterator[Shown]:
+        """Every frame with its scene."""
+        for picture in pictures:
+            glimpse = picture.glimpse()
+            self.cuts += self._before is not None and is_cut(self._before, glimpse)
+            self._before = glimpse
+            yield Shown(picture, self.cuts)
+
+
+def is_cut(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> bool:
+    """Whether two glimpses show different scenes: neither their pattern nor their gray values agree."""
+    if cv2.norm(before, after, cv2.NORM_L1) <= _CUT_DIFFERENCE * before.size:  # Of most neighbours; it is quick.
+        return False
+    one, other = before.astype(np.float32).ravel(), after.astype(np.float32).ravel()
+    one, other = one - one.mean(), other - other.mean()
+    spread = float(np.linalg.norm(one) * np.linalg.norm(other))
+    correlation = float(one @ other) / spread if spread > 0 else 0.0
+    return correlation < _CUT_CORRELATION
