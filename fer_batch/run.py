@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -159,7 +159,7 @@ def _process(
     committer = _Committer(config, ledger, classifier)
     try:
         with Progress(media, config.progress) as progress:
-            for prepared in _prepared(config, media):
+            for prepared in _prepared(config, media, classifier.load):
                 if isinstance(prepared, Prepared):
                     done.add(prepared)
                     _tell(prepared)
@@ -176,8 +176,9 @@ def _tell(prepared: Prepared) -> None:
         log.warning("%s [%s]", failure.message, failure.code.value, extra={"fields": fields})
 
 
-def _prepared(config: RunConfig, media: Sequence[Media]) -> Iterator[Piece | Prepared]:
-    """Every file prepared by workers, long ones in pieces, those of one file in order."""
+def _prepared(config: RunConfig, media: Sequence[Media], load: Callable[[], object]) -> Iterator[Piece | Prepared]:
+    """Every file prepared by workers, long ones in pieces, those of one file in order. `load`: loads the classifier,
+    while workers are at the first files and before anything is written, for the model may not fit."""
     settings = Settings(config.sampling, config.detector)
     # No fewer workers than allowed, however few the files: a video may turn out to be work for all of them.
     workers = max(1, config.workers)
@@ -190,6 +191,7 @@ def _prepared(config: RunConfig, media: Sequence[Media]) -> Iterator[Piece | Pre
     while preparation.tasks:  # What comes up after the runner drew its last task is for another call.
         with closing(runner.run(preparation.tasks)) as outcomes:
             for outcome in outcomes:
+                load()
                 yield from preparation.take(outcome)
 
 
@@ -209,11 +211,11 @@ class _Committer:
 
     def add(self, prepared: Piece | Prepared) -> None:
         """Take in a file or a piece of one; classify and commit when there is enough, or it has been long enough."""
-        self._classifier.load()  # Workers are under way; a model that does not fit shows before anything is written.
         self._waiting.append(prepared)
         due = self._is_due()
         crops = sum(len(one.crops) for one in self._waiting)
-        if due or crops >= _BATCHES_PER_CALL * self._config.batch_size:
+        whole = any(isinstance(one, Prepared) for one in self._waiting)
+        if (due and whole) or crops >= _BATCHES_PER_CALL * self._config.batch_size:
             self.classify()
         if due or self._rows >= _ROWS_PER_PART:
             self.commit()

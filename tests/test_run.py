@@ -95,7 +95,8 @@ def test_innocents_of_a_lost_bucket_are_saved_and_the_culprit_quarantined(
 ) -> None:
     runner = FakeRunner({"b.jpg": 2}, Loss.WORKER_DIED)
     monkeypatch.setattr(orchestrator, "LocalRunner", {(Unit, Outline | Piece | Prepared): runner})
-    results = list(orchestrator._prepared(config(tmp_path), [media(name) for name in ("a.jpg", "b.jpg", "c.jpg")]))
+    files = [media(name) for name in ("a.jpg", "b.jpg", "c.jpg")]
+    results = list(orchestrator._prepared(config(tmp_path), files, lambda: None))
     assert runner.calls == [["a.jpg", "b.jpg", "c.jpg"], ["a.jpg"], ["b.jpg"], ["c.jpg"]]
     failures = {one.media.path: one.failure for one in results}
     message = "b.jpg: its worker process died (signal SIGKILL)"
@@ -105,14 +106,14 @@ def test_innocents_of_a_lost_bucket_are_saved_and_the_culprit_quarantined(
 def test_what_failed_once_by_chance_is_done_at_the_second_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runner = FakeRunner({"a.mp4": 1}, Loss.TIMEOUT)
     monkeypatch.setattr(orchestrator, "LocalRunner", {(Unit, Outline | Piece | Prepared): runner})
-    (result,) = orchestrator._prepared(config(tmp_path), [media("a.mp4", "video")])
+    (result,) = orchestrator._prepared(config(tmp_path), [media("a.mp4", "video")], lambda: None)
     assert result.failure is None
 
 
 def test_a_timeout_has_its_own_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runner = FakeRunner({"a.mp4": 9}, Loss.TIMEOUT)
     monkeypatch.setattr(orchestrator, "LocalRunner", {(Unit, Outline | Piece | Prepared): runner})
-    (result,) = orchestrator._prepared(config(tmp_path), [media("a.mp4", "video")])
+    (result,) = orchestrator._prepared(config(tmp_path), [media("a.mp4", "video")], lambda: None)
     assert result.failed
     assert result.failure is not None
     assert result.failure.code is Code.TIMEOUT
@@ -183,6 +184,23 @@ def film(one: Media, count: int, per_piece: int) -> list[Piece | Prepared]:
     *ahead, last = zip(parts, crops, strict=True)
     sent = Ahead(len(ahead), sum(len(part) for part, _ in ahead), sum(len(faces) for _, faces in ahead))
     return [Piece(one, *piece) for piece in ahead] + [Prepared(one, MediaInfo(), *last, None, 0.0, sent)]
+
+
+def test_pieces_wait_for_a_full_batch_while_no_file_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a long film nothing can be written before its end, so batches need not go half empty."""
+    monkeypatch.setattr(orchestrator._Committer, "_is_due", lambda self: True)
+    made, sizes = config(tmp_path, batch_size=3), list[int]()
+
+    class Counting(StubClassifier):
+        def __call__(self, crops: np.ndarray) -> np.ndarray:
+            sizes.append(len(crops))
+            return super().__call__(crops)
+
+    committer = orchestrator._Committer(made, Ledger(made.out), Counting())  # type: ignore[arg-type]
+    for piece in film(media("a.mp4", "video"), 20, 2):
+        committer.add(piece)
+    assert sizes == [12, 7]
+    assert len(rows(made.out)["faces"]) == 19
 
 
 def rows(out: Path) -> dict[str, list[dict[str, Any]]]:

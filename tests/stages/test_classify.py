@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from fer_batch.stages.classify import Classifier, _native_notes_to_log, computes
 
 QUIET = """
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 import numpy as np
 from fer_batch.config import UsageError
@@ -51,6 +54,17 @@ def test_rows_sum_to_one(tiny_model: Path, crops: NDArray[np.uint8], labels: tup
     assert (probabilities.shape, probabilities.dtype) == ((11, len(labels)), np.float64)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, atol=1e-12)
     assert probabilities.min() >= 0
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_garbage_is_collected_again_once_the_model_is_loaded_or_not(
+    tiny_model: Path, tmp_path: Path, fits: bool
+) -> None:
+    gc.unfreeze()
+    with nullcontext() if fits else pytest.raises(UsageError):
+        Classifier(tiny_model if fits else tmp_path / "gone", EMOTIONS, 4, "cpu").load()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > 0
 
 
 @pytest.mark.parametrize("labels", [EMOTIONS, EMOTIONS_MERGED])
