@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import dropwhile, pairwise
 from math import ceil
 
@@ -22,6 +22,7 @@ from fer_batch.detectors import create_detector
 from fer_batch.detectors.base import Detector
 from fer_batch.media.gif import missing_end
 from fer_batch.media.image import read_image
+from fer_batch.media.lookahead import Plan, up_to_last, with_need
 from fer_batch.media.picture import Picture, Skip
 from fer_batch.media.video import VideoReader, open_video
 from fer_batch.media.webp import AnimatedWebpReader
@@ -46,7 +47,7 @@ from fer_batch.records import (
 )
 from fer_batch.stages.crop import crop_face
 from fer_batch.stages.detect import find_faces
-from fer_batch.stages.sample import TooSparse, can_split, exact, select, wanted
+from fer_batch.stages.sample import TooSparse, can_split, exact, last_wanted, select, wanted
 from fer_batch.stages.scenes import Scenes
 from fer_batch.stages.track import FAINT
 from fer_batch.storage import status
@@ -225,11 +226,20 @@ def _pictures(
     reader: VideoReader | AnimatedWebpReader, skip: Skip, sampling: Sampling, section: Section
 ) -> Iterator[Picture]:
     """The decoded frames from the start of the section on, those that are not needed left out where that is safe."""
-    start, needed = section.start, wanted(sampling, reader.tick)
+    start, plan = section.start, _plan(sampling, reader.tick)
     if start is None:
-        return reader.pictures(skip, sampling.start, needed)
+        return reader.pictures(skip, sampling.start, plan)
     # Behind a key frame in the file may lie frames that are shown before it.
-    return dropwhile(lambda picture: picture.time < start, reader.pictures(skip, start, needed))
+    return dropwhile(lambda picture: picture.time < start, reader.pictures(skip, start, plan))
+
+
+def _plan(sampling: Sampling, tick: Fraction) -> Plan | None:
+    """How the decoder learns ahead what sampling by time will leave out."""
+    if sampling.mode != "fps":
+        return None
+    if sampling.fast:
+        return partial(up_to_last, span=last_wanted(sampling))
+    return partial(with_need, wanted=wanted(sampling, tick))
 
 
 def _sampled(index: int, scene: int, frame: Frame, face_crops: Sequence[FaceCrop]) -> SampledFrame:

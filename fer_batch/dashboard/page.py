@@ -123,8 +123,8 @@ def moments(tables: Tables, chosen: Selection, emotions: list[str]) -> None:
     """When reactions were strongest, and who was there."""
     st.subheader("Strongest moments")
     st.caption(
-        "Windows of which each measure is surest; value_low and value_high are the ends of a 95 % interval. Those with too "
-        "few frames for one come last."
+        "Windows of which each measure is surest; value_low and value_high are the ends of a 95 % interval. Those with "
+        "too few frames for one come last."
     )
     st.dataframe(tables.moments(chosen, [*MEASURES, *emotions]), hide_index=True, width="stretch")
     tracks = tables.tracks(chosen)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -18,8 +17,6 @@ from PIL import Image
 ERROR_BUDGET = 100
 #: Which frames the decoder may leave out, in FFmpeg's words: none, those no other depends on, all but key frames.
 Skip = Literal["DEFAULT", "NONREF", "NONKEY"]
-#: Whether the frame at some seconds since the start of the stream is asked for.
-Wanted = Callable[[Fraction], bool]
 _GLIMPSE = (9, 16)
 #: Pixels looked at for each value of a glimpse, down and across.
 _SAMPLES = 4

@@ -15,8 +15,8 @@ from av.error import FFmpegError
 
 from fer_batch.media.gif import missing_end
 from fer_batch.media.image import MAX_PIXELS
-from fer_batch.media.lookahead import with_need
-from fer_batch.media.picture import Damage, Picture, Skip, Wanted
+from fer_batch.media.lookahead import Plan, Told
+from fer_batch.media.picture import Damage, Picture, Skip
 from fer_batch.media.webp import AnimatedWebpReader
 from fer_batch.records import Code, Failure, MediaError, MediaInfo, Stage
 from fer_batch.storage import for_ffmpeg, read_start
@@ -100,19 +100,19 @@ class VideoReader:
         return found
 
     def pictures(
-        self, skip: Skip = "DEFAULT", start: float | Fraction = 0, wanted: Wanted | None = None
+        self, skip: Skip = "DEFAULT", start: float | Fraction = 0, plan: Plan | None = None
     ) -> Iterator[Picture]:
         """Decoded frames in order of presentation, from `start` seconds on (and a few before it).
 
-        `wanted`: asked for the times of frames in order. Frames for which it is false may be left out, as `NONREF`
-        does, where that can't change others: in H.264 the stream says of each which it is.
+        `plan`: takes the place of `skip` where time stamps are sure and leaving frames out can't change others: in
+        H.264 the stream says of each which it is.
         Damaged stretches are passed over, up to `ERROR_BUDGET` errors. Frames without a time stamp are counted and
         left out: no time is ever made up.
         """
         self._stream.codec_context.skip_frame = skip
         sought = start > 0 and self._seek(start)
         latest = Fraction(0)
-        for frame in self._frames(wanted):
+        for frame in self._frames(skip, plan):
             time = self._time(frame.pts)
             if time is None:
                 self.damage.without_time += 1
@@ -130,7 +130,7 @@ class VideoReader:
         if sought:  # The index led astray, or behind the last key frame; only reading from the beginning is sure.
             self._reopen(skip)
             self.damage = Damage()
-            yield from self.pictures(skip)  # Never mind what is wanted: it has been asked for some of it already.
+            yield from self.pictures(skip)  # Without the plan: it has been asked about some of it already.
 
     def _time(self, stamp: int | None) -> Fraction | None:
         if stamp is None:
@@ -239,15 +239,16 @@ class VideoReader:
         self._stream = self._video_stream()
         self._stream.codec_context.skip_frame = skip
 
-    def _frames(self, wanted: Wanted | None) -> Iterator[Any]:
+    def _frames(self, skip: Skip, plan: Plan | None) -> Iterator[Any]:
         """Frames as the decoder gives them. A packet it can't decode costs that packet."""
-        context, packets = self._stream.codec_context, self._packets()
-        for packet, needed in self._with_need(packets, wanted):
+        context = self._stream.codec_context
+        for packet, told in self._told(skip, plan):
             if packet.is_corrupt and not self.damage.count(ValueError("corrupt packet")):
                 return
+            if told is None:
+                continue
             try:
-                if needed is not None:
-                    context.skip_frame = "DEFAULT" if needed else "NONREF"
+                context.skip_frame = told
                 frames = packet.decode()
             except EOFError:
                 return
@@ -275,15 +276,13 @@ class VideoReader:
                 continue
             yield packet
 
-    def _with_need(
-        self, packets: Iterator[Any], wanted: Wanted | None
-    ) -> Iterator[tuple[Any, bool]] | Iterator[tuple[Any, None]]:
-        """Packets, and whether each has to be decoded; None where that is as the decoder was told for all."""
-        context, origin = self._stream.codec_context, self._origin
-        simple = context.codec.name == "h264" and context.skip_frame == "DEFAULT"
-        if wanted is None or origin is None or not simple or self._container.format.name not in _SPLITTABLE:
-            return ((packet, None) for packet in packets)
-        return with_need(packets, lambda stamp: wanted((stamp - origin) * self._tick))
+    def _told(self, skip: Skip, plan: Plan | None) -> Told:
+        """Packets, and what the decoder is to leave out at each; None where it need not see it."""
+        packets, tick, origin = self._packets(), self._tick, self._origin
+        sure = self._stream.codec_context.codec.name == "h264" and self._container.format.name in _SPLITTABLE
+        if plan is None or origin is None or not sure:
+            return ((packet, skip) for packet in packets)
+        return plan(packets, lambda stamp: (stamp - origin) * tick)
 
 
 def open_video(file: str) -> VideoReader | AnimatedWebpReader:

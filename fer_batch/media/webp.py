@@ -8,7 +8,8 @@ from fractions import Fraction
 from PIL import Image
 
 from fer_batch.media.image import MAX_PIXELS, flat
-from fer_batch.media.picture import Damage, Picture, Skip, Wanted
+from fer_batch.media.lookahead import Plan
+from fer_batch.media.picture import Damage, Picture, Skip
 from fer_batch.records import Code, Failure, MediaError, MediaInfo, Stage
 from fer_batch.storage import is_url, open_file
 
@@ -46,7 +47,7 @@ class AnimatedWebpReader:
         return []
 
     def pictures(
-        self, skip: Skip = "DEFAULT", start: float | Fraction = 0, wanted: Wanted | None = None
+        self, skip: Skip = "DEFAULT", start: float | Fraction = 0, plan: Plan | None = None
     ) -> Iterator[Picture]:
         """All frames in order; of a WebP none can be left out, but for key frames only the first is given."""
         time = Fraction(0)

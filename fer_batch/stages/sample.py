@@ -111,12 +111,26 @@ class _FirstDue:
         return due
 
 
-def wanted(sampling: Sampling, tick: Fraction) -> Callable[[Fraction], bool] | None:
-    """Tells of frames by their times, asked for in their order, whether one may be sampled; None where all may be."""
-    if sampling.mode != "fps" or sampling.fast:
-        return None
+def wanted(sampling: Sampling, tick: Fraction) -> Callable[[Fraction], bool]:
+    """Tells of frames by their times, asked for in their order, whether exact sampling by time takes one."""
     begin, due = exact(sampling.start), _FirstDue(sampling, tick)
     return lambda time: time >= begin and due(time)
+
+
+def last_wanted(sampling: Sampling) -> Callable[[Fraction, Fraction], tuple[Fraction, Fraction] | None]:
+    """Between two key frames, by their times, the earliest and the latest time for the last frame that fast sampling
+    needs besides them: the first key frame's, if it does for all that is due. None where that is not known."""
+    begin, interval = exact(sampling.start), 1 / exact(sampling.fps)
+    end = None if sampling.end is None else exact(sampling.end)
+    near = interval / 4
+
+    def span(key: Fraction, following: Fraction) -> tuple[Fraction, Fraction] | None:
+        if end is not None and following >= end:  # It will not be looked at.
+            return None
+        last = begin + (ceil((following - near - begin) / interval) - 1) * interval
+        return (key, key) if last <= max(key + near, begin - interval) else (last - near, last + near)
+
+    return span
 
 
 def _nearest(pictures: Iterable[T], start: Fraction, interval: Fraction, end: Fraction | None) -> Iterator[T]:
