@@ -21,12 +21,18 @@ _LOOP_S = 20
 def make_video(path: Path, minutes: float, codec: str = "libx264", gop: int = 250) -> Path:
     """1080p, 30 frames a second, the encoder's own defaults but for a fast preset: a camera drifts over photographs
     of people, with a film's grain; every ten seconds the picture changes."""
-    loop = path.with_name(f"loop-{path.name}")
-    context_options = {"preset": "veryfast" if codec == "libx264" else "ultrafast", "crf": "23", "g": str(gop)}
+    loop = path.with_name(f"loop-{codec}-gop{gop}.mp4")
+    if not loop.exists():
+        _encode(loop.with_suffix(".part.mp4"), codec, gop).rename(loop)
+    return repeat(loop, path, round(minutes * 60 / _LOOP_S))
+
+
+def _encode(path: Path, codec: str, gop: int) -> Path:
+    options = {"preset": "veryfast" if codec == "libx264" else "ultrafast", "crf": "23", "g": str(gop)}
     if codec == "libx265":
-        context_options["x265-params"] = "log-level=none"
-    with av.open(str(loop), "w") as output:
-        stream = output.add_stream(codec, rate=RATE, options=context_options)
+        options["x265-params"] = "log-level=none"
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream(codec, rate=RATE, options=options)
         (stream.width, stream.height), stream.pix_fmt = SIZE, "yuv420p"
         stream.codec_context.gop_size = gop
         for index, picture in enumerate(_pictures(_LOOP_S * RATE)):
@@ -34,8 +40,6 @@ def make_video(path: Path, minutes: float, codec: str = "libx264", gop: int = 25
             frame.pts, frame.time_base = index, Fraction(1, RATE)
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
-    repeat(loop, path, round(minutes * 60 / _LOOP_S))
-    loop.unlink()
     return path
 
 
@@ -59,18 +63,19 @@ def repeat(source: Path, target: Path, times: int) -> Path:
 
 
 def make_photographs(folder: Path, count: int) -> Path:
-    """So many different JPEGs of 12 megapixels: hard links would be one file to a disk, but 2,000 files of 3 MB are a
-    lot to make, so ten are drawn and copied."""
+    """So many JPEGs of 12 megapixels: ten are drawn, the others are hard links to them, since 2,000 files of 3 MB are a
+    lot to make. They are in memory all the time: what a disk takes is left out."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
-    drawn = []
+    drawn: list[Path] = []
     for number in range(min(10, count)):
         photo = cv2.resize(_photo(number), (4000, 3000), interpolation=cv2.INTER_CUBIC)
         grain = rng.integers(-12, 13, photo.shape[:2], np.int16)[:, :, None]
         picture = np.clip(photo.astype(np.int16) + grain, 0, 255).astype(np.uint8)
-        drawn.append(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes())
-    for number in range(count):
-        (folder / f"{number:05}.jpg").write_bytes(drawn[number % len(drawn)])
+        drawn.append(folder / f"{number:05}.jpg")
+        drawn[-1].write_bytes(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes())
+    for number in range(len(drawn), count):
+        (folder / f"{number:05}.jpg").hardlink_to(drawn[number % len(drawn)])
     return folder
 
 
