@@ -61,8 +61,9 @@ NO_CROPS = np.empty((0, CROP_SIZE, CROP_SIZE), np.uint8)
 FRAMES_PER_PIECE = 1024
 CROPS_PER_PIECE = 512
 SECONDS_PER_PIECE = 10.0
-#: Seconds of a video after which a new section begins, at the next key frame before.
-SECTION_S = 60
+#: Seconds of a video after which a new section begins, at the next key frame before: so many that a section takes some
+#: seconds to read, so few that workers end together and the classifier need not wait for long.
+SECTION_S = {"keyframes": 60, "fps": 30, "every": 10}
 _WHOLE = Section()
 
 
@@ -215,8 +216,9 @@ def _sections(reader: VideoReader | AnimatedWebpReader, sampling: Sampling) -> l
     length = Fraction(reader.info(None).duration_s or 0)
     begin = exact(sampling.start)
     end = length if sampling.end is None else min(length, exact(sampling.end))
-    first, last = begin // SECTION_S + 1, ceil(end / SECTION_S - Fraction(1, 2))
-    times = (number * Fraction(SECTION_S) for number in range(first, last))  # Millions, if the stated length is absurd.
+    seconds = Fraction(SECTION_S[sampling.mode])
+    first, last = begin // seconds + 1, ceil(end / seconds - Fraction(1, 2))
+    times = (number * seconds for number in range(first, last))  # Millions, if the stated length is absurd.
     borders = reader.key_frames(times) if first < last and can_split(sampling) else []
     edges = [None, *(border for border in borders if border > begin), None]
     return [Section(number, *edge) for number, edge in enumerate(pairwise(edges))]

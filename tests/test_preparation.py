@@ -135,7 +135,7 @@ def joined(
 
 
 def in_sections(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    monkeypatch.setattr(module, "SECTION_S", Fraction(str(seconds)))
+    monkeypatch.setattr(module, "SECTION_S", dict.fromkeys(module.SECTION_S, Fraction(str(seconds))))
 
 
 def assert_same(one: Prepared, other: Prepared) -> None:
@@ -212,6 +212,7 @@ def falls_back(path: Path, sampling: Sampling) -> bool:
 def test_sections_make_up_the_whole(
     clips: dict[str, Path], monkeypatch: pytest.MonkeyPatch, name: str, sampling: Sampling
 ) -> None:
+    in_sections(monkeypatch, 60)
     whole, alone = joined(clips[name], sampling)
     assert len(alone.units) == 1
     assert whole.frames

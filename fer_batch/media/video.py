@@ -89,11 +89,12 @@ class VideoReader:
                 if packet.pts is None or not packet.is_keyframe or packet.is_corrupt:
                     return []
                 there = (packet.pts - self._origin) * self._tick
-                # Without an index, seeking means reading, or ends where reading has come to.
-                last = max((entry.timestamp for entry in stream.index_entries), default=None)
-                if there > time or last is None or last < (packet.pts if packet.dts is None else packet.dts):
+                # Without an index, seeking means reading, or ends where reading has come to. FFmpeg keeps it in order.
+                if there > time or not (entries := stream.index_entries):
                     return []
-                if (last - self._origin) * self._tick < time:
+                if entries[-1].timestamp < (packet.pts if packet.dts is None else packet.dts):
+                    return []
+                if (entries[-1].timestamp - self._origin) * self._tick < time:
                     break
                 if there > (found[-1] if found else 0):
                     found.append(there)
