@@ -184,8 +184,7 @@ class _Groups:
         mine, self._face_groups = codes[: len(frames)], codes[len(frames) :]
         self._starts = np.flatnonzero(np.diff(mine, prepend=-1))
         first = frames.iloc[self._starts]
-        #: The file of each group: its windows share what cannot be told from a few frames.
-        self._files = pd.factorize(first["media_path"])[0]
+        self._files = pd.factorize(first["media_path"])[0]  # Windows of a file share their correlation.
         #: The columns that tell the groups apart, a row for each group.
         self.keys = {key: first[key].to_numpy() for key in ("media_path", "media_type", *keys[1:])}
 
@@ -304,16 +303,15 @@ def by_track(frames: pd.DataFrame, faces: pd.DataFrame, labels: tuple[str, ...])
 def moments(timeline: pa.Table, names: Sequence[str]) -> pa.Table:
     """The windows in which each measure and emotion was strongest over all videos, ranked from 1.
 
-    The strongest window is the one of which it is surest: ranked by the lower end of the interval, then by the value;
-    an interval that is unknown is the whole range. The lowest valence is ranked as well, by the upper end (`direction`
-    low).
+    The strongest window is the one of which it is surest: ranked by the lower end of the interval (unknown: the whole
+    range), then by the value. The lowest valence is ranked as well, by the upper end (`direction` low).
     """
     windows = timeline.select([name for name in timeline.column_names if "share_" not in name]).to_pandas()
     ranked = []
     for name, direction in [*((name, "high") for name in names), ("valence", "low")]:
         sign = 1 if direction == "high" else -1
-        end, farthest = ("_low", 0) if direction == "high" else ("_high", 1)
-        sure = windows[f"{name}{end}"].fillna(RANGES.get(name, (0.0, 1.0))[farthest]) * sign
+        end, farthest = ("_low", min) if direction == "high" else ("_high", max)
+        sure = windows[f"{name}{end}"].fillna(farthest(RANGES.get(name, (0.0, 1.0)))) * sign
         order = windows.assign(sure=sure, value=windows[name] * sign).dropna(subset="value")
         order = order.sort_values(["sure", "value", "media_path", "window_index"], ascending=[False, False, True, True])
         best = order.head(MOMENTS)
