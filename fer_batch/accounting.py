@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from fer_batch.ledger import Ledger
-from fer_batch.records import Media, Prepared
+from fer_batch.records import Prepared
 
 
 @dataclass
@@ -30,22 +33,29 @@ class Processed:
         self.media_seconds += 0.0 if prepared.failed else prepared.info.duration_s or 0.0
 
 
-def count(found: Sequence[Media], skipped: int, ledger: Ledger, done: Processed) -> dict[str, Any]:
-    """Files found, by what the tables say of them, and what this run went through.
+def count(found: pa.Array, skipped: int, ledger: Ledger, done: Processed) -> dict[str, Any]:
+    """Files `found`, given by their paths, by what the tables say of them, and what this run went through.
 
     `outstanding`: not in the tables yet; `skipped`: in them before this run, which left them alone; `absent`: files of
     earlier runs that are no longer found, whose rows stay; `kept_in_part`: files that are done, by what was lost.
     """
-    entries = [ledger.entries[media.path] for media in found if media.path in ledger.entries]
-    failed = Counter(entry.code for entry in entries if entry.failed)
-    in_part = Counter(entry.code for entry in entries if entry.code and not entry.failed)
+    entries = ledger.entries.filter(pc.is_in(ledger.entries["media_path"], value_set=found))
+    # As texts: every part has numbers of its own for them.
+    texts = pa.table({name: entries[name].cast(pa.string()) for name in ("status", "error_code")})
+    codes = texts.group_by(["status", "error_code"]).aggregate([([], "count_all")]).to_pylist()
+    failed, in_part = Counter[str](), Counter[str]()
+    for group in codes:
+        if group["status"] == "failed":
+            failed[group["error_code"]] += group["count_all"]
+        elif group["error_code"] is not None:
+            in_part[group["error_code"]] += group["count_all"]
     return {
         "discovered": len(found),
-        "done": len(entries) - failed.total(),
+        "done": entries.num_rows - failed.total(),
         "failed": failed.total(),
-        "outstanding": len(found) - len(entries),
+        "outstanding": len(found) - entries.num_rows,
         "skipped": skipped,
-        "absent": len(ledger.entries) - len(entries),
+        "absent": ledger.entries.num_rows - entries.num_rows,
         "failed_by_code": dict(sorted(failed.items())),
         "kept_in_part": dict(sorted(in_part.items())),
         "processed": done.files,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from fer_batch.assembly import Film
 from fer_batch.messages import one_line
@@ -29,19 +29,24 @@ class Tasks(deque[Unit]):
         except IndexError:
             raise StopIteration from None
 
+    def waiting(self) -> Iterator[Unit]:
+        """Those that are there, none of them drawn."""
+        return super().__iter__()
+
 
 class Preparation:
     """The files of a run on their way through the workers."""
 
-    def __init__(self, units: Sequence[Unit], window: int) -> None:
-        """`window`: how many sections of one video may be under way or wait for those before them. It bounds memory."""
-        self.tasks = Tasks(units)
+    def __init__(self, tasks: Tasks, window: int) -> None:
+        """`tasks` are taken over and drawn from. `window`: how many sections of one video may be under way or wait for
+        those before them. It bounds memory."""
+        self.tasks = tasks
         self._window = window
-        self._films = {one.path: Film() for unit in units for one in unit.media if one.media_type == "video"}
+        self._films: dict[str, Film] = {}
         self._outlines: dict[str, Outline] = {}
         #: How many sections of a video have been given out.
         self._out: dict[str, int] = {}
-        self._outstanding = {one.path for unit in units for one in unit.media}
+        self._outstanding = {one.path for unit in tasks.waiting() for one in unit.media}
         self._tried: set[tuple[str, int]] = set()
 
     def take(self, outcome: Outcome[Unit, Given]) -> Iterator[Piece | Prepared]:
@@ -57,9 +62,9 @@ class Preparation:
 
     def _add(self, result: Piece | Prepared) -> Iterator[Piece | Prepared]:
         path = result.media.path
-        film = self._films.get(path)
         if path not in self._outstanding:  # Another section has failed the file.
             return
+        film = self._films.setdefault(path, Film()) if result.media.media_type == "video" else None
         for ready in (result,) if film is None else film.add(result):
             if isinstance(ready, Prepared):
                 self._outstanding.remove(path)

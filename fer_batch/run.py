@@ -19,9 +19,9 @@ from fer_batch.accounting import Processed, assert_complete, closing_lines, coun
 from fer_batch.classifiers import ClassifierPool
 from fer_batch.config import RunConfig, UsageError
 from fer_batch.detectors import create_detector
-from fer_batch.ledger import Ledger, check_folder, clear_folder
+from fer_batch.ledger import Ledger, clear_folder
 from fer_batch.lock import FolderLock, StoreLock, hold
-from fer_batch.preparation import Given, Preparation
+from fer_batch.preparation import Given, Preparation, Tasks
 from fer_batch.progress import Progress
 from fer_batch.records import Media, Piece, Prepared, Unit
 from fer_batch.runfile import keep_run_file, put_back_run_file, read_run_file, write_run_file
@@ -64,13 +64,18 @@ def _run(config: RunConfig, lock: FolderLock | StoreLock) -> bool:
     if config.restart:
         classifier.load()  # Earlier results go only once it is sure that new ones can be made.
         clear_folder(config.out)
-    check_folder(config.out, config.results(), roots(config.inputs))
     ledger = Ledger(config.out, lock)
+    ledger.check(config.results(), roots(config.inputs))
+    ledger.tidy()
     outstanding = ledger.outstanding(found, config.retry_failed)
-    if not outstanding and _is_complete(config, ledger):
+    tasks, skipped = plan(outstanding), len(found) - len(outstanding)
+    # From here on only the tasks know of files, and fewer and fewer of them: there may be millions.
+    paths = pa.array((media.path for media in found), pa.string())
+    del found, outstanding
+    if not tasks and _is_complete(config, ledger):
         if config.report and not report.has_report(config.out):  # Of a run without one.
             report.report(config.out)
-        counts = count(found, len(found), ledger, Processed())
+        counts = count(paths, skipped, ledger, Processed())
         assert_complete(counts)
         log.info("nothing to do; %s; tables in %s", closing_lines(counts, 1.0)[0], config.out)
         return not counts["failed"]
@@ -80,7 +85,7 @@ def _run(config: RunConfig, lock: FolderLock | StoreLock) -> bool:
 
     def note(status: str) -> dict[str, Any]:
         lock.check()
-        counts = count(found, len(found) - len(outstanding), ledger, done)
+        counts = count(paths, skipped, ledger, done)
         write_run_file(config, status, started, counts, classifier.device_name, ledger.last_part)
         return counts
 
@@ -93,12 +98,12 @@ def _run(config: RunConfig, lock: FolderLock | StoreLock) -> bool:
 
     try:
         note("running")  # What a killed run leaves to tell of it.
-        _process(config, ledger, outstanding, done, classifier)
+        _process(config, ledger, tasks, done, classifier)
         if not ledger.last_part:  # A run that found nothing leaves empty tables, not none.
             ledger.commit(to_tables([], config.labels), *_origin(config))
         lock.check()
         summarize.summarize(config.out, config.window)
-        assert_complete(count(found, len(found) - len(outstanding), ledger, done))
+        assert_complete(count(paths, skipped, ledger, done))
     except UsageError:  # A model that does not fit shows before any row is written.
         put_back_run_file(config.out, before)
         raise
@@ -120,7 +125,7 @@ def _tell_of_last(out: Path, ledger: Ledger) -> None:
     """Say so where the last run was cut off: no other is at work here, for the folder is locked."""
     last = read_run_file(out)
     if last.get("status") == "running":
-        begun, there = last.get("started"), len(ledger.entries)
+        begun, there = last.get("started"), ledger.entries.num_rows
         log.warning("the run begun at %s was killed; going on after the %d files it left in the tables", begun, there)
 
 
@@ -144,22 +149,22 @@ def _is_complete(config: RunConfig, ledger: Ledger) -> bool:
     return up_to_date and same_window and summarize.has_summaries(config.out)
 
 
-def plan(media: Sequence[Media]) -> list[Unit]:
+def plan(media: Sequence[Media]) -> Tasks:
     """Units of work: each video by itself, the largest first so that none is left for last; images in buckets."""
     videos = sorted((one for one in media if one.media_type == "video"), key=lambda one: -one.size_bytes)
     images = [one for one in media if one.media_type == "image"]
     buckets = (images[start : start + IMAGES_PER_UNIT] for start in range(0, len(images), IMAGES_PER_UNIT))
-    return [Unit((video,)) for video in videos] + [Unit(tuple(bucket)) for bucket in buckets]
+    return Tasks([*(Unit((video,)) for video in videos), *(Unit(tuple(bucket)) for bucket in buckets)])
 
 
 def _process(
-    config: RunConfig, ledger: Ledger, media: Sequence[Media], done: Processed, classifier: Classifier | ClassifierPool
+    config: RunConfig, ledger: Ledger, tasks: Tasks, done: Processed, classifier: Classifier | ClassifierPool
 ) -> None:
-    """Prepare, classify and commit all of `media`; what is classified is committed even when interrupted."""
+    """Prepare, classify and commit the files of all tasks; what is classified is committed even when interrupted."""
     committer = _Committer(config, ledger, classifier)
     try:
-        with Progress(media, config.progress) as progress:
-            for prepared in _prepared(config, media, classifier.load):
+        with Progress([media for unit in tasks.waiting() for media in unit.media], config.progress) as progress:
+            for prepared in _prepared(config, tasks, classifier.load):
                 if isinstance(prepared, Prepared):
                     done.add(prepared)
                     _tell(prepared)
@@ -176,7 +181,7 @@ def _tell(prepared: Prepared) -> None:
         log.warning("%s [%s]", failure.message, failure.code.value, extra={"fields": fields})
 
 
-def _prepared(config: RunConfig, media: Sequence[Media], load: Callable[[], object]) -> Iterator[Piece | Prepared]:
+def _prepared(config: RunConfig, tasks: Tasks, load: Callable[[], object]) -> Iterator[Piece | Prepared]:
     """Every file prepared by workers, long ones in pieces, those of one file in order. `load`: loads the classifier,
     while workers are at the first files and before anything is written, for the model may not fit."""
     settings = Settings(config.sampling, config.detector)
@@ -187,7 +192,7 @@ def _prepared(config: RunConfig, media: Sequence[Media], load: Callable[[], obje
         if config.engine == "ray"
         else LocalRunner[Unit, Given](partial(make_worker, settings), workers, config.timeout)
     )
-    preparation = Preparation(plan(media), 2 * workers + 1)
+    preparation = Preparation(tasks, 2 * workers + 1)
     while preparation.tasks:  # What comes up after the runner drew its last task is for another call.
         with closing(runner.run(preparation.tasks)) as outcomes:
             for outcome in outcomes:
@@ -249,5 +254,5 @@ class _Committer:
         scored, self._scored, ahead, self._ahead, self._rows = self._scored, [], self._ahead, [], 0
         if scored:
             self._ledger.commit(to_tables(scored, self._config.labels, ahead), *self._origin)
-            log.debug("part %d: %d files are in the tables", self._ledger.last_part, len(self._ledger.entries))
+            log.debug("part %d: %d files are in the tables", self._ledger.last_part, self._ledger.entries.num_rows)
         self._committed = time.monotonic()

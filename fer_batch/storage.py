@@ -165,6 +165,25 @@ def list_names(directory: Path) -> list[str]:
         return []
 
 
+def list_files(directory: Path) -> Iterator[tuple[str, Status]]:
+    """The names of the files in a folder, in any order, each with its status; none where there is no such folder."""
+    try:
+        if isinstance(directory, Path):
+            with os.scandir(directory) as entries:
+                for entry in entries:
+                    if entry.is_file():
+                        found = entry.stat()
+                        yield entry.name, Status(found.st_size, found.st_mtime_ns)
+            return
+        with _in_one_kind():
+            listed = directory.fs.ls(directory.path, detail=True)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for one in listed:
+        if one["type"] == "file":
+            yield one["name"].rsplit("/", 1)[-1], _status(one)
+
+
 def read_whole(path: Path) -> memoryview:
     """The bytes of a file or an object of an output folder."""
     if isinstance(path, Path):

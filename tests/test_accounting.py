@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from fer_batch.accounting import Processed, assert_complete, closing_lines, count
@@ -19,7 +20,7 @@ def failure(code: Code) -> Failure:
 
 
 @pytest.fixture
-def ended(tmp_path: Path, scored_file: Callable, shares_of: Callable) -> tuple[list, Ledger, Processed]:
+def ended(tmp_path: Path, scored_file: Callable, shares_of: Callable) -> tuple[pa.Array, Ledger, Processed]:
     """Five files found, of which one was there already, one is left over, and three were gone through."""
     before = scored_file("before.mp4", [(0.0, [])], size_bytes=1)
     scored = [
@@ -34,10 +35,10 @@ def ended(tmp_path: Path, scored_file: Callable, shares_of: Callable) -> tuple[l
     done = Processed(media_seconds=90.0)
     for one in scored:
         done.add(one.prepared)
-    return [one.prepared.media for one in (before, *scored, left_over)], ledger, done
+    return pa.array([one.prepared.media.path for one in (before, *scored, left_over)]), ledger, done
 
 
-def test_counts(ended: tuple[list, Ledger, Processed]) -> None:
+def test_counts(ended: tuple[pa.Array, Ledger, Processed]) -> None:
     found, ledger, done = ended
     assert count(found, 1, ledger, done) == {
         "discovered": 5,
@@ -56,7 +57,7 @@ def test_counts(ended: tuple[list, Ledger, Processed]) -> None:
     }
 
 
-def test_the_closing_summary(ended: tuple[list, Ledger, Processed]) -> None:
+def test_the_closing_summary(ended: tuple[pa.Array, Ledger, Processed]) -> None:
     found, ledger, done = ended
     assert closing_lines(count(found, 1, ledger, done), 30.0) == [
         "5 files: 2 done (kept in part: 1 truncated), 2 failed (2 no_frames), 1 outstanding; 1 skipped, "
@@ -65,7 +66,7 @@ def test_the_closing_summary(ended: tuple[list, Ledger, Processed]) -> None:
     ]
 
 
-def test_counts_that_do_not_add_up_are_a_defect(ended: tuple[list, Ledger, Processed]) -> None:
+def test_counts_that_do_not_add_up_are_a_defect(ended: tuple[pa.Array, Ledger, Processed]) -> None:
     found, ledger, done = ended
     assert_complete(count(found[:-1], 1, ledger, done))
     for wrong in (count(found, 1, ledger, done), count(found[:-1], 0, ledger, done)):

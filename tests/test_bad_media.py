@@ -18,7 +18,7 @@ from PIL import Image, features
 from fer_batch import run as orchestrator
 from fer_batch import work
 from fer_batch.config import DetectorConfig, Sampling
-from fer_batch.preparation import Preparation
+from fer_batch.preparation import Preparation, Tasks
 from fer_batch.records import Code, Piece, Prepared, Unit
 from fer_batch.runners.base import Outcome
 from fer_batch.stages.discover import discover
@@ -132,7 +132,7 @@ def test_an_absurd_length_in_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """However a run cuts long films up and counts its progress: it takes no longer, and gives the same frames."""
     made = config(tmp_path, workers=2, timeout=60.0)
     path = absurdly_long(tmp_path / "in" / name, 0x7FFFFFFF)
-    results = list(orchestrator._prepared(made, discover(made.inputs), lambda: None))
+    results = list(orchestrator._prepared(made, orchestrator.plan(discover(made.inputs)), lambda: None))
     assert [frame.time for one in results for frame in one.frames] == [0, 1]
     monkeypatch.setattr(work, "SECONDS_PER_PIECE", 0.0)
     settings = Settings(Sampling(fps=5.0), DetectorConfig())
@@ -181,7 +181,7 @@ def look(path: Path, fps: float = 25.0) -> Prepared:
     """A short file as a worker with the embedded detector sees it, its faces followed."""
     settings = Settings(Sampling(fps=fps), DetectorConfig("embedded"))
     unit = Unit(tuple(discover([str(path)])))
-    preparation = Preparation([unit], window=1)
+    preparation = Preparation(Tasks([unit]), window=1)
     *_, last = (ready for given in Worker(settings).prepare(unit) for ready in preparation.take(Outcome(unit, given)))
     return check(last)
 
@@ -292,7 +292,7 @@ def accounted(tmp_path: Path, seed: int, count: int) -> dict[str, Prepared]:
         name, content = originals[number % len(originals)]
         (tmp_path / "in" / f"{number:04}{name}").write_bytes(mutated(content, rng))
     verdicts: dict[str, Prepared] = {}
-    for one in orchestrator._prepared(made, discover(made.inputs), lambda: None):
+    for one in orchestrator._prepared(made, orchestrator.plan(discover(made.inputs)), lambda: None):
         assert isinstance(one, Prepared)
         assert one.media.path not in verdicts
         verdicts[one.media.path] = check(one)

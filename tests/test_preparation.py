@@ -19,7 +19,7 @@ from fer_batch import work as module
 from fer_batch.config import DetectorConfig, Sampling
 from fer_batch.detectors.base import CropRule
 from fer_batch.media.video import open_video
-from fer_batch.preparation import Given, Preparation
+from fer_batch.preparation import Given, Preparation, Tasks
 from fer_batch.records import Ahead, Code, Detection, Media, Outline, Piece, Prepared, Unit
 from fer_batch.runners.base import Loss, Outcome
 from fer_batch.stages.discover import discover
@@ -118,7 +118,7 @@ def joined(
 ) -> tuple[Prepared, Runner]:
     """A file as the rest of a run sees it, its pieces put together."""
     runner, media = Runner(sampling, losses, seed), found(path)
-    preparation = Preparation([Unit((media,))], window=4)
+    preparation = Preparation(Tasks([Unit((media,))]), window=4)
     results: list[Piece | Prepared] = []
     while preparation.tasks:
         for outcome in runner.run(preparation.tasks):
@@ -334,7 +334,7 @@ def test_few_sections_are_under_way_at_a_time(clips: dict[str, Path], monkeypatc
     in_sections(monkeypatch, 1)
     media = found(clips["a.mp4"])
     worker = Worker(Settings(Sampling(), DetectorConfig()))
-    preparation = Preparation([Unit((media,))], window=3)
+    preparation = Preparation(Tasks([Unit((media,))]), window=3)
     first = next(preparation.tasks)
     results = worker.prepare(first)
     assert list(preparation.take(Outcome(first, next(results)))) == []

@@ -17,7 +17,8 @@ from fer_batch import ledger as ledger_module
 from fer_batch import run as orchestrator
 from fer_batch.config import DetectorConfig, ModelId, RunConfig, Sampling, UsageError
 from fer_batch.emotions import EMOTIONS
-from fer_batch.ledger import Ledger, check_folder, clear_folder
+from fer_batch.ledger import Ledger, clear_folder
+from fer_batch.preparation import Tasks
 from fer_batch.records import (
     Ahead,
     Code,
@@ -53,6 +54,10 @@ def config(tmp_path: Path, **changes: Any) -> RunConfig:
     return replace(made, **changes)
 
 
+def planned(*files: Media) -> Tasks:
+    return orchestrator.plan(files)
+
+
 def media(name: str, kind: str = "image", size: int = 1) -> Media:
     return Media(name, name, kind, size, 0)  # type: ignore[arg-type]
 
@@ -85,7 +90,7 @@ class FakeRunner:
 
 def test_videos_come_alone_and_largest_first_images_in_buckets() -> None:
     images = [media(f"{i:02d}.jpg") for i in range(20)]
-    units = orchestrator.plan([media("small.mp4", "video", 1), *images, media("large.mp4", "video", 9)])
+    units = list(orchestrator.plan([media("small.mp4", "video", 1), *images, media("large.mp4", "video", 9)]))
     assert [[one.path for one in unit.media] for unit in units[:2]] == [["large.mp4"], ["small.mp4"]]
     assert [len(unit.media) for unit in units[2:]] == [16, 4]
 
@@ -95,8 +100,9 @@ def test_innocents_of_a_lost_bucket_are_saved_and_the_culprit_quarantined(
 ) -> None:
     runner = FakeRunner({"b.jpg": 2}, Loss.WORKER_DIED)
     monkeypatch.setattr(orchestrator, "LocalRunner", {(Unit, Outline | Piece | Prepared): runner})
-    files = [media(name) for name in ("a.jpg", "b.jpg", "c.jpg")]
-    results = list(orchestrator._prepared(config(tmp_path), files, lambda: None))
+    results = list(
+        orchestrator._prepared(config(tmp_path), planned(*map(media, ("a.jpg", "b.jpg", "c.jpg"))), lambda: None)
+    )
     assert runner.calls == [["a.jpg", "b.jpg", "c.jpg"], ["a.jpg"], ["b.jpg"], ["c.jpg"]]
     failures = {one.media.path: one.failure for one in results}
     message = "b.jpg: its worker process died (signal SIGKILL)"
@@ -106,14 +112,14 @@ def test_innocents_of_a_lost_bucket_are_saved_and_the_culprit_quarantined(
 def test_what_failed_once_by_chance_is_done_at_the_second_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runner = FakeRunner({"a.mp4": 1}, Loss.TIMEOUT)
     monkeypatch.setattr(orchestrator, "LocalRunner", {(Unit, Outline | Piece | Prepared): runner})
-    (result,) = orchestrator._prepared(config(tmp_path), [media("a.mp4", "video")], lambda: None)
+    (result,) = orchestrator._prepared(config(tmp_path), planned(media("a.mp4", "video")), lambda: None)
     assert result.failure is None
 
 
 def test_a_timeout_has_its_own_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runner = FakeRunner({"a.mp4": 9}, Loss.TIMEOUT)
     monkeypatch.setattr(orchestrator, "LocalRunner", {(Unit, Outline | Piece | Prepared): runner})
-    (result,) = orchestrator._prepared(config(tmp_path), [media("a.mp4", "video")], lambda: None)
+    (result,) = orchestrator._prepared(config(tmp_path), planned(media("a.mp4", "video")), lambda: None)
     assert result.failed
     assert result.failure is not None
     assert result.failure.code is Code.TIMEOUT
@@ -169,7 +175,9 @@ def test_a_part_without_its_media_file_does_not_count(tmp_path: Path, there: tup
     for name in {"faces", "frames", "media"} - set(there):
         (made.out / name / "part-000001.parquet").unlink()
     (made.out / "faces" / ".part-000002.parquet.fer-batch-partial").write_bytes(b"half")
-    assert Ledger(made.out).entries == {}
+    ledger = Ledger(made.out)
+    assert ledger.entries.num_rows == 0
+    ledger.tidy()
     assert [path for path in made.out.rglob("*") if path.is_file()] == []
 
 
@@ -300,7 +308,7 @@ def test_files_of_others_stay(tmp_path: Path) -> None:
     theirs = [made.out / "faces" / "part-00000-abc.snappy.parquet", made.out / ".mine.partial"]
     for path in theirs:
         path.write_bytes(b"mine")
-    Ledger(made.out)
+    Ledger(made.out).tidy()
     clear_folder(made.out)
     assert sorted(path for path in made.out.rglob("*") if path.is_file()) == sorted(theirs)
 
@@ -317,16 +325,16 @@ def test_inputs_that_would_mix_up_names_are_refused(tmp_path: Path, roots: dict[
     made = config(tmp_path)
     Ledger(made.out).commit(to_tables([], EMOTIONS), made.results(), {"": "/x/in"})
     if words is None:
-        check_folder(made.out, made.results(), roots)
+        Ledger(made.out).check(made.results(), roots)
         return
     with pytest.raises(UsageError, match=words):
-        check_folder(made.out, made.results(), roots)
+        Ledger(made.out).check(made.results(), roots)
 
 
 def test_another_file_may_join_in(tmp_path: Path) -> None:
     made = config(tmp_path)
     Ledger(made.out).commit(to_tables([], EMOTIONS), made.results(), {"a.mp4": "/x/a.mp4"})
-    check_folder(made.out, made.results(), {"a.mp4": "/x/a.mp4", "b.mp4": "/x/b.mp4"})
+    Ledger(made.out).check(made.results(), {"a.mp4": "/x/a.mp4", "b.mp4": "/x/b.mp4"})
 
 
 @pytest.mark.parametrize("before", [None, b"{}"])

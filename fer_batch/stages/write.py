@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from fer_batch.config import SCHEMA_VERSION, fingerprint
 from fer_batch.shares import METADATA_KEY, ShareCorrection
-from fer_batch.tables import TABLES, part_path, read_many, read_schema, write_table
+from fer_batch.tables import TABLES, part_path, write_table
 
 _CONFIGURATION = b"fer_batch.configuration"
 _INPUTS = b"fer_batch.inputs"
@@ -43,9 +43,8 @@ def commit_part(
         write_table(part_path(out, name, number), table)
 
 
-def read_origins(parts: Sequence[Path]) -> list[tuple[dict[str, Any], dict[str, str]]]:
-    """The configuration and the inputs kept in part files' metadata, each empty where it has none; what several have
-    alike, once."""
-    all_kept = read_many(parts, lambda part: read_schema(part).metadata or {})
-    kept = {tuple(metadata.get(key, b"{}") for key in (_CONFIGURATION, _INPUTS)) for metadata in all_kept}
-    return [(json.loads(results), json.loads(roots)) for results, roots in sorted(kept)]
+def origin(metadata: Mapping[bytes, bytes]) -> str:
+    """The configuration and the inputs in a part's metadata, as JSON: a list of two objects, each empty where it has
+    none."""
+    configuration, inputs = (metadata.get(key, b"{}").decode() for key in (_CONFIGURATION, _INPUTS))
+    return f"[{configuration}, {inputs}]"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +17,8 @@ from fer_batch.config import DetectorConfig, ModelId, RunConfig, Sampling, finge
 from fer_batch.emotions import EMOTIONS
 from fer_batch.schema import to_tables
 from fer_batch.stages import write
-from fer_batch.stages.write import commit_part, read_origins
-from fer_batch.tables import part_path, write_table
+from fer_batch.stages.write import commit_part, origin
+from fer_batch.tables import part_path
 
 TABLES = ("faces", "frames", "media")
 RESULTS: dict[str, Any] = {"schema_version": 1, "sampling": {"mode": "fps", "fps": 1.0, "end": None}}
@@ -54,12 +55,11 @@ def test_the_fingerprint_is_that_of_the_configuration(tmp_path: Path, tables: di
     commit_part(tmp_path, 1, tables, config.results(), {"in": "/x/in"})
     metadata = pq.read_schema(part_path(tmp_path, "media", 1)).metadata
     assert metadata[b"fer_batch.fingerprint"].decode() == config.fingerprint()
-    assert read_origins([part_path(tmp_path, "media", 1)]) == [(config.results(), {"in": "/x/in"})]
+    assert json.loads(origin(metadata)) == [config.results(), {"in": "/x/in"}]
 
 
 def test_no_configuration_in_a_foreign_file(tmp_path: Path) -> None:
-    write_table(tmp_path / "a.parquet", pa.table({"a": [1]}))
-    assert read_origins([tmp_path / "a.parquet"]) == [({}, {})]
+    assert json.loads(origin({})) == [{}, {}]
 
 
 def test_the_media_table_comes_last(
