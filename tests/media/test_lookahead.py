@@ -22,6 +22,14 @@ from tests.clips import make_video, number_in, scramble, steady
 
 MILLISECOND = Fraction(1, 1000)
 
+#: Kinds of groups of pictures, as options of `make_video`.
+GROUPS: dict[str, dict[str, Any]] = {
+    "long": {"b_frames": 3, "gop": 100},
+    "short": {"b_frames": 3, "gop": 17},
+    "open": {"b_frames": 2, "gop": 20, "open_gop": True},
+    "no B frames": {"b_frames": 0, "gop": 50},
+}
+
 
 def chosen(path: Path, sampling: Sampling, leave_out: bool) -> tuple[list[tuple[Fraction, bytes]], int]:
     """The chosen frames with their pixels, and how many were decoded."""
@@ -50,17 +58,7 @@ def uneven(count: int) -> list[Fraction]:
 
 @pytest.mark.parametrize("most", [512, 33])
 @pytest.mark.parametrize(("fps", "start"), [(1.0, 0.0), (3.0, 2.1), (25.0, 0.0)])
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"b_frames": 3, "gop": 100},
-        {"b_frames": 3, "gop": 17},
-        {"b_frames": 2, "gop": 20, "open_gop": True},
-        {"b_frames": 0, "gop": 50},
-        {"b_frames": 3, "gop": 250},
-    ],
-    ids=["long", "short", "open", "no B frames", "one group"],
-)
+@pytest.mark.parametrize("options", [*GROUPS.values(), {"b_frames": 3, "gop": 250}], ids=[*GROUPS, "one group"])
 @pytest.mark.parametrize("times", [steady(25, 200), uneven(200)], ids=["steady", "uneven"])
 def test_the_chosen_frames_are_the_same(
     tmp_path: Path,
@@ -102,16 +100,7 @@ def in_haste(path: Path, sampling: Sampling, up_to: bool) -> tuple[dict[Fraction
 
 @pytest.mark.parametrize("most", [512, 33])
 @pytest.mark.parametrize("sampling", [Sampling(fps=1.0), Sampling(fps=3.0, start=2.1, end=7.3), Sampling(fps=0.2)])
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"b_frames": 3, "gop": 100},
-        {"b_frames": 3, "gop": 17},
-        {"b_frames": 2, "gop": 20, "open_gop": True},
-        {"b_frames": 0, "gop": 50},
-    ],
-    ids=["long", "short", "open", "no B frames"],
-)
+@pytest.mark.parametrize("options", GROUPS.values(), ids=list(GROUPS))
 @pytest.mark.parametrize("times", [steady(25, 250), uneven(250)], ids=["steady", "uneven"])
 def test_haste_takes_frames_as_they_are_and_near_enough(
     tmp_path: Path,
