@@ -28,8 +28,7 @@ from fer_batch.storage import remove_folder_if_empty
 from fer_batch.tables import (
     SUMMARY_FOLDER,
     TABLES,
-    part_names,
-    part_number,
+    part_numbers,
     part_path,
     part_paths,
     read_table,
@@ -80,8 +79,7 @@ class Ledger:
         for name in (*TABLES, SUMMARY_FOLDER, "."):
             remove_partial(self.out / name)
         for table in TABLES:
-            there = np.fromiter(map(part_number, part_names(self.out, table)), np.int64)
-            for number in np.setdiff1d(there, self._parts.numbers).tolist():
+            for number in np.setdiff1d(part_numbers(self.out, table), self._parts.numbers).tolist():
                 part_path(self.out, table, number).unlink()
         write_index(self.out, self._parts)
         self._parts = None

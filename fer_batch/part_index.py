@@ -17,9 +17,7 @@ from numpy.typing import NDArray
 from fer_batch.stages.write import origin
 from fer_batch.storage import Status
 from fer_batch.tables import (
-    TABLES,
-    part_names,
-    part_number,
+    committed_numbers,
     part_path,
     part_stamps,
     read_many,
@@ -93,16 +91,6 @@ def write_index(out: Path, parts: Parts) -> None:
     """Keep what was read for the next start, if much had to be read."""
     if parts.read >= WORTH_AN_INDEX:
         write_table(out / INDEX_FILE, parts.rows.combine_chunks())
-
-
-def committed_numbers(out: Path) -> NDArray[np.int64]:
-    """The numbers of the parts that count: those that all tables have, ascending. There may be a million."""
-    first, *others = (
-        np.unique(np.fromiter(map(part_number, part_names(out, name)), np.int64)) for name in reversed(TABLES)
-    )
-    for numbers in others:
-        first = np.intersect1d(first, numbers, assume_unique=True)
-    return first
 
 
 def _stamps(out: Path, numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

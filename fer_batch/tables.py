@@ -8,8 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from fer_batch.files import write_whole
 from fer_batch.storage import Status, list_files, list_names, read_whole
@@ -26,7 +28,11 @@ _PART = re.compile(r"part-\d{6,}\.parquet")
 
 def part_path(out: Path, table: str, number: int) -> Path:
     """Where part `number` of a table is kept."""
-    return out / table / f"part-{number:06d}.parquet"
+    return out / table / _part_name(number)
+
+
+def _part_name(number: int) -> str:
+    return f"part-{number:06d}.parquet"
 
 
 def part_paths(out: Path, table: str) -> list[Path]:
@@ -35,8 +41,21 @@ def part_paths(out: Path, table: str) -> list[Path]:
 
 
 def committed_parts(out: Path) -> list[str]:
-    """The names of the parts that count: those that all tables have, in the order of their numbers."""
-    return sorted(set.intersection(*(set(part_names(out, table)) for table in TABLES)))
+    """The names of the parts that count, in the order of their numbers."""
+    return [_part_name(number) for number in committed_numbers(out).tolist()]
+
+
+def committed_numbers(out: Path) -> NDArray[np.int64]:
+    """The numbers of the parts that count: those that all tables have, ascending. There may be a million."""
+    first, *others = (np.unique(part_numbers(out, table)) for table in reversed(TABLES))
+    for numbers in others:
+        first = np.intersect1d(first, numbers, assume_unique=True)
+    return first
+
+
+def part_numbers(out: Path, table: str) -> NDArray[np.int64]:
+    """The numbers of the parts of a table, in any order."""
+    return np.fromiter(map(part_number, part_names(out, table)), np.int64)
 
 
 def part_names(out: Path, table: str) -> Iterator[str]:

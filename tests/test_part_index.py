@@ -15,7 +15,7 @@ from fer_batch.emotions import EMOTIONS
 from fer_batch.ledger import Ledger, clear_folder
 from fer_batch.part_index import INDEX_FILE, read_parts
 from fer_batch.schema import to_tables
-from fer_batch.tables import part_path, write_table
+from fer_batch.tables import TABLES, committed_parts, part_path, write_table
 from tests.s3 import needs_s3, s3_on_loopback
 
 
@@ -96,3 +96,13 @@ def test_on_a_store(monkeypatch: pytest.MonkeyPatch, scored_file: Callable[..., 
     monkeypatch.setattr(part_index, "WORTH_AN_INDEX", 2)
     with s3_on_loopback(monkeypatch):
         assert read_parts(indexed(storage.location("s3://bucket/out"), scored_file)).read == 1
+
+
+def test_parts_count_in_the_order_of_their_numbers_whatever_their_names_length(tmp_path: Path) -> None:
+    for table in TABLES:
+        (tmp_path / table).mkdir()
+        for number in (1_000_000, 999_999, 7):
+            part_path(tmp_path, table, number).touch()
+    part_path(tmp_path, "faces", 8).touch()  # Not there in the other tables.
+    names = ["part-000007.parquet", "part-999999.parquet", "part-1000000.parquet"]
+    assert committed_parts(tmp_path) == names
