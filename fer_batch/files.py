@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,8 +15,9 @@ from fer_batch import storage
 _ASIDE = ".fer-batch-partial"
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Have `write` fill a file beside `path`, flush it to disk and rename it into place.
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A file beside `path` to be filled in the block: after it, it is flushed to disk and renamed into place.
 
     The name it has meanwhile is hidden and does not end in the suffix of `path`, so no reader's glob sees it. On an
     object store, which has no renaming, the whole is put there at once.
@@ -24,13 +25,13 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     if not isinstance(path, Path):
         with TemporaryDirectory() as place:
             whole = Path(place) / path.name
-            write(whole)
+            yield whole
             storage.put(path, whole.read_bytes())
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}{_ASIDE}")
     try:
-        write(aside)
+        yield aside
         with aside.open("rb+") as stream:
             os.fsync(stream.fileno())
         os.replace(aside, path)
@@ -41,6 +42,12 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
             aside.unlink(missing_ok=True)
         raise
     _sync_directory(path.parent)
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Have `write` fill a file that is there once it has, whole or not at all; see `whole_file`."""
+    with whole_file(path) as aside:
+        write(aside)
 
 
 def write_json(path: Path, values: Any) -> None:

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from fer_batch.intervals import LEAST, LEAST_OF_MANY, Means, pooled, series_means
+from fer_batch.intervals import LEAST, LEAST_OF_MANY, Means, Pool, pooled, series_means
 
 SERIES = 2000
 
@@ -196,6 +196,32 @@ def test_pooling_weighs_by_the_number_of_values() -> None:
     assert both.mean[0] == pytest.approx(1.75)
     assert both.variance[0] == pytest.approx(0.75**2 * 0.04 + 0.25**2 * 0.01)
     assert both.n[0] == 40
+
+
+@pytest.mark.parametrize("pictures", [0, 1, 2, 40])
+def test_series_may_come_bit_by_bit(pictures: int) -> None:
+    """Against all of them by the formulas that `Pool` tells of, series by series."""
+    rng = np.random.default_rng(pictures)
+    n = np.concatenate([np.full(pictures, 1), rng.integers(7, 60, 30), rng.integers(60, 90, 30)]).astype(float)
+    mean, freedom = rng.uniform(size=len(n)), np.where(n < 60, 3.0, 12.0)
+    variance = np.where(n == 1, np.nan, rng.uniform(0.01, 0.02, len(n)))
+    series = of_means(mean.tolist(), variance.tolist(), np.where(n == 1, np.nan, freedom).tolist(), n.tolist())
+    draws = n <= n[freedom < 4].max()
+    total = n.sum()
+    apart = (n * (mean - (n * mean)[draws].sum() / n[draws].sum()))[draws]
+    between = (apart**2).sum() * draws.sum() / (draws.sum() - 1) / total**2
+    parts = [between, *((n / total) ** 2 * variance)[~draws]]
+    doubts = np.square(parts) / [draws.sum() - 1, *freedom[~draws]]
+
+    pool = Pool()
+    for some in np.array_split(rng.permutation(len(n)), 9):
+        pool.add(Means(*(getattr(series, name)[some] for name in ("mean", "variance", "freedom", "n", "independent"))))
+    for found in (pool.mean(), pooled(series)):
+        assert found.mean[0] == pytest.approx((n * mean).sum() / total)
+        assert found.variance[0] == pytest.approx(sum(parts))
+        assert found.freedom[0] == pytest.approx(sum(parts) ** 2 / doubts.sum())
+        assert found.n[0] == total
+        assert found.independent[0] == pytest.approx(draws.sum() + series.independent[~draws].sum())
 
 
 def test_one_picture_and_one_video_make_the_interval_unknown() -> None:

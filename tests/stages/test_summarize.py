@@ -18,8 +18,10 @@ from fer_batch.emotions import EMOTIONS, EMOTIONS_MERGED
 from fer_batch.records import Code, Failure, Stage
 from fer_batch.schema import Scored, to_tables
 from fer_batch.shares import ShareCorrection
-from fer_batch.stages.summarize import Part, has_summaries, summarize, summary_tables
+from fer_batch.stages.summarize import has_summaries, summarize
 from fer_batch.stages.write import commit_part
+from fer_batch.summaries import ordering
+from fer_batch.summaries.groups import MEDIA_KEYS, Groups, Part
 from fer_batch.tables import part_path
 
 NAMES = ("overall", "by_media", "timeline", "by_track", "moments")
@@ -212,10 +214,13 @@ def test_no_name_is_a_formula_in_a_spreadsheet(folder: Callable, scored_file: Ca
         assert pq.read_table(out / "summary" / f"{table}.parquet")["media_path"].to_pylist() == [name]
 
 
+@pytest.mark.parametrize("rows", [1, 2, ordering.ROWS])
 def test_neither_the_order_nor_the_number_of_parts_matters(
-    folder: Callable, scored_file: Callable, shares_of: Callable
+    folder: Callable, scored_file: Callable, shares_of: Callable, monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:
-    """Probabilities of many magnitudes: their sum depends on the order in which they are added up."""
+    """Probabilities of many magnitudes: their sum depends on the order in which they are added up. `rows`: of a slice
+    of the summaries."""
+    monkeypatch.setattr(ordering, "ROWS", rows)
     happy = 10.0 ** -np.random.default_rng(0).uniform(0, 12, (5, 9))
     files = [
         scored_file(f"{name}.mp4", [(time / 7, [shares_of(happy=p, neutral=1 - p)]) for time, p in enumerate(row)])
@@ -242,7 +247,7 @@ def test_unknown_measures_are_left_out_of_their_mean() -> None:
     frames["attention"] = [1.0, None, 0.5, None]
     faces = frames[:3].assign(emotion="happy", track_id=0, facing=None)
     part = Part(pd.DataFrame({"status": ["done"]}), frames, faces)
-    (row,) = summary_tables([part], EMOTIONS, 10.0)["by_media"].to_pylist()
+    (row,) = Groups(part, ["media_path"], EMOTIONS, None).table(MEDIA_KEYS, {}).to_pylist()
     assert (row["attention"], row["valence"], row["face_presence"]) == (0.75, 1.0, 0.75)
 
 

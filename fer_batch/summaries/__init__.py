@@ -1,0 +1,1 @@
+"""What the tables of summary/ are made of; `stages.summarize` puts them together."""
