@@ -84,6 +84,11 @@ class Damage:
         self.given_up = self.errors >= ERROR_BUDGET
         return not self.given_up
 
+    def give_up(self, reason: str) -> None:
+        """Note why nothing more is read."""
+        self.count(ValueError(reason))
+        self.given_up = True
+
 
 def upright_luma(frame: av.VideoFrame) -> NDArray[np.uint8]:
     """The gray picture of a PyAV frame as it is meant to be seen, uint8 (h, w).

@@ -263,9 +263,11 @@ class VideoReader:
                 yield frame
 
     def _packets(self) -> Iterator[Any]:
-        """Packets as the demuxer gives them. An error ends its generator, so a new one goes on behind the error."""
+        """Packets as the demuxer gives them. An error ends its generator, so a new one goes on behind the error.
+
+        A packet takes a byte at least; a demuxer that gives more of them than that goes round in circles."""
         packets = self._container.demux(self._stream)
-        while True:
+        for _ in range(self._container.size + 2):  # Behind the last comes an empty one, and then the end.
             try:
                 packet = next(packets)
             except StopIteration:
@@ -276,6 +278,7 @@ class VideoReader:
                 packets = self._container.demux(self._stream)
                 continue
             yield packet
+        self.damage.give_up("it does not come to an end")
 
     def _told(self, skip: Skip, plan: Plan | None) -> Told:
         """Packets, and what the decoder is to leave out at each; None where it need not see it."""

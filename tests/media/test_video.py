@@ -293,6 +293,30 @@ def test_errors_without_end_are_given_up(tmp_path: Path) -> None:
     assert reader.nothing_read().failure.code == Code.INVALID_DATA
 
 
+class Circular:
+    """A container that begins again where it ends."""
+
+    def __init__(self, container: Any) -> None:
+        self._container = container
+
+    def demux(self, stream: Any) -> Any:
+        while True:
+            self._container.seek(0, stream=stream)
+            yield from (packet for packet in self._container.demux(stream) if packet.size)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._container, name)
+
+
+def test_a_film_without_end_is_given_up(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.ts", steady(25, 5))
+    reader = VideoReader(str(path))
+    reader._container = Circular(reader._container)
+    assert 1000 < sum(1 for _ in reader.pictures()) < path.stat().st_size + 5
+    assert reader.damage.given_up
+    assert reader.damage.last_error == "it does not come to an end"
+
+
 def test_no_index_no_film(tmp_path: Path) -> None:
     path = make_video(tmp_path / "a.mp4", steady(25, 30))
     failure = failure_of(cut(path, 0.3))
