@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -38,6 +39,21 @@ def _float32_afterwards() -> Iterator[None]:
     yield
     if "keras" in sys.modules:
         sys.modules["keras"].config.set_dtype_policy("float32")
+
+
+@pytest.fixture(autouse=True)
+def _messages_as_at_first() -> Iterator[None]:
+    """Where a run in this process sends messages must not decide where those of the next test go."""
+    package = logging.getLogger("fer_batch")
+
+    def reset() -> None:
+        for handler in package.handlers:
+            handler.close()
+        package.level, package.handlers, package.propagate = logging.NOTSET, [], True
+
+    reset()  # A fixture of the whole session may have set them up.
+    yield
+    reset()
 
 
 def _make_model(folder: Path, labels: tuple[str, ...]) -> Path:

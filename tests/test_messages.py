@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,16 +12,6 @@ from fer_batch.config import UsageError
 from fer_batch.messages import one_line, set_up_logging
 
 WILD = "\x1b[31mred\x07\x9b\u202egnp\udcff\nnew line.jpg"
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_before() -> Iterator[None]:
-    package = logging.getLogger("fer_batch")
-    before = package.level, package.handlers, package.propagate
-    yield
-    for handler in package.handlers:
-        handler.close()
-    package.level, package.handlers, package.propagate = before
 
 
 def test_nothing_is_left_that_a_terminal_obeys() -> None:
