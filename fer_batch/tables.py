@@ -23,6 +23,8 @@ TABLES = ("faces", "frames", "media")
 SUMMARY_FOLDER = "summary"
 #: Files that are read at the same time: a disk, and a store all the more, is waited for more than it is worked for.
 _READERS, _AT_ONCE = 16, 1024
+#: Rows of a piece of a table: summaries have a hundred columns.
+_ROWS_AT_ONCE = 10_000
 _PART = re.compile(r"part-\d{6,}\.parquet")
 
 
@@ -94,7 +96,7 @@ def read_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[p
     """Read one Parquet file piece by piece, all columns or those of some that it has."""
     file = pq.ParquetFile(_in_memory(path))
     names = [name for name in file.schema_arrow.names if columns is None or name in columns]
-    for batch in file.iter_batches(50_000, columns=names):
+    for batch in file.iter_batches(_ROWS_AT_ONCE, columns=names):
         yield pa.Table.from_batches([batch])
 
 

@@ -1,12 +1,12 @@
 """Aggregate the tables of an output folder into summary/, from the Parquet files alone.
 
-Part by part, in the order of their files: all rows of a file are in one part, so memory is bounded by the largest part,
-however many there are.
+Part by part, in the order of their files, and a large part piece by piece: all rows of a file are in one part, so
+memory is bounded by the largest part, however many there are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from fer_batch.emotions import EMOTIONS
 from fer_batch.engagement import FACE_MEASURES, MEASURES
 from fer_batch.shares import METADATA_KEY, ShareCorrection, read_correction
+from fer_batch.summaries import ordering
 from fer_batch.summaries.groups import MEDIA_KEYS, SPAN, Groups, Part, figures_schema
 from fer_batch.summaries.moments import MOMENTS_SCHEMA, Moments
 from fer_batch.summaries.ordering import InOrder
@@ -51,9 +52,7 @@ def summarize(out: Path, window: float) -> None:
     overall, moments = Overall(labels, correction), Moments([*labels, *MEASURES])
     with ExitStack() as stack:
         files = {name: stack.enter_context(summary_writer(out / SUMMARY_FOLDER, name, schemas[name])) for name in NAMES}
-        for number, (_, name) in enumerate(parts, start=1):
-            bound = parts[number][0] if number < len(parts) else None
-            part = _read_part(out, name, labels)
+        for part, bound in _pieces(out, parts, labels):
             media = Groups(part, ["media_path"], labels, correction)
             overall.count(part, media)
             tables = {
@@ -94,6 +93,16 @@ def _in_order(out: Path, names: list[str]) -> tuple[list[tuple[str, str]], Share
     return sorted(zip(firsts, names, strict=True)), None if correction is None else read_correction(correction)
 
 
+def _pieces(out: Path, parts: Sequence[tuple[str, str]], labels: tuple[str, ...]) -> Iterator[tuple[Part, str | None]]:
+    """The rows of all parts in pieces, each with the path that no row of a later one comes before; None: it is the
+    last."""
+    for number, (_, name) in enumerate(parts, start=1):
+        after = [path for path, _ in parts[number : number + 1]]
+        pieces = _read_part(out, name, labels).pieces(ordering.ROWS)
+        for index, piece in enumerate(pieces, start=1):
+            yield piece, min([*(then.first for then in pieces[index : index + 1]), *after], default=None)
+
+
 def _timeline(part: Part, window: float, labels: tuple[str, ...], correction: ShareCorrection | None) -> pa.Table:
     windows = Groups(part.windowed(window), ["media_path", "window_index"], labels, correction)
     start = windows.keys["window_index"] * window
@@ -112,8 +121,11 @@ def _read_part(out: Path, name: str, labels: tuple[str, ...]) -> Part:
         _categorical(read_table(out / table / name, columns[table])).to_pandas() for table in columns
     )
     # Rows come as they were written; sums of floats must not depend on it.
-    frames = frames.sort_values(["media_path", "sample_index"], ignore_index=True)
-    return Part(media, frames, faces.sort_values(["media_path", "sample_index", "face_index"], ignore_index=True))
+    return Part(
+        media.sort_values("media_path", ignore_index=True),
+        frames.sort_values(["media_path", "sample_index"], ignore_index=True),
+        faces.sort_values(["media_path", "sample_index", "face_index"], ignore_index=True),
+    )
 
 
 def _categorical(table: pa.Table) -> pa.Table:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -26,11 +27,28 @@ _SPREAD = [field.name for field in fields(Means) if field.name != "mean"]
 
 @dataclass(frozen=True)
 class Part:
-    """Some files' rows of the three tables, sorted by file and time."""
+    """Some files' rows of the three tables, sorted by file and time. Paths are ordered categories."""
 
     media: pd.DataFrame
     frames: pd.DataFrame
     faces: pd.DataFrame
+
+    def pieces(self, rows: int) -> list[Part]:
+        """The same cut between files into pieces of about so many frames, so that what is worked out of them at once is
+        bounded."""
+        paths = self.frames["media_path"]
+        borders = list(dict.fromkeys(paths.iloc[rows::rows]))
+        cuts = []
+        for table in (self.media, self.frames, self.faces):
+            codes, categories = table["media_path"].cat.codes, table["media_path"].cat.categories
+            edges = np.searchsorted(codes, np.searchsorted(categories, borders)).tolist()
+            cuts.append([table[start:end] for start, end in pairwise([0, *edges, len(table)])])
+        return [Part(*tables) for tables in zip(*cuts, strict=True)]
+
+    @property
+    def first(self) -> str:
+        """The first of its files."""
+        return str(self.media["media_path"].iloc[0])
 
     def windowed(self, window: float) -> Part:
         """The rows of videos with their window, sorted by it: time stamps may jump back."""

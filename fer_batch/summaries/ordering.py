@@ -8,8 +8,8 @@ from heapq import heappop, heappush
 import pyarrow as pa
 import pyarrow.compute as pc
 
-#: Rows of a slice, the last one excepted: some 20 MB of a summary's columns.
-ROWS = 32_768
+#: Rows of a slice, the last one excepted: some 8 MB of a summary's columns.
+ROWS = 8_192
 
 
 class InOrder:
