@@ -53,6 +53,12 @@ def test_what_nothing_can_come_before_is_not_kept() -> None:
     assert [some.num_rows for some in ordered.add(table([("b", 0)]), None)] == [7, 1]
 
 
+def test_what_is_left_comes_with_an_empty_end() -> None:
+    ordered = InOrder()
+    assert list(ordered.add(table([("a", 1)]), "b")) == []
+    assert [some.num_rows for some in ordered.add(table([]), None)] == [1]
+
+
 def test_no_rows_at_all() -> None:
     assert list(InOrder().add(table([]), None)) == []
     assert list(chain.from_iterable(merged([[], [("a", 1)], []]))) == [("a", 1)]
