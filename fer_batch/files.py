@@ -36,12 +36,27 @@ def whole_file(path: Path) -> Iterator[Path]:
             os.fsync(stream.fileno())
         os.replace(aside, path)
     except BaseException as error:
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)  # A full disk does not say which file it had no room for.
+        _name(error, path)
         with suppress(OSError):  # What went wrong first is what has to be told.
             aside.unlink(missing_ok=True)
         raise
     _sync_directory(path.parent)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Where several files are open at once: errors of the system in the block are this one's."""
+    try:
+        yield
+    except OSError as error:
+        _name(error, path)
+        raise
+
+
+def _name(error: BaseException, path: Path) -> None:
+    """A full disk does not say which file it had no room for. Errors without a number have a text of their own."""
+    if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+        error.filename = str(path)
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:

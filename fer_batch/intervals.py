@@ -212,6 +212,7 @@ def _added_up(first: _LengthSums, second: _LengthSums) -> _LengthSums:
     names = [field.name for field in fields(_LengthSums)]
     every = _LengthSums(*(np.concatenate([getattr(first, name), getattr(second, name)]) for name in names))
     keys, row = np.unique(np.stack([every.n, every.kind]), axis=1, return_inverse=True)
+    row = row.ravel()  # NumPy 2.0.0 gives it a second axis.
 
     def add_up(values: Floats) -> Floats:
         return np.bincount(row, values, minlength=keys.shape[1]).astype(np.float64)

@@ -27,6 +27,8 @@ _TRUNCATION_SLACK = Fraction(1)
 _SPLITTABLE = frozenset(["mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"])
 #: Seconds by which time may run backwards from frame to frame before it counts as a jump.
 _JUMP = Fraction(1)
+#: Packets that any file may have.
+_MOST_PACKETS = 1_000_000
 
 
 class VideoReader:
@@ -265,9 +267,10 @@ class VideoReader:
     def _packets(self) -> Iterator[Any]:
         """Packets as the demuxer gives them. An error ends its generator, so a new one goes on behind the error.
 
-        A packet takes a byte at least; a demuxer that gives more of them than that goes round in circles."""
+        A packet takes a byte at least, and an edit list can repeat some; a demuxer that gives far more of them than the
+        file has bytes goes round in circles."""
         packets = self._container.demux(self._stream)
-        for _ in range(self._container.size + 2):  # Behind the last comes an empty one, and then the end.
+        for _ in range(max(self._container.size, _MOST_PACKETS)):
             try:
                 packet = next(packets)
             except StopIteration:

@@ -22,7 +22,7 @@ from fer_batch.summaries.moments import MOMENTS_SCHEMA, Moments
 from fer_batch.summaries.ordering import InOrder
 from fer_batch.summaries.overall import Overall, overall_schema
 from fer_batch.summaries.tracks import by_track, tracks_schema
-from fer_batch.summaries.writing import summary_writer
+from fer_batch.summaries.writing import SummaryWriter
 from fer_batch.tables import SUMMARY_FOLDER, committed_parts, read_many, read_schema, read_small, read_table
 
 NAMES = ("overall", "by_media", "timeline", "by_track", "moments")
@@ -51,12 +51,12 @@ def summarize(out: Path, window: float) -> None:
     ordered = {"by_media": InOrder(), "timeline": InOrder("window_index"), "by_track": InOrder("track_id")}
     overall, moments = Overall(labels, correction), Moments([*labels, *MEASURES])
     with ExitStack() as stack:
-        files = {name: stack.enter_context(summary_writer(out / SUMMARY_FOLDER, name, schemas[name])) for name in NAMES}
+        files = {name: stack.enter_context(SummaryWriter(out / SUMMARY_FOLDER, name, schemas[name])) for name in NAMES}
         for part, bound in _pieces(out, parts, labels):
             media = Groups(part, ["media_path"], labels, correction)
             overall.count(part, media)
             tables = {
-                "by_media": media.table_with_spread(MEDIA_KEYS),
+                "by_media": media.table_and_means(MEDIA_KEYS),
                 "timeline": _timeline(part, window, labels, correction),
                 "by_track": by_track(part, labels),
             }
@@ -99,7 +99,7 @@ def _pieces(out: Path, parts: Sequence[tuple[str, str]], labels: tuple[str, ...]
     for number, (_, name) in enumerate(parts, start=1):
         after = [path for path, _ in parts[number : number + 1]]
         pieces = _read_part(out, name, labels).pieces(ordering.ROWS)
-        for index, piece in enumerate(pieces, start=1):
+        for index, piece in enumerate(pieces, start=1):  # Only the first of them can be empty.
             yield piece, min([*(then.first for then in pieces[index : index + 1]), *after], default=None)
 
 

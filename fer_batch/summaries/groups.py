@@ -22,7 +22,7 @@ Keys = list[tuple[str, pa.DataType]]
 
 MEDIA_KEYS: Keys = [("media_path", pa.string()), ("media_type", pa.string())]
 SPAN: Keys = [("window_index", pa.int64()), ("start_s", pa.float64()), ("end_s", pa.float64())]
-_SPREAD = [field.name for field in fields(Means) if field.name != "mean"]
+_BESIDE_MEAN = [field.name for field in fields(Means) if field.name != "mean"]
 
 
 @dataclass(frozen=True)
@@ -112,19 +112,19 @@ class Groups:
         columns = figures(lengths, self.means, self.emotions, adjusted)
         return pa.Table.from_pydict({**self.keys, **more, **columns}, figures_schema(self._labels, keys))
 
-    def table_with_spread(self, keys: Keys) -> pa.Table:
+    def table_and_means(self, keys: Keys) -> pa.Table:
         """`table`, and behind it what `means_of` needs."""
         table = self.table(keys, {})
         for name, means in self.means.items():
-            for column in _SPREAD:
+            for column in _BESIDE_MEAN:
                 table = table.append_column(f"{name} {column}", pa.array(getattr(means, column)))
         return table
 
 
 def means_of(table: pa.Table, labels: tuple[str, ...]) -> dict[str, Means]:
-    """The means that a row of `table_with_spread` was made from, by measure."""
+    """The means that a row of `table_and_means` was made from, by measure."""
     return {
-        name: Means(table[name].to_numpy(), **{column: table[f"{name} {column}"].to_numpy() for column in _SPREAD})
+        name: Means(table[name].to_numpy(), **{column: table[f"{name} {column}"].to_numpy() for column in _BESIDE_MEAN})
         for name in ("face_presence", "faces_per_frame", *labels, *MEASURES)
     }
 

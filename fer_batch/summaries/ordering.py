@@ -33,36 +33,35 @@ class InOrder:
 
         Yields the slices that are whole now, and at the end what is left.
         """
-        self._wait(table)
-        for step in self._steps(bound):
-            rows = pa.concat_tables([*self._ready, *self._before(step)])
-            whole = rows.num_rows if step is None else rows.num_rows // ROWS * ROWS
-            for start in range(0, whole, ROWS):
-                yield rows.slice(start, ROWS)
-            self._ready = [rows.slice(whole)]
-
-    def _steps(self, bound: str | None) -> list[str | None]:
-        """Paths up to which to go one after the other, so that no step sorts much more than a slice."""
-        steps: list[str | None] = []
-        rows = 0
-        for first, _, table in sorted(one for one in self._waiting if bound is None or one[0] < bound):
-            if rows >= ROWS:
-                steps.append(first)
-                rows = 0
-            rows += table.num_rows
-        return [*steps, bound] if rows or (bound is None and self._ready) else []
-
-    def _before(self, bound: str | None) -> list[pa.Table]:
-        """Take out the rows of the files before a path, None: all, and sort them."""
-        found = []
+        self._number += 1
+        self._wait(table, self._number)
         while self._waiting and (bound is None or self._waiting[0][0] < bound):
-            _, _, first = heappop(self._waiting)
-            cut = first.num_rows if bound is None else pc.sum(pc.less(first["media_path"], bound)).as_py()
-            found.append(first.slice(0, cut))
-            self._wait(first.slice(cut))
-        return [pa.concat_tables(found).sort_by(self._sorting)] if found else []
+            self._ready.append(self._first(bound))
+            if sum(rows.num_rows for rows in self._ready) >= ROWS:  # Put together once: there are a hundred columns.
+                rows = pa.concat_tables(self._ready).combine_chunks()
+                whole = rows.num_rows // ROWS * ROWS
+                for start in range(0, whole, ROWS):
+                    yield rows.slice(start, ROWS)
+                self._ready = [rows.slice(whole)]
+        if bound is None and any(rows.num_rows for rows in self._ready):
+            yield pa.concat_tables(self._ready).combine_chunks()
 
-    def _wait(self, table: pa.Table) -> None:
+    def _first(self, bound: str | None) -> pa.Table:
+        """Take out the first of the rows before `bound`, at least a file and not many more than a slice, sorted."""
+        tables = [table for first, _, table in self._waiting if bound is None or first < bound]
+        each = ROWS // len(tables)
+        last = min(table["media_path"][min(each, table.num_rows - 1)].as_py() for table in tables)
+        found = []
+        while self._waiting and self._waiting[0][0] <= last and (bound is None or self._waiting[0][0] < bound):
+            _, number, table = heappop(self._waiting)
+            before = pc.less_equal(table["media_path"], last)
+            if bound is not None:
+                before = pc.and_(before, pc.less(table["media_path"], bound))
+            cut = pc.sum(before).as_py()
+            found.append(table.slice(0, cut))
+            self._wait(table.slice(cut), number)
+        return pa.concat_tables(found).sort_by(self._sorting)
+
+    def _wait(self, table: pa.Table, number: int) -> None:
         if table.num_rows:
-            self._number += 1
-            heappush(self._waiting, (table["media_path"][0].as_py(), self._number, table))
+            heappush(self._waiting, (table["media_path"][0].as_py(), number, table))

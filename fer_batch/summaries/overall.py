@@ -33,7 +33,7 @@ class Overall:
             self._counts[f"media_{status}"] += int((part.media["status"] == status).sum())
 
     def pool(self, files: pa.Table) -> None:
-        """Take in the means of files, a row of `Groups.table_with_spread` each. These are fractions: the same rows have
+        """Take in the means of files, a row of `Groups.table_and_means` each. These are fractions: the same rows have
         to come in the same order and in the same slices."""
         for name, means in means_of(files, self._labels).items():
             self._pools[name].add(means)

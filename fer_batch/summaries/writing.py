@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from fer_batch.files import whole_file
+from fer_batch.files import whole_file, writing
 
 #: How a formula begins, also in the full-width forms that spreadsheets accept, and what they pass over before it.
 _FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]")
@@ -19,31 +20,39 @@ _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")  # A line feed is quoted
 
 
 class SummaryWriter:
-    """A table that is being written as NAME.parquet and NAME.csv."""
+    """A table that is being written as NAME.parquet and NAME.csv, there once the context ends, whole or not at all."""
 
-    def __init__(self, parquet: pq.ParquetWriter, csv: pa.NativeFile) -> None:
-        self._parquet, self._csv = parquet, csv
+    def __init__(self, folder: Path, name: str, schema: pa.Schema) -> None:
+        self._paths = folder / f"{name}.parquet", folder / f"{name}.csv"
+        self._schema = schema
+        self._open = ExitStack()
+
+    def __enter__(self) -> SummaryWriter:
+        with ExitStack() as stack:
+            stream = stack.enter_context(_whole_stream(self._paths[0]))
+            self._parquet = stack.enter_context(pq.ParquetWriter(stream, self._schema, compression="zstd"))
+            self._csv = stack.enter_context(_whole_stream(self._paths[1]))
+            self._csv.write((",".join(self._schema.names) + "\n").encode())  # Arrow would put names between quotes.
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._open.__exit__(*error)
 
     def write(self, table: pa.Table) -> None:
         """Write some rows; of columns, those that the files have."""
-        table = table.select(self._parquet.schema.names)
-        self._parquet.write_table(table)
-        pa_csv.write_csv(harmless_in_spreadsheets(table), self._csv, pa_csv.WriteOptions(include_header=False))
+        table = table.select(self._schema.names)
+        with writing(self._paths[0]):
+            self._parquet.write_table(table)
+        with writing(self._paths[1]):
+            pa_csv.write_csv(harmless_in_spreadsheets(table), self._csv, pa_csv.WriteOptions(include_header=False))
 
 
 @contextmanager
-def summary_writer(folder: Path, name: str, schema: pa.Schema) -> Iterator[SummaryWriter]:
-    """Both files, there once the block has ended, whole or not at all."""
-    # Streams of Python's: Arrow itself can't open names that are no UTF-8.
-    with (
-        whole_file(folder / f"{name}.parquet") as parquet_aside,
-        whole_file(folder / f"{name}.csv") as csv_aside,
-        parquet_aside.open("wb") as parquet_stream,
-        csv_aside.open("wb") as csv_stream,
-        pq.ParquetWriter(parquet_stream, schema, compression="zstd") as parquet,
-    ):
-        csv_stream.write((",".join(schema.names) + "\n").encode())  # Arrow would put every name between quotes.
-        yield SummaryWriter(parquet, csv_stream)
+def _whole_stream(path: Path) -> Iterator[BinaryIO]:
+    # A stream of Python's: Arrow itself can't open names that are no UTF-8.
+    with whole_file(path) as aside, aside.open("wb") as stream:
+        yield stream
 
 
 def harmless_in_spreadsheets(table: pa.Table) -> pa.Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -229,6 +230,45 @@ def test_neither_the_order_nor_the_number_of_parts_matters(
     expected = summaries(folder(files, name="one"))
     assert summaries(folder(files[3:], files[:1], files[1:3], name="three")) == expected
     assert summaries(folder(*[[file] for file in files[::-1]], name="five")) == expected
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_files_without_rows_may_stand_anywhere(
+    folder: Callable, files: list[Scored], scored_file: Callable, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    """Where a large part is cut, failed files and films without a face are neither lost nor counted twice."""
+    failure = Failure(Stage.DECODE, Code.NOT_MEDIA, "is text")
+    others = [scored_file(f"{name}.mp4", [], failure=failure) for name in ("a", "j", "z")]
+    empty = scored_file("k.mp4", [(float(time), []) for time in range(5)])
+    every = [*files, *others, empty]
+    expected = summaries(folder(every, name="whole"))
+    assert (expected["overall"][0]["media_failed"], expected["overall"][0]["frames"]) == (4, 10)
+    monkeypatch.setattr(ordering, "ROWS", rows)
+    assert summaries(folder(every, name="cut")) == expected
+    assert summaries(folder(others[:1], every[:3], [empty, others[2]], others[1:2], name="parts")) == expected
+
+
+def test_a_damaged_part_leaves_no_half_summary_and_says_what_it_is(folder: Callable, files: list[Scored]) -> None:
+    out = folder(files[:1], files[1:])
+    path = part_path(out, "frames", 2)
+    content = bytearray(path.read_bytes())
+    content[4:200] = bytes(196)  # Pages; the footer is whole.
+    path.write_bytes(content)
+    with pytest.raises(OSError, match=r"\w") as raised:
+        summarize(out, 10.0)
+    assert raised.value.filename is None
+    assert not any(path.is_file() for path in (out / "summary").iterdir())
+
+
+def test_a_full_disk_names_the_file_that_it_has_no_room_for(
+    folder: Callable, files: list[Scored], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("fer_batch.summaries.writing.pa_csv.write_csv", full)
+    with pytest.raises(OSError, match=r"by_media\.csv"):
+        summarize(folder(files), 10.0)
 
 
 def test_a_part_that_was_never_committed_does_not_count(folder: Callable, files: list[Scored]) -> None:

@@ -46,6 +46,27 @@ def test_slices_do_not_depend_on_the_parts(count: int) -> None:
     assert [len(some) for some in found] == [7] * 17 + [1]
 
 
+def test_no_more_than_some_slices_are_sorted_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    sorted_at_once = []
+    first = InOrder._first
+
+    def spy(ordered: InOrder, bound: str | None) -> pa.Table:
+        rows = first(ordered, bound)
+        sorted_at_once.append(rows.num_rows)
+        return rows
+
+    monkeypatch.setattr(InOrder, "_first", spy)
+    names = np.random.default_rng(0).permutation(1000)
+    parts = [[(f"{name:04}", 0) for name in some] for some in np.array_split(names, 30)]
+    assert [len(some) for some in merged(parts)] == [7] * 142 + [6]
+    assert sum(sorted_at_once) == 1000
+    assert max(sorted_at_once) <= 30  # One file of each part, where these are more than a slice.
+    sorted_at_once.clear()
+    parts = [[(f"{name:04}", 0) for name in names], [("0500.5", 0)]]
+    assert sum(len(some) for some in merged(parts)) == 1001
+    assert max(sorted_at_once) <= 8
+
+
 def test_what_nothing_can_come_before_is_not_kept() -> None:
     ordered = InOrder()
     assert [some.num_rows for some in ordered.add(table([(f"a{n}", n) for n in range(7)]), "b")] == [7]
