@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from fer_batch.assembly import Film
 from fer_batch.messages import one_line
@@ -17,21 +18,39 @@ log = logging.getLogger(__name__)
 Given = Outline | Piece | Prepared
 
 
-class Tasks(deque[Unit]):
+class Tasks(Iterator[Unit]):
     """The units to be given out, drawn by the runner as workers fall idle. One that was empty may have more later."""
 
-    def __iter__(self) -> Iterator[Unit]:
-        return self
+    def __init__(self, units: Iterable[Unit]) -> None:
+        self._units = deque(units)
+        #: Of videos that were begun: they go first, so that a video's rows need not wait for long.
+        self._sections = deque[Unit]()
+
+    def __len__(self) -> int:
+        return len(self._sections) + len(self._units)
 
     def __next__(self) -> Unit:
         try:
-            return self.popleft()
+            return (self._sections or self._units).popleft()
         except IndexError:
             raise StopIteration from None
 
     def waiting(self) -> Iterator[Unit]:
         """Those that are there, none of them drawn."""
-        return super().__iter__()
+        return chain(self._sections, self._units)
+
+    def add(self, unit: Unit) -> None:
+        """For when there is nothing else to do."""
+        self._units.append(unit)
+
+    def add_sections(self, media: Media, sections: Iterable[Section]) -> None:
+        """Behind those that nobody has drawn yet: out of their order, sections wait for each other until no worker may
+        go on."""
+        self._sections.extend(Unit((media,), section) for section in sections)
+
+    def put_back(self, section: Unit) -> None:
+        """For the next worker: those behind it wait."""
+        self._sections.appendleft(section)
 
 
 class Preparation:
@@ -83,14 +102,12 @@ class Preparation:
         self._release(path)
 
     def _release(self, path: str) -> None:
-        """Give out sections, before other files, so that a video's rows need not wait for long."""
         if (outline := self._outlines.get(path)) is None:
             return
         until = self._films[path].next + self._window
         sections = outline.sections[self._out[path] : until]
         self._out[path] += len(sections)
-        for section in reversed(sections):
-            self.tasks.appendleft(Unit((outline.media,), section))
+        self.tasks.add_sections(outline.media, sections)
 
     def _lost(self, outcome: Outcome[Unit, Given]) -> Iterator[Piece | Prepared]:
         unit = outcome.task
@@ -105,10 +122,7 @@ class Preparation:
             log.warning("%s is tried once more, by itself: %s", one_line(one.path), outcome.message)
             self._tried.add(key)
             again = Unit((one,), section)
-            if section is None:
-                self.tasks.append(again)
-            else:  # Sections behind it wait.
-                self.tasks.appendleft(again)
+            (self.tasks.add if section is None else self.tasks.put_back)(again)
 
     def _section(self, media: Media, unit: Unit) -> Section | None:
         outline = self._outlines.get(media.path)

@@ -349,6 +349,25 @@ def test_few_sections_are_under_way_at_a_time(clips: dict[str, Path], monkeypatc
     assert len(preparation.tasks) == 3
 
 
+def test_sections_are_given_out_in_their_order_and_before_other_files(
+    clips: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also those let go while earlier ones were still to be drawn."""
+    in_sections(monkeypatch, 1)
+    media = found(clips["a.mp4"])
+    worker = Worker(Settings(Sampling(), DetectorConfig()))
+    other = Unit((replace(media, path="b.mp4"),))
+    preparation = Preparation(Tasks([Unit((media,)), other]), window=3)
+    drawn = []
+    for _ in range(10):
+        unit = next(preparation.tasks)
+        drawn.append(unit.section.number if unit.section else 0)
+        for result in worker.prepare(unit):
+            list(preparation.take(Outcome(unit, result)))
+    assert drawn == list(range(10))
+    assert list(preparation.tasks) == [other]
+
+
 def test_a_detector_that_fails_in_one_section_fails_the_file(
     clips: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
