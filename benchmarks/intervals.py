@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from fer_batch.intervals import Means, pooled, series_means
+from fer_batch.intervals import Means, series_means
+from fer_batch.summaries.pool import pooled
 
 CORRELATIONS = (0.0, 0.3, 0.6, 0.8, 0.9)
 KINDS = ("normal", "probability", "presence")

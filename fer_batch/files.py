@@ -31,12 +31,12 @@ def whole_file(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}{_ASIDE}")
     try:
-        yield aside
-        with aside.open("rb+") as stream:
-            os.fsync(stream.fileno())
-        os.replace(aside, path)
-    except BaseException as error:
-        _name(error, path)
+        with writing(path):
+            yield aside
+            with aside.open("rb+") as stream:
+                os.fsync(stream.fileno())
+            os.replace(aside, path)
+    except BaseException:
         with suppress(OSError):  # What went wrong first is what has to be told.
             aside.unlink(missing_ok=True)
         raise
@@ -45,18 +45,14 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Where several files are open at once: errors of the system in the block are this one's."""
+    """Errors of the system in the block are this file's: a full disk does not say which one it had no room for. Errors
+    without a number have a text of their own."""
     try:
         yield
     except OSError as error:
-        _name(error, path)
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
         raise
-
-
-def _name(error: BaseException, path: Path) -> None:
-    """A full disk does not say which file it had no room for. Errors without a number have a text of their own."""
-    if isinstance(error, OSError) and error.errno is not None and error.filename is None:
-        error.filename = str(path)
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:

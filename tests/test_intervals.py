@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from fer_batch.intervals import LEAST, LEAST_OF_MANY, Means, Pool, pooled, series_means
+from fer_batch.intervals import LEAST, LEAST_OF_MANY, Means, series_means
+from fer_batch.summaries.pool import Pool, pooled
 
 SERIES = 2000
 

@@ -25,6 +25,11 @@ SPAN: Keys = [("window_index", pa.int64()), ("start_s", pa.float64()), ("end_s",
 _BESIDE_MEAN = [field.name for field in fields(Means) if field.name != "mean"]
 
 
+def averaged(labels: Sequence[str]) -> list[str]:
+    """What summaries have means of, in the order of the columns."""
+    return ["face_presence", "faces_per_frame", *labels, *MEASURES]
+
+
 @dataclass(frozen=True)
 class Part:
     """Some files' rows of the three tables, sorted by file and time. Paths are ordered categories."""
@@ -125,7 +130,7 @@ def means_of(table: pa.Table, labels: tuple[str, ...]) -> dict[str, Means]:
     """The means that a row of `table_and_means` was made from, by measure."""
     return {
         name: Means(table[name].to_numpy(), **{column: table[f"{name} {column}"].to_numpy() for column in _BESIDE_MEAN})
-        for name in ("face_presence", "faces_per_frame", *labels, *MEASURES)
+        for name in averaged(labels)
     }
 
 
@@ -152,7 +157,7 @@ def figures(
 def figures_schema(labels: Sequence[str], keys: Keys) -> pa.Schema:
     """The columns that `figures` gives, behind keys."""
     columns = [(name, pa.int64()) for name in ("frames", "frames_with_faces", "faces")]
-    for name in ("face_presence", "faces_per_frame", *labels, *MEASURES):
+    for name in averaged(labels):
         columns += [(name, pa.float64()), (f"{name}_low", pa.float64()), (f"{name}_high", pa.float64())]
     columns += [(f"share_{label}", pa.float64()) for label in labels]
     return pa.schema(keys + columns + [(f"adjusted_share_{label}", pa.float64()) for label in labels])

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from fer_batch.engagement import MEASURES
-from fer_batch.intervals import Pool
 from fer_batch.shares import FaceCells, ShareCorrection
-from fer_batch.summaries.groups import Groups, Keys, Part, figures, figures_schema, means_of
+from fer_batch.summaries.groups import Groups, Keys, Part, averaged, figures, figures_schema, means_of
+from fer_batch.summaries.pool import Pool
 
 _COUNTS: Keys = [("media_done", pa.int64()), ("media_failed", pa.int64())]
 
@@ -18,7 +17,7 @@ class Overall:
 
     def __init__(self, labels: tuple[str, ...], correction: ShareCorrection | None) -> None:
         self._labels, self._correction, self._cells = labels, correction, FaceCells(len(labels))
-        self._pools = {name: Pool() for name in ("face_presence", "faces_per_frame", *labels, *MEASURES)}
+        self._pools = {name: Pool() for name in averaged(labels)}
         self._emotions = np.zeros((1, len(labels)), np.int64)
         self._frames = 0
         self._counts = {"media_done": 0, "media_failed": 0}

@@ -266,20 +266,24 @@ def test_a_scrambled_middle_costs_that_and_is_told(tmp_path: Path, name: str) ->
     assert (loss.stage, loss.code) == (Stage.DECODE, Code.DAMAGED)
 
 
-class Unreadable:
-    """A container whose every packet is an error."""
+class Wrapped:
+    """A container that gives other packets than it holds."""
 
     def __init__(self, container: Any) -> None:
         self._container = container
         self.tries = 0
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._container, name)
+
+
+class Unreadable(Wrapped):
+    """Every packet is an error."""
+
     def demux(self, _: Any) -> Any:
         self.tries += 1
         raise FFmpegError(5, "broken")
         yield
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._container, name)
 
 
 def test_errors_without_end_are_given_up(tmp_path: Path) -> None:
@@ -294,19 +298,13 @@ def test_errors_without_end_are_given_up(tmp_path: Path) -> None:
     assert reader.nothing_read().failure.code == Code.INVALID_DATA
 
 
-class Circular:
-    """A container that begins again where it ends."""
-
-    def __init__(self, container: Any) -> None:
-        self._container = container
+class Circular(Wrapped):
+    """It begins again where it ends."""
 
     def demux(self, stream: Any) -> Any:
         while True:
             self._container.seek(0, stream=stream)
             yield from (packet for packet in self._container.demux(stream) if packet.size)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._container, name)
 
 
 def test_a_film_without_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
