@@ -5,14 +5,15 @@
 
 The first form calls one network in several ways, in turn in every round, and prints processor time and wall time for a
 face with the ratio to the first row (the median over the rounds of the ratio within a round). The second form decodes a
-video, finds, crops and classifies the faces of every frame, all in this process, and prints the processor time of each
-part. TensorFlow's start-up is left out in both.
+video, finds, crops and classifies the faces of every frame, all in this process and as a run does it, and prints the
+processor time of each part. Start-up is left out in both.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,11 +30,13 @@ import tensorflow as tf
 
 from fer_batch.config import DetectorConfig, Sampling
 from fer_batch.models.architectures import ARCHITECTURES
-from fer_batch.models.folder import WEIGHTS_FILE, find_model
+from fer_batch.models.folder import INT8_FILE, WEIGHTS_FILE, find_model, read_config
 from fer_batch.models.network import EmotionNetwork
+from fer_batch.models.onnx_session import open_network
 from fer_batch.models.preprocessing import CROP_SIZE, PREPROCESSING
 from fer_batch.records import Media, Unit
-from fer_batch.stages.classify import prepare_device
+from fer_batch.stages.classify import Classifier
+from fer_batch.training.onnx_graph import Graph
 from fer_batch.work import Settings, Worker
 
 Call = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -54,20 +57,16 @@ def frozen(model: keras.Model, batch: int) -> Call:
     return lambda faces: constant(tf.constant(faces))[0].numpy()
 
 
-def lite(model: keras.Model, batch: int) -> Call:
-    function = tf.function(lambda faces: model(faces, training=False))
-    concrete = function.get_concrete_function(tf.TensorSpec((batch, CROP_SIZE, CROP_SIZE, 1), tf.float32))
-    converted = tf.lite.TFLiteConverter.from_concrete_functions([concrete], model).convert()
-    interpreter = tf.lite.Interpreter(model_content=converted, num_threads=os.cpu_count())
-    interpreter.allocate_tensors()
-    source, target = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+def onnx_runtime(path: Path) -> Call:
+    network = open_network(path, os.cpu_count() or 1)
+    return lambda faces: next(iter(network(np.ascontiguousarray(faces.transpose(0, 3, 1, 2))).values()))
 
-    def call(faces: NDArray[np.float32]) -> NDArray[np.float32]:
-        interpreter.set_tensor(source, faces)
-        interpreter.invoke()
-        return np.asarray(interpreter.get_tensor(target))
 
-    return call
+def in_float32(model: keras.Model, path: Path) -> Path:
+    graph = Graph()
+    (output,) = graph.add_network(model)
+    graph.save(path, "float32", ["faces", 1, CROP_SIZE, CROP_SIZE], {output: ["faces", model.output_shape[-1]]})
+    return path
 
 
 def ways(folder: Path, batch: int) -> dict[str, Call]:
@@ -83,17 +82,17 @@ def ways(folder: Path, batch: int) -> dict[str, Call]:
     keras.config.set_dtype_policy("float32")
     half.set_weights(network.model.get_weights())
     calls: dict[str, Call] = {
-        "float32, folded, as shipped": network.model.predict_on_batch,
+        "float32, folded": network.model.predict_on_batch,
         "float32, batch normalization kept": trained.predict_on_batch,
         "float32, folded, tf.function": graph(network.model, batch),
         "float32, folded, XLA": graph(network.model, batch, jit_compile=True),
         "float32, folded, frozen graph": frozen(network.model, batch),
         "bfloat16, folded": half.predict_on_batch,
     }
-    try:
-        calls["float32, folded, TensorFlow Lite"] = lite(network.model, batch)
-    except Exception as error:
-        print(f"TensorFlow Lite left out: {type(error).__name__}")
+    with tempfile.TemporaryDirectory() as aside:
+        calls["float32, folded, ONNX Runtime"] = onnx_runtime(in_float32(network.model, Path(aside, "float32.onnx")))
+    if config.int8_sha256 is not None:
+        calls["8 bits, ONNX Runtime"] = onnx_runtime(folder / INT8_FILE)
     return calls
 
 
@@ -124,19 +123,18 @@ def measure(folder: Path, batch: int, rounds: int) -> None:
 
 
 def share(folder: Path, video: Path, yunet: Path, longest_side: int, rounds: int) -> None:
-    prepare_device("cpu")  # As a run does it: bfloat16 where the processor has it.
-    network = EmotionNetwork(folder, batch_size=64)
+    classify_crops = Classifier(folder, read_config(folder).labels, 64, "cpu")
     sampling = Sampling(mode="every", every=1)
     worker = Worker(Settings(sampling, DetectorConfig("yunet", str(yunet), longest_side=longest_side)))
     status = video.stat()
     unit = Unit((Media(str(video), video.name, "video", status.st_size, status.st_mtime_ns),))
-    network.probabilities(np.zeros((1, CROP_SIZE, CROP_SIZE), np.uint8))
+    classify_crops(np.zeros((1, CROP_SIZE, CROP_SIZE), np.uint8))
     rows = []
     for _ in range(rounds):
         start = time.process_time()
         crops = np.concatenate([piece.crops for piece in worker.prepare(unit)])
         middle = time.process_time()
-        network.probabilities(crops)
+        classify_crops(crops)
         rows.append((middle - start, time.process_time() - middle))
     before, classify = (median(column) for column in zip(*rows, strict=True))
     part = median(row[1] / sum(row) for row in rows)

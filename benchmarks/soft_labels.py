@@ -22,8 +22,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 
 from fer_batch.emotions import EMOTIONS
+from fer_batch.models.emotion_model import softmax
 from fer_batch.models.folder import find_model
-from fer_batch.models.network import EmotionNetwork, network_logits, softmax
+from fer_batch.models.network import EmotionNetwork, network_logits
 from fer_batch.models.preprocessing import PREPROCESSING
 from fer_batch.training.calibration import fit_temperature
 from fer_batch.training.dataset import Faces, read_faces

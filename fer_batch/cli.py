@@ -289,6 +289,31 @@ def evaluate(
             write_card(card, folder, {usage: figures} | {name: evaluate_model(folder, faces, name) for name in others})
 
 
+@app.command()
+def quantize(
+    model: Annotated[Path, typer.Argument(help="Folder made by train or train-detector.")],
+    data: Annotated[Path, typer.Argument(help="The data it was trained on.")],
+) -> None:
+    """Write a model's or detector's network in 8 bits into its folder, as training does where the package onnx is."""
+    with _endings():
+        _set_up_backend()
+        from fer_batch.models.detector_folder import ONNX_FILE
+        from fer_batch.models.folder import INT8_FILE
+
+        if (model / ONNX_FILE).is_file():
+            from fer_batch.training.detector.folder import quantize_detector
+            from fer_batch.training.detector.photographs import read_photographs
+            from fer_batch.training.detector.recipe import RECIPE_FILE, read_detector_recipe
+
+            quantize_detector(model, read_photographs(data), read_detector_recipe(model / RECIPE_FILE))
+        else:
+            from fer_batch.training.dataset import read_faces
+            from fer_batch.training.export import quantize_model
+
+            quantize_model(model, read_faces(data))
+        typer.echo(f"wrote {model / INT8_FILE}")
+
+
 @app.command("train-detector")
 def train_detector(
     data: Annotated[Path, typer.Argument(help="A .parquet of photographs with boxes, landmarks and scores.")],
@@ -305,12 +330,12 @@ def train_detector(
     """Train a face detector; the same command goes on from the last epoch's checkpoint."""
     with _endings():
         _set_up_backend()
-        from fer_batch.training.detector.export import check_onnx
         from fer_batch.training.detector.folder import write_detector_folder
         from fer_batch.training.detector.photographs import read_photographs
         from fer_batch.training.detector.recipe import DetectorRecipe, read_detector_recipe
         from fer_batch.training.detector.train import CHECKPOINT_FILE
         from fer_batch.training.detector.train import train_detector as train_network
+        from fer_batch.training.onnx_graph import check_onnx
 
         check_onnx()  # Not after an hour of training.
         given = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed}

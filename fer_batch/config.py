@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +20,13 @@ Engine = Literal["local", "ray"]
 
 class UsageError(Exception):
     """The command can't be carried out as given; one line that says what is wrong and how to mend it."""
+
+
+def available_cores() -> int:
+    """The processors this process may use; containers and schedulers often allow fewer than there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @dataclass(frozen=True)

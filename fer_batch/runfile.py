@@ -14,7 +14,10 @@ from fer_batch.config import SCHEMA_VERSION, RunConfig
 from fer_batch.files import write_json, write_whole
 
 RUN_FILE = "run.json"
-_PACKAGES = ("fer-batch", "tensorflow", "keras", "opencv-python-headless", "av", "pillow", "numpy", "pandas", "pyarrow")
+_PACKAGES = (
+    "fer-batch", "tensorflow", "keras", "onnxruntime", "opencv-python-headless", "av", "pillow", "numpy", "pandas",
+    "pyarrow",
+)  # fmt: skip
 
 
 def read_run_file(out: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_batch import storage
-from fer_batch.config import DetectorConfig, Device, Engine, ModelId, Sampling, UsageError
+from fer_batch.config import DetectorConfig, Device, Engine, ModelId, Sampling, UsageError, available_cores
 from fer_batch.detectors import DEFAULT_DETECTOR, DETECTORS
 from fer_batch.emotions import EMOTIONS_MERGED
 from fer_batch.models.detector_folder import ONNX_FILE, embedded_detector, read_detector
@@ -83,13 +83,6 @@ def choose_detector(
     if not model_file.is_file():
         raise UsageError(f"--detector-model {model_file}: no such file; check the path")
     return DetectorConfig(name, os.path.abspath(model_file), file_sha256(model_file), **limits)
-
-
-def available_cores() -> int:
-    """The processors this process may use; containers and schedulers often allow fewer than there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def identify_model(model: ModelConfig, merge_disgust: bool) -> ModelId:

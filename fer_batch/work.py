@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from fer_batch.config import DetectorConfig, Sampling
 from fer_batch.detectors import create_detector
-from fer_batch.detectors.base import Detector
+from fer_batch.detectors.base import Detector, DetectorError
 from fer_batch.media.gif import missing_end
 from fer_batch.media.image import read_image
 from fer_batch.media.lookahead import Plan, up_to_last, with_need
@@ -198,7 +198,7 @@ class Worker:
         """The faces of a frame, left to right, each with its crop."""
         try:
             faces = find_faces(frame, detector, self._settings.detector)
-        except cv2.error as error:
+        except (cv2.error, DetectorError) as error:
             raise MediaError(Stage.DETECT, Code.DETECTOR_ERROR, f"the detector failed ({error})") from error
         sure = self._detector.min_score or 0.0
         faces = tuple(replace(face, faint=face.score is not None and face.score < sure) for face in faces)

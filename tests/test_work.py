@@ -18,7 +18,7 @@ from PIL import Image
 
 from fer_batch import work as module
 from fer_batch.config import DetectorConfig, Sampling
-from fer_batch.detectors.base import CropRule
+from fer_batch.detectors.base import CropRule, DetectorError
 from fer_batch.media import image as image_module
 from fer_batch.records import Ahead, Code, Detection, Failure, Media, MediaInfo, Piece, Prepared, Stage, Unit
 from fer_batch.stages.discover import discover
@@ -412,15 +412,14 @@ def test_the_limit_of_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 ERRORS: list[tuple[BaseException, Stage, Code]] = [
     (cv2.error("OpenCV(4)\nassertion failed"), Stage.DETECT, Code.DETECTOR_ERROR),
+    (DetectorError("no memory for a layer"), Stage.DETECT, Code.DETECTOR_ERROR),
     (ValueError("odd\x1b[31m value\u202e\n"), Stage.WORK, Code.INTERNAL),
     (MemoryError(), Stage.WORK, Code.OUT_OF_MEMORY),
     (AssertionError(), Stage.WORK, Code.INTERNAL),
 ]
 
 
-@pytest.mark.parametrize(
-    ("error", "stage", "code"), ERRORS, ids=[code.value for _, _, code in ERRORS[:3]] + ["assertion"]
-)
+@pytest.mark.parametrize(("error", "stage", "code"), ERRORS, ids=[type(error).__name__ for error, _, _ in ERRORS])
 @pytest.mark.parametrize("name", ["a.png", "a.mp4"])
 def test_a_detector_that_fails(
     tmp_path: Path, detector: Stub, name: str, error: BaseException, stage: Stage, code: Code

@@ -12,6 +12,10 @@ from numpy.typing import NDArray
 from fer_batch.records import Detection
 
 
+class DetectorError(Exception):
+    """A detector that was loaded could not compute on a picture."""
+
+
 @dataclass(frozen=True)
 class CropRule:
     """How a detector's box becomes the square that the classifier sees. `scale`: side of the square over the longer
@@ -38,6 +42,7 @@ class Detector(Protocol):
     def detect(self, picture: NDArray[np.uint8], min_face: float) -> Sequence[Detection]:
         """Faces in a picture, uint8 (h, w) or, where colour is needed, (h, w, 3); boxes in its pixels, in any order.
 
-        `min_face`: faces whose box is smaller than this many pixels of `picture` need not be found.
+        `min_face`: faces whose box is smaller than this many pixels of `picture` need not be found. Raises
+        DetectorError or cv2.error where its network fails.
         """
         ...

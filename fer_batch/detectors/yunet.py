@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from fer_batch.config import DetectorConfig, UsageError
 from fer_batch.detectors.base import CropRule
-from fer_batch.detectors.face_detector_yn import Network
 from fer_batch.records import Detection
 
 _MIN_SCORE = 0.6
+_NMS_THRESHOLD = 0.3
+_TOP_K = 5000
+_LEAST_SIDE = 64
 
 
 class YuNetDetector:
@@ -32,7 +34,10 @@ class YuNetDetector:
             raise UsageError("--detector yunet: name its ONNX file with --detector-model FILE")
         self.min_score = _MIN_SCORE if config.min_score is None else config.min_score
         try:
-            self._network = Network(config.model_file, self.min_score, channels=3)
+            self._net = cv2.FaceDetectorYN.create(
+                config.model_file, "", (320, 320), self.min_score, _NMS_THRESHOLD, _TOP_K
+            )
+            self.detect(np.zeros((_LEAST_SIDE, _LEAST_SIDE, 3), np.uint8), 1.0)
         except cv2.error as error:
             reason = str(error).strip().splitlines()[-1]
             message = f"--detector-model {config.model_file}: OpenCV can't use it as YuNet ({reason})"
@@ -40,4 +45,19 @@ class YuNetDetector:
 
     def detect(self, picture: NDArray[np.uint8], min_face: float) -> Sequence[Detection]:
         """See `Detector.detect`."""
-        return self._network.detect(picture, min_face)
+        height, width = picture.shape[:2]
+        # Below two strides of 32 OpenCV's network reads memory that is not its own and invents faces.
+        low, narrow = max(0, _LEAST_SIDE - height), max(0, _LEAST_SIDE - width)
+        if low or narrow:
+            picture = np.pad(picture, ((0, low), (0, narrow), (0, 0)))
+        self._net.setInputSize((picture.shape[1], picture.shape[0]))
+        _, rows = self._net.detect(picture)
+        if rows is None:
+            return []
+        return [_detection(row) for row in rows if min(row[2], row[3]) >= min_face]
+
+
+def _detection(row: NDArray[np.float32]) -> Detection:
+    """A row is x, y, width, height, five landmarks as x, y, and the score."""
+    x, y, width, height = (float(value) for value in row[:4])
+    return Detection(x, y, width, height, float(row[14]), row[4:14].reshape(5, 2).copy())

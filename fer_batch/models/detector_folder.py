@@ -1,4 +1,4 @@
-"""The folder a trained face detector is kept in: config.json, detector.onnx, a card. Nothing here imports Keras."""
+"""The folder a trained face detector is kept in: config.json, the network as ONNX, a card. Keras is not needed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fer_batch.files import write_json
-from fer_batch.models.folder import CONFIG_FILE, ModelFolderError, embedded_folder, file_sha256
+from fer_batch.models.folder import CONFIG_FILE, INT8_FILE, ModelFolderError, check_file, embedded_folder
 
 ONNX_FILE = "detector.onnx"
 FORMAT = 1
@@ -18,7 +18,8 @@ _INPUT = "gray 0..255, one channel"
 @dataclass(frozen=True)
 class DetectorModel:
     """What config.json says. `input`: what the network reads; `min_score`: the default threshold, 0..1; `crop_scale`
-    and `crop_shift_y`: how a box becomes the classifier's square (see `CropRule`)."""
+    and `crop_shift_y`: how a box becomes the classifier's square (see `CropRule`); `int8_sha256`: of the same network
+    in 8 bits, if the folder has it."""
 
     name: str
     version: str
@@ -26,6 +27,7 @@ class DetectorModel:
     crop_scale: float
     crop_shift_y: float
     onnx_sha256: str
+    int8_sha256: str | None = None
     input: str = _INPUT
     format: int = FORMAT
 
@@ -33,6 +35,8 @@ class DetectorModel:
     def digest(self) -> str:
         """A sha256 over all that decides what is found and how it is cut out: neither name nor version."""
         deciding = {name: value for name, value in asdict(self).items() if name not in ("name", "version")}
+        if self.int8_sha256 is None:  # A folder made before there was such a file keeps its digest.
+            del deciding["int8_sha256"]
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
 
@@ -54,12 +58,15 @@ def read_detector(folder: Path) -> DetectorModel:
         raise ModelFolderError(f"{path}: cannot be read as a detector's config ({error})") from error
     if not usable or model.input != _INPUT:
         raise ModelFolderError(f"{path}: min_score must be 0 to 1, crop_scale above 0 and input {_INPUT!r}")
-    network = folder / ONNX_FILE
-    if not network.is_file():
-        raise ModelFolderError(f"{network}: missing; the folder is incomplete")
-    if file_sha256(network) != model.onnx_sha256:
-        raise ModelFolderError(f"{network}: its sha256 is not the one in {CONFIG_FILE}; copy the folder anew")
+    check_file(folder / ONNX_FILE, model.onnx_sha256)
+    if model.int8_sha256 is not None:
+        check_file(folder / INT8_FILE, model.int8_sha256)
     return model
+
+
+def network_file(folder: Path, model: DetectorModel) -> Path:
+    """The file that runs compute with: the one in 8 bits, if there is one."""
+    return folder / (ONNX_FILE if model.int8_sha256 is None else INT8_FILE)
 
 
 def write_detector(folder: Path, model: DetectorModel) -> None:

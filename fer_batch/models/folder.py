@@ -24,6 +24,8 @@ from fer_batch.shares import ShareCorrection
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.weights.h5"
+#: The network as ONNX, in whole numbers of 8 bits: what processors compute with, where a folder has it.
+INT8_FILE = "int8.onnx"
 FORMAT = 2
 
 #: The questions a network may answer, a head each: the label of FER2013 (from the words a picture was found with), and
@@ -43,7 +45,8 @@ class ModelConfig:
     before the softmax (Guo et al. 2017); a head has an output for each of `labels`. `tables` is the head whose
     probabilities a run writes. `options` are the architecture's arguments. `mirror`: the logits are the mean of those
     of a face and of its mirror image, at twice the cost. `share_correction`: what the corrected shares of summaries
-    need to know of the tables' probabilities; folders made by earlier versions have none.
+    need to know of the tables' probabilities; folders made by earlier versions have none. `int8_sha256`: of the same
+    network in 8 bits, if the folder has it (see `Int8Model`).
     """
 
     name: str
@@ -57,6 +60,7 @@ class ModelConfig:
     options: dict[str, Any] = field(default_factory=dict)
     mirror: bool = False
     share_correction: ShareCorrection | None = None
+    int8_sha256: str | None = None
     format: int = FORMAT
 
     @cached_property
@@ -119,12 +123,18 @@ def read_config(folder: Path) -> ModelConfig:
         raise ModelFolderError(f"{path}: preprocessing {config.preprocessing!r} is none of {', '.join(PREPROCESSING)}")
     _check_heads(config, path)
     _check_share_correction(config, path)
-    weights = folder / WEIGHTS_FILE
-    if not weights.is_file():
-        raise ModelFolderError(f"{weights}: missing; the folder is incomplete")
-    if file_sha256(weights) != config.weights_sha256:
-        raise ModelFolderError(f"{weights}: its sha256 is not the one in {CONFIG_FILE}; copy the folder anew")
+    check_file(folder / WEIGHTS_FILE, config.weights_sha256)
+    if config.int8_sha256 is not None:
+        check_file(folder / INT8_FILE, config.int8_sha256)
     return config
+
+
+def check_file(path: Path, sha256: str) -> None:
+    """Raise ModelFolderError where a file of a model's folder is missing or has another sha256."""
+    if not path.is_file():
+        raise ModelFolderError(f"{path}: missing; the folder is incomplete")
+    if file_sha256(path) != sha256:
+        raise ModelFolderError(f"{path}: its sha256 is not the one in {CONFIG_FILE}; copy the folder anew")
 
 
 def _check_heads(config: ModelConfig, path: Path) -> None:

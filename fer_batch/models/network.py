@@ -1,4 +1,4 @@
-"""A trained emotion network, loaded from its folder and called on crops."""
+"""A trained emotion model in Keras, loaded from its folder and called on crops."""
 
 from __future__ import annotations
 
@@ -13,21 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_batch.models.architectures import ARCHITECTURES, fold
+from fer_batch.models.emotion_model import EmotionModel, with_mirror
 from fer_batch.models.folder import WEIGHTS_FILE, ModelFolderError, read_config
 from fer_batch.models.preprocessing import CROP_SIZE, PREPROCESSING, Preprocess
 
 
-def softmax(logits: NDArray[np.floating], temperature: float = 1.0) -> NDArray[np.float64]:
-    """Softmax of logits / temperature over the last axis, in float64, so that rows sum to 1 within 1e-12."""
-    scaled = logits.astype(np.float64) / temperature
-    scaled -= scaled.max(axis=-1, keepdims=True)
-    exponent = np.exp(scaled)
-    exponent /= exponent.sum(axis=-1, keepdims=True)
-    return np.asarray(exponent)
-
-
-class EmotionNetwork:
-    """A network with its preprocessing and temperature.
+class EmotionNetwork(EmotionModel):
+    """A folder's network.
 
     Always called on batches of one fixed shape: the graph is traced once, and memory stays flat over a
     night (`model.predict` in a loop traces and leaks).
@@ -63,21 +55,8 @@ class EmotionNetwork:
                 one += places * math.prod(layer.kernel.shape)
         return one * (2 if self.config.mirror else 1)
 
-    def probabilities(self, crops: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Calibrated probabilities of crops, from the head that tables hold.
-
-        uint8 (n, 48, 48) to float64 (n, labels), rows sum to 1.
-        """
-        return self.answers(crops)[self.config.tables]
-
-    def answers(self, crops: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
-        """Calibrated probabilities by head, each as `probabilities` gives them."""
-        heads = self.config.heads
-        logits = np.split(self.logits(crops), len(heads), axis=1)
-        return {head: softmax(part, heads[head]) for head, part in zip(heads, logits, strict=True)}
-
     def logits(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Logits before the temperatures. uint8 (n, 48, 48) to float32 (n, heads x labels)."""
+        """See `EmotionModel.logits`."""
         config = self.config
         return network_logits(self.model, PREPROCESSING[config.preprocessing], crops, self.batch_size, config.mirror)
 
@@ -90,19 +69,18 @@ def network_logits(
     `preprocess` maps uint8 (n, 48, 48) to the model's input. With `mirror` the mean over each crop and its mirror
     image. Returns float32 (n, outputs).
     """
-    if mirror:
-        seen, mirrored = (
-            network_logits(model, preprocess, view, batch_size, mirror=False) for view in (crops, crops[:, :, ::-1])
-        )
-        return np.asarray((seen + mirrored) / 2, np.float32)
-    parts = [np.empty((0, model.output_shape[-1]), np.float32)]
-    for start in range(0, len(crops), batch_size):
-        chunk = crops[start : start + batch_size]
-        batch = np.zeros((batch_size, CROP_SIZE, CROP_SIZE), np.uint8)
-        batch[: len(chunk)] = chunk
-        output = model.predict_on_batch(preprocess(batch))
-        parts.append(np.asarray(output, np.float32)[: len(chunk)])
-    return np.concatenate(parts)
+
+    def logits(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        parts = [np.empty((0, model.output_shape[-1]), np.float32)]
+        for start in range(0, len(crops), batch_size):
+            chunk = crops[start : start + batch_size]
+            batch = np.zeros((batch_size, CROP_SIZE, CROP_SIZE), np.uint8)
+            batch[: len(chunk)] = chunk
+            output = model.predict_on_batch(preprocess(batch))
+            parts.append(np.asarray(output, np.float32)[: len(chunk)])
+        return np.concatenate(parts)
+
+    return with_mirror(logits, crops, mirror)
 
 
 def load_weights(model: keras.Model, folder: Path) -> None:

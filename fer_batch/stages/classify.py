@@ -1,7 +1,11 @@
-"""Crops to probabilities, in one process, on the GPU if there is one. TensorFlow is imported at the first crop."""
+"""Crops to probabilities, in one process: with TensorFlow on the GPU if there is one, else in 8 bits on the processor.
+
+Either is imported at the first crop.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import logging
 import os
@@ -17,9 +21,10 @@ from numpy.typing import NDArray
 
 from fer_batch.config import Device, UsageError
 from fer_batch.emotions import EMOTIONS, merge_disgust
+from fer_batch.models.folder import read_config
 
 if TYPE_CHECKING:
-    from fer_batch.models.network import EmotionNetwork
+    from fer_batch.models.emotion_model import EmotionModel
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +35,7 @@ class Classifier:
     def __init__(self, folder: Path, labels: tuple[str, ...], batch_size: int, device: Device) -> None:
         """`labels`: the wanted columns; where they lack disgust and the model has it, it joins angry."""
         self._folder, self._labels, self._batch_size, self._device = folder, labels, batch_size, device
-        self._network: EmotionNetwork | None = None
+        self._network: EmotionModel | None = None
         #: What the classifier runs on, once it has run: `cpu` or the GPU's name.
         self.device_name: str | None = None
 
@@ -43,16 +48,39 @@ class Classifier:
         merged = network.config.labels == EMOTIONS and self._labels != EMOTIONS
         return merge_disgust(probabilities) if merged else probabilities
 
-    def load(self) -> EmotionNetwork:
+    def load(self) -> EmotionModel:
         """Load the model, once. Raises UsageError where there is no such device or the model does not fit."""
         if self._network is None:
             with _nothing_collected():
-                self.device_name = prepare_device(self._device)
-                log.info("classifying on %s", self.device_name)
-                from fer_batch.models.network import EmotionNetwork
-
-                self._network = EmotionNetwork(self._folder, self._batch_size)
+                self._network = self._load()
+            log.info("classifying on %s", self.device_name)
         return self._network
+
+    def _load(self) -> EmotionModel:
+        """The network in 8 bits on the processor, if the folder has it and no GPU is to be used; else in TensorFlow."""
+        in_8_bits = self._device != "gpu" and read_config(self._folder).int8_sha256 is not None
+        if in_8_bits and (self._device == "cpu" or not a_gpu_is_likely()):
+            self.device_name = "cpu"
+        else:
+            self.device_name = prepare_device(self._device)
+        if in_8_bits and self.device_name == "cpu":
+            from fer_batch.models.int8 import Int8Model
+
+            return Int8Model(self._folder, self._batch_size)
+        from fer_batch.models.network import EmotionNetwork
+
+        return EmotionNetwork(self._folder, self._batch_size)
+
+
+def a_gpu_is_likely() -> bool:
+    """Whether TensorFlow might see a GPU, asked before three seconds go to importing it: it needs NVIDIA's driver,
+    AMD's device, or a plug-in for another kind."""
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        plugins = any(Path(path, "tensorflow-plugins").is_dir() for path in sys.path)
+        return plugins or Path("/dev/kfd").exists()
+    return True
 
 
 def prepare_device(device: Device) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch.models.network import softmax
+from fer_batch.models.emotion_model import softmax
 from fer_batch.shares import ShareCorrection
 
 

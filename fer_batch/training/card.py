@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import platform
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fer_batch.models.folder import ModelConfig, read_config
+from fer_batch.models.emotion_model import EmotionModel
+from fer_batch.models.folder import INT8_FILE, WEIGHTS_FILE, ModelConfig, read_config
+from fer_batch.models.int8 import Int8Model
 from fer_batch.models.network import EmotionNetwork
 from fer_batch.models.preprocessing import CROP_SIZE
 from fer_batch.training.dataset import DatasetError
@@ -19,6 +22,7 @@ from fer_batch.training.recipe import RECIPE_FILE
 from fer_batch.training.train import LOG_FILE
 
 HELD_BACK = "PrivateTest"
+_BATCH = 64
 _NUMBERS = {6: "six", 7: "seven"}
 _QUESTIONS = {
     "fer2013": "FER2013's label: the search word a picture was found with",
@@ -33,11 +37,16 @@ def write_card(path: Path, folder: Path, figures: dict[str, dict[str, Any]]) -> 
     """
     main = next(iter(figures.values()))
     draw_pictures(path.parent, folder, main)
-    path.write_text(model_card(folder, figures, cpu_milliseconds(folder)), encoding="utf-8")
+    models: list[EmotionModel] = [EmotionNetwork(folder, batch_size=_BATCH)]
+    if "int8" in main:
+        models.append(Int8Model(folder, batch_size=_BATCH))
+    milliseconds = [cpu_milliseconds(model) for model in models]
+    path.write_text(model_card(folder, figures, milliseconds), encoding="utf-8")
 
 
-def model_card(folder: Path, figures: dict[str, dict[str, Any]], milliseconds: float) -> str:
-    """The card in Markdown. `figures` as for `write_card`; `milliseconds` of processor time for one face."""
+def model_card(folder: Path, figures: dict[str, dict[str, Any]], milliseconds: Sequence[float]) -> str:
+    """The card in Markdown. `figures` as for `write_card`; `milliseconds` of processor time for one face, in float32
+    and, for a folder that has the network in 8 bits, in those."""
     config = read_config(folder)
     recipe = _read_recipe(folder)
     usage, main = next(iter(figures.items()))
@@ -54,6 +63,7 @@ def model_card(folder: Path, figures: dict[str, dict[str, Any]], milliseconds: f
         "",
         *_figures(figures),
         "",
+        *_in_8_bits(usage, main),
         *_by_class(usage, main),
         "",
         *_judges(main),
@@ -102,16 +112,17 @@ def _making(config: ModelConfig, recipe: dict[str, Any]) -> list[str]:
     ]
 
 
-def _cost(config: ModelConfig, folder: Path, figures: dict[str, Any], milliseconds: float) -> list[str]:
+def _cost(config: ModelConfig, folder: Path, figures: dict[str, Any], milliseconds: Sequence[float]) -> list[str]:
     network = figures["network"]
-    weights_mb = sum(path.stat().st_size for path in folder.glob("*.h5")) / 1e6
+    weights_mb = (folder / WEIGHTS_FILE).stat().st_size / 1e6
+    times = [f"{time:.2f} ms in {name}" for name, time in zip(("float32", "8 bits"), milliseconds, strict=False)]
     return [
         "## Size and speed",
         "",
         f"{network['parameters'] / 1e6:.2f} million parameters, {weights_mb:.1f} MB of weights, "
         f"{network['multiply_adds'] / 1e6:.0f} million multiply-adds a face"
         + (" (the face and its mirror image)" if config.mirror else "")
-        + f"; {milliseconds:.2f} ms of processor time a face in batches of 64 ({platform.machine()}, float32).",
+        + f"; of processor time a face takes {' and '.join(times)}, in batches of {_BATCH} ({platform.machine()}).",
     ]
 
 
@@ -153,6 +164,41 @@ def _figures(figures: dict[str, dict[str, Any]]) -> list[str]:
         "",
         "![Reliability](reliability.png)",
     ]
+
+
+#: Rows of the comparison with 8 bits: name, question, figure, form.
+_COMPARED = (
+    ("accuracy against FER2013's labels", "fer2013", "accuracy", ".2%"),
+    ("six classes", "fer2013", "six_class_accuracy", ".2%"),
+    ("the right label among the two most likely", "fer2013", "top2_accuracy", ".2%"),
+    ("macro F1", "fer2013", "macro_f1", ".3f"),
+    ("calibration error, labels", "fer2013", "ece", ".4f"),
+    ("agreement with the judges' clear majority", "ferplus", "majority_accuracy", ".2%"),
+    ("mean KL divergence from the vote shares", "ferplus", "kl", ".3f"),
+    ("calibration error, vote shares", "ferplus", "ece", ".4f"),
+)
+
+
+def _in_8_bits(usage: str, figures: dict[str, Any]) -> list[str]:
+    """How the network in 8 bits differs from the one that was trained."""
+    rounded = figures.get("int8")
+    if rounded is None:
+        return []
+    lines = [
+        "## In 8 bits",
+        "",
+        f"A run without a GPU computes with `{INT8_FILE}`: the same network in whole numbers of 8 bits. On {usage} its "
+        f"first answer is the same for {rounded['same_answer']:.1%} of the faces, and a probability in the tables "
+        f"differs by {rounded['mean_change']:.4f} on average. The figures above are of float32.",
+        "",
+        "| figure | float32 | 8 bits |",
+        "| --- | --- | --- |",
+    ]
+    for name, question, key, form in _COMPARED:
+        pair = [one.get(question, {}).get(key) for one in (figures, rounded)]
+        if None not in pair:
+            lines.append(f"| {name} | " + " | ".join(format(value, form) for value in pair) + " |")
+    return [*lines, ""]
 
 
 def _by_class(usage: str, figures: dict[str, Any]) -> list[str]:
@@ -206,13 +252,12 @@ def _judges(figures: dict[str, Any]) -> list[str]:
     ]
 
 
-def cpu_milliseconds(folder: Path, batches: int = 8) -> float:
+def cpu_milliseconds(model: EmotionModel, batches: int = 8) -> float:
     """Processor time of this process to classify one face, in batches of 64."""
-    network = EmotionNetwork(folder, batch_size=64)
-    crops = np.random.default_rng(0).integers(0, 256, (64 * batches, CROP_SIZE, CROP_SIZE), dtype=np.uint8)
-    network.probabilities(crops[:64])  # The first call traces the graph.
+    crops = np.random.default_rng(0).integers(0, 256, (_BATCH * batches, CROP_SIZE, CROP_SIZE), dtype=np.uint8)
+    model.probabilities(crops[:_BATCH])  # The first call is slower; in Keras it traces the graph.
     started = time.process_time()
-    network.probabilities(crops)
+    model.probabilities(crops)
     return (time.process_time() - started) / len(crops) * 1000
 
 

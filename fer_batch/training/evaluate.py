@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fer_batch.emotions import EMOTIONS, EMOTIONS_MERGED, merge_disgust
 from fer_batch.models.folder import HEADS
+from fer_batch.models.int8 import Int8Model
 from fer_batch.models.network import EmotionNetwork
 from fer_batch.training.copies import has_copy
 from fer_batch.training.dataset import Faces
@@ -21,7 +23,9 @@ def evaluate(folder: Path, faces: Faces, usage: str) -> dict[str, Any]:
     `fer2013`: the head of that name against the data's labels (see `label_figures`), with `accuracy_without_copies`
     over the faces that have no copy in the `Training` split. `ferplus`: the head of that name against FER+'s votes
     (see `vote_figures`), and `judges` (see `judge_figures`), both absent without votes. A model with one head is held
-    against both. `network`: `parameters`, and `multiply_adds` for one face.
+    against both. `network`: `parameters`, and `multiply_adds` for one face. All this in float32; `int8`, for a folder
+    that has the network in 8 bits: its `fer2013` and `ferplus`, `same_answer` (the share of faces whose most probable
+    emotion in the tables is the same) and `mean_change` (of a probability in the tables).
     """
     network = EmotionNetwork(folder, batch_size=256)
     config = network.config
@@ -31,20 +35,37 @@ def evaluate(folder: Path, faces: Faces, usage: str) -> dict[str, Any]:
     if names == EMOTIONS_MERGED:
         labels = merge_disgust(np.eye(len(EMOTIONS))[labels]).argmax(axis=1)
     answers = network.answers(test.images)
-    answer_to = {head: answers.get(head, answers[config.tables]) for head in HEADS}
+
+    def by_question(answers: dict[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+        return {head: answers.get(head, answers[config.tables]) for head in HEADS}
+
+    answer_to = by_question(answers)
     figures: dict[str, Any] = {"labels": list(names), "n": len(test), "usage": usage, "heads": list(config.heads)}
     figures["network"] = {"parameters": network.parameters, "multiply_adds": network.multiply_adds}
-    figures["fer2013"] = label_figures(answer_to["fer2013"], labels, names)
+    figures |= _against(answer_to, labels, test.votes, names)
     copied = has_copy(test.images, faces.take(faces.usages == "Training").images) if usage != "Training" else None
     if copied is not None and not copied.all():
         hits = answer_to["fer2013"].argmax(axis=1) == labels
         figures["fer2013"]["n_with_copy_in_training"] = int(copied.sum())
         figures["fer2013"]["accuracy_without_copies"] = float(hits[~copied].mean())
-    votes = vote_figures(answer_to["ferplus"], test.votes, names)
-    if votes is not None:
-        figures["ferplus"] = votes
+    if "ferplus" in figures:
         figures["judges"] = judge_figures(labels, test.votes, names)
+    if config.int8_sha256 is not None:
+        in_8_bits = Int8Model(folder, batch_size=256).answers(test.images)
+        pair = answers[config.tables], in_8_bits[config.tables]
+        figures["int8"] = _against(by_question(in_8_bits), labels, test.votes, names)
+        figures["int8"]["same_answer"] = float(np.mean(pair[0].argmax(axis=1) == pair[1].argmax(axis=1)))
+        figures["int8"]["mean_change"] = float(np.abs(pair[0] - pair[1]).mean())
     return figures
+
+
+def _against(
+    answer_to: dict[str, NDArray[np.float64]], labels: NDArray[np.int64], votes: Any, names: tuple[str, ...]
+) -> dict[str, Any]:
+    """Answers by question against the labels and, where there are any, the votes."""
+    figures = {"fer2013": label_figures(answer_to["fer2013"], labels, names)}
+    against_votes = vote_figures(answer_to["ferplus"], votes, names)
+    return figures if against_votes is None else {**figures, "ferplus": against_votes}
 
 
 def report(figures: dict[str, Any]) -> str:
@@ -69,4 +90,8 @@ def report(figures: dict[str, Any]) -> str:
         ]
         lines.append("FER+'s judges among themselves, and the labels against them")
         lines += [f"  {key:26} {value:.4f}" for key, value in judges.items() if value is not None]
+    if (in_8_bits := figures.get("int8")) is not None:
+        lines.append("in 8 bits, as processors compute in a run")
+        lines += [f"  {key:26} {in_8_bits['fer2013'][key]:.4f}" for key in keys if key in in_8_bits["fer2013"]]
+        lines += [f"  {key:26} {in_8_bits[key]:.4f}" for key in ("same_answer", "mean_change")]
     return "\n".join(lines)

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from numpy.typing import NDArray
 
 from fer_batch.files import write_json
 from fer_batch.models.architectures import ARCHITECTURES, all_options
+from fer_batch.models.emotion_model import softmax
 from fer_batch.models.folder import WEIGHTS_FILE, ModelConfig, file_sha256, find_model, read_config, write_config
-from fer_batch.models.network import EmotionNetwork, load_weights, network_logits, softmax
+from fer_batch.models.network import EmotionNetwork, load_weights, network_logits
 from fer_batch.models.preprocessing import PREPROCESSING
 from fer_batch.shares import ShareCorrection
 from fer_batch.training.augment import augment
@@ -25,6 +27,7 @@ from fer_batch.training.calibration import fit_share_correction, fit_temperature
 from fer_batch.training.copies import has_copy
 from fer_batch.training.course import cosine_schedule, load_checkpoint, precision, save_checkpoint, write_log
 from fer_batch.training.dataset import DatasetError, Faces
+from fer_batch.training.export import quantize_model
 from fer_batch.training.recipe import RECIPE_FILE, Recipe, check_recipe, read_recipe
 from fer_batch.training.targets import answerable_heads, plain_targets, training_targets
 
@@ -38,7 +41,7 @@ _AVERAGE_EVERY = 4
 
 
 def train(faces: Faces, recipe: Recipe, out: Path, name: str, version: str) -> Path:
-    """Train on the `Training` rows of `faces` and leave a model folder at `out`.
+    """Train on the `Training` rows of `faces` and leave a model folder at `out`; in 8 bits too, with the package onnx.
 
     Copies of any other split's faces are taken out of training. A checkpoint is written every epoch, and the same
     call goes on from it. Raises DatasetError for data, or a checkpoint, that does not fit.
@@ -67,6 +70,10 @@ def train(faces: Faces, recipe: Recipe, out: Path, name: str, version: str) -> P
     correction = fit_share_correction(softmax(by_head[tables], temperatures[tables]), truths[tables])
     trainer.swap_in_average()
     _write_folder(trainer.model, recipe, temperatures, correction, trainer.history, out, name, version)
+    if find_spec("onnx") is None:
+        print(f"no package onnx here: `fer-batch quantize {out} DATA` makes the file that processors compute with")
+    else:
+        quantize_model(out, faces)
     (out / CHECKPOINT_FILE).unlink(missing_ok=True)
     return out
 

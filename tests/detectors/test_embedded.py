@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
 from fer_batch.config import DetectorConfig, UsageError
 from fer_batch.detectors import create_detector
+from fer_batch.detectors.base import DetectorError
 from fer_batch.models.detector_folder import ONNX_FILE, DetectorModel, read_detector, write_detector
-from fer_batch.models.folder import CONFIG_FILE, file_sha256
+from fer_batch.models.folder import CONFIG_FILE, INT8_FILE, file_sha256
+from fer_batch.training.detector.targets import intersection_over_union
 from fer_batch.usage import choose_detector
 
 pytest.importorskip("onnx", reason="the extra train is not installed")
@@ -107,5 +111,72 @@ def test_a_folder_that_can_not_be_used_is_named(folder: Path, harm: Callable[[Pa
 def test_a_file_that_is_no_network_is_named(folder: Path) -> None:
     (folder / ONNX_FILE).write_bytes(b"no network")
     write_detector(folder, DetectorModel("tiny", "1", 0.5, 1.0, 0.0, file_sha256(folder / ONNX_FILE)))
-    with pytest.raises(UsageError, match=r"detector\.onnx: OpenCV can't use it as a face detector"):
+    with pytest.raises(UsageError, match=r"detector\.onnx: ONNX Runtime can't use it"):
+        create_detector(config(folder))
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (97, 133), (320, 200)])
+def test_finds_what_opencv_finds_with_the_same_network(network: Path, folder: Path, shape: tuple[int, int]) -> None:
+    """The file has the layout of cv2.FaceDetectorYN, which cuts boxes to whole pixels before it looks for overlaps; so
+    all that it finds before that is compared, and what is left of it looked at here."""
+    picture = np.random.default_rng(2).integers(0, 256, shape, dtype=np.uint8)
+    opencv = cv2.FaceDetectorYN.create(str(network), "", shape[::-1], 0.0102, 1.0, 5000)
+    known = opencv.detect(picture)[1]
+    found = create_detector(config(folder, min_score=0.0102)).detect(picture, 1)
+    rows = np.array([[one.x, one.y, one.width, one.height, *one.landmarks.ravel(), one.score] for one in found])
+    assert 3 < len(rows) < len(known)
+    nearest = np.array([known[np.abs(known - row).sum(axis=1).argmin()] for row in rows])
+    np.testing.assert_allclose(rows, nearest, rtol=1e-3, atol=1e-3)
+    assert rows[:, 14].max() == pytest.approx(known[:, 14].max(), rel=1e-5)
+    overlaps = intersection_over_union(rows[:, :4], rows[:, :4])[~np.eye(len(rows), dtype=bool)]
+    assert 0 < overlaps.max() <= 0.3
+
+
+def test_small_faces_are_left_out(folder: Path) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (160, 160), dtype=np.uint8)
+    found = create_detector(config(folder)).detect(picture, 1)
+    sides = sorted(min(one.width, one.height) for one in found)
+    least = sides[len(sides) // 2]
+    kept = create_detector(config(folder)).detect(picture, least)
+    assert sorted(min(one.width, one.height) for one in kept) == [side for side in sides if side >= least]
+
+
+def test_the_network_in_8_bits_is_what_runs(folder: Path) -> None:
+    """Told by its answers: near those of float32, and others."""
+    from fer_batch.training.quantize import quantize
+
+    picture = np.random.default_rng(0).integers(0, 256, (160, 160), dtype=np.uint8)
+    expected = create_detector(config(folder)).detect(picture, 1)
+    batches = [picture[None, None].astype(np.float32)]
+    quantize(folder / ONNX_FILE, folder / INT8_FILE, batches)
+    model = replace(read_detector(folder), int8_sha256=file_sha256(folder / INT8_FILE))
+    assert model.digest != read_detector(folder).digest
+    write_detector(folder, model)
+    found = create_detector(config(folder)).detect(picture, 1)
+    assert [one.score for one in found] != [one.score for one in expected]
+    assert np.mean([one.score for one in found]) == pytest.approx(np.mean([one.score for one in expected]), rel=0.05)
+    (folder / INT8_FILE).write_bytes(b"x")
+    with pytest.raises(UsageError, match=r"int8\.onnx: its sha256 is not the one in config\.json"):
+        create_detector(config(folder))
+
+
+def test_a_network_that_fails_on_a_picture_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(batch: object) -> None:
+        raise RuntimeError("no memory\nfor a layer")
+
+    detector = create_detector(config(folder))
+    monkeypatch.setattr(detector, "_network", fail)
+    with pytest.raises(DetectorError, match=r"^no memory for a layer$"):
+        detector.detect(np.zeros((64, 64), np.uint8), 1)
+
+
+def test_another_network_is_named(folder: Path, tmp_path: Path) -> None:
+    """One that ONNX Runtime can load, without the outputs of a detector."""
+    from fer_batch.training.onnx_graph import Graph
+
+    graph = Graph()
+    graph.node("Relu", "other", ["input"])
+    graph.save(folder / ONNX_FILE, "other", [1, 1, "height", "width"], {"other": [1, 1, "height", "width"]})
+    write_detector(folder, DetectorModel("other", "1", 0.5, 1.0, 0.0, file_sha256(folder / ONNX_FILE)))
+    with pytest.raises(UsageError, match=r"detector\.onnx: can't be used as a face detector \('cls_8'\)"):
         create_detector(config(folder))

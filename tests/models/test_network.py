@@ -50,7 +50,7 @@ def network(tiny_model: Path) -> Any:
     ],
 )
 def test_softmax(logits: list[list[float]], temperature: float, expected: list[list[float]]) -> None:
-    from fer_batch.models.network import softmax
+    from fer_batch.models.emotion_model import softmax
 
     given = np.array(logits, np.float32)
     np.testing.assert_allclose(softmax(given, temperature), expected, rtol=1e-6)
@@ -58,7 +58,7 @@ def test_softmax(logits: list[list[float]], temperature: float, expected: list[l
 
 
 def test_softmax_sums_to_one() -> None:
-    from fer_batch.models.network import softmax
+    from fer_batch.models.emotion_model import softmax
 
     logits = np.random.default_rng(0).normal(0, 30, (100, 7)).astype(np.float32)
     np.testing.assert_allclose(softmax(logits).sum(axis=1), 1.0, atol=1e-12)
@@ -108,8 +108,9 @@ def test_the_preprocessing_is_that_of_the_folder(
 
 def test_each_head_has_its_outputs_and_its_temperature(tmp_path: Path, crops: NDArray[np.uint8]) -> None:
     from fer_batch.models.architectures import ARCHITECTURES
+    from fer_batch.models.emotion_model import softmax
     from fer_batch.models.folder import ModelConfig, write_config
-    from fer_batch.models.network import EmotionNetwork, softmax
+    from fer_batch.models.network import EmotionNetwork
 
     ARCHITECTURES["classic-cnn"](14, dense=8).save_weights(tmp_path / WEIGHTS_FILE)
     digest = file_sha256(tmp_path / WEIGHTS_FILE)

@@ -49,7 +49,7 @@ def certain(evaluation: Any, monkeypatch: pytest.MonkeyPatch, shares_of: Callabl
 
     def load(folder: Path, batch_size: int) -> SimpleNamespace:
         return SimpleNamespace(
-            config=SimpleNamespace(labels=EMOTIONS, heads={"fer2013": 1.0}, tables="fer2013"),
+            config=SimpleNamespace(labels=EMOTIONS, heads={"fer2013": 1.0}, tables="fer2013", int8_sha256=None),
             answers=lambda images: {"fer2013": np.stack(rows)[: len(images)]},
             parameters=123_456,
             multiply_adds=7_890_000,
@@ -100,7 +100,9 @@ def test_each_head_is_held_against_its_own_question(
         "fer2013": np.tile(shares_of(neutral=0.9, happy=0.1), (4, 1)),
     }
     network = SimpleNamespace(
-        config=SimpleNamespace(labels=EMOTIONS, heads={"ferplus": 1.0, "fer2013": 1.0}, tables="ferplus"),
+        config=SimpleNamespace(
+            labels=EMOTIONS, heads={"ferplus": 1.0, "fer2013": 1.0}, tables="ferplus", int8_sha256=None
+        ),
         answers=lambda images: answers,
         parameters=1,
         multiply_adds=1,

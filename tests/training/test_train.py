@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fer_batch.config import UsageError
 from fer_batch.emotions import EMOTIONS, EMOTIONS_MERGED
-from fer_batch.models.folder import CONFIG_FILE, WEIGHTS_FILE, file_sha256, read_config
+from fer_batch.models.folder import CONFIG_FILE, INT8_FILE, WEIGHTS_FILE, file_sha256, read_config
 from fer_batch.models.preprocessing import standardize
 from fer_batch.training import recipe as recipes
 from fer_batch.training.calibration import fit_temperature
@@ -116,9 +116,20 @@ def logits_of(folder: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
 # The folder.
 
 
+def test_without_the_package_onnx_it_says_what_is_left_to_do(
+    training: Any, faces: Faces, recipe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """As on a machine that only trains."""
+    monkeypatch.setattr(training, "find_spec", lambda name: None)
+    training.train(faces, replace(recipe, epochs=1), tmp_path / "m", "tiny", "3")
+    assert f"`fer-batch quantize {tmp_path / 'm'} DATA`" in capsys.readouterr().out
+    assert read_config(tmp_path / "m").int8_sha256 is None
+
+
 def test_the_folder_loads_and_holds_what_the_run_was(training: Any, finished: Path, recipe: Any, faces: Faces) -> None:
     assert sorted(path.name for path in finished.iterdir()) == [
         CONFIG_FILE,
+        INT8_FILE,
         WEIGHTS_FILE,
         "recipe.json",
         "training_log.csv",
@@ -172,7 +183,7 @@ def test_the_temperature_is_the_best_one_for_the_held_out_faces(
 
 def test_the_logged_loss_is_the_mean_over_the_batches(training: Any, recipe: Any, faces: Faces, tmp_path: Path) -> None:
     """With a learning rate of 0 the weights stay, so the loss can be worked out from the folder that is left."""
-    from fer_batch.models.network import softmax
+    from fer_batch.models.emotion_model import softmax
 
     still = replace(
         recipe,

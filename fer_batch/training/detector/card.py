@@ -9,6 +9,7 @@ from typing import Any
 
 from fer_batch.detectors.base import CropRule
 from fer_batch.models.detector_folder import ONNX_FILE, read_detector
+from fer_batch.models.folder import INT8_FILE
 from fer_batch.training.dataset import DatasetError
 from fer_batch.training.detector.recipe import RECIPE_FILE, read_detector_recipe
 
@@ -17,7 +18,7 @@ _FRAME = """# {name}, version {version}
 Finds faces in gray pictures: box, score and five landmarks (eyes, nose, corners of the mouth). A fully convolutional
 network in the output layout of OpenCV's FaceDetectorYN; see docs/detector.md of the project.
 
-- Network: `{onnx}`, {size} kB, sha256 `{sha256}`.
+{files}
 - Input: {input}. Threshold: {min_score} by default, set on held-out photographs without a face.
 - Crop for the classifier: square, {crop_scale} times the longer side of the box, moved down by {crop_shift_y} heights,
   turned upright where the head leans by {upright_from:.0f} degrees or more.
@@ -56,20 +57,24 @@ def detector_card(folder: Path, figures: Sequence[dict[str, Any]]) -> str:
         recipe = read_detector_recipe(folder / RECIPE_FILE)
         held_out = ", ".join(recipe.validation_sources)
         training = f", {recipe.epochs} epochs (`{RECIPE_FILE}`), without the sources {held_out}"
-    size = round((folder / ONNX_FILE).stat().st_size / 1000)
+    files = [_file("Network", folder / ONNX_FILE, model.onnx_sha256)]
+    if model.int8_sha256 is not None:
+        files.append(_file("In 8 bits, as runs and the figures below have it", folder / INT8_FILE, model.int8_sha256))
     rows = "\n".join(_row(one) for one in figures)
     angles = "\n".join(_angles_row(one) for one in figures if one["head_angles"])
     rule = CropRule(model.crop_scale, model.crop_shift_y)
     return _FRAME.format(
-        onnx=ONNX_FILE,
-        size=size,
-        sha256=model.onnx_sha256,
+        files="\n".join(files),
         training=training,
         rows=rows,
         angles=angles,
         upright_from=rule.upright_from,
         **vars(model),
     )
+
+
+def _file(name: str, path: Path, sha256: str) -> str:
+    return f"- {name}: `{path.name}`, {round(path.stat().st_size / 1000)} kB, sha256 `{sha256}`."
 
 
 def read_figures(path: Path) -> dict[str, Any]:

@@ -2,42 +2,62 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from fer_batch.config import DetectorConfig
-from fer_batch.models.detector_folder import ONNX_FILE, DetectorModel, embedded_detector, write_detector
-from fer_batch.models.folder import file_sha256
+from fer_batch.detectors.embedded import whole_cells
+from fer_batch.models.detector_folder import (
+    ONNX_FILE,
+    DetectorModel,
+    embedded_detector,
+    read_detector,
+    write_detector,
+)
+from fer_batch.models.folder import INT8_FILE, file_sha256
 from fer_batch.training.dataset import DatasetError
 from fer_batch.training.detector.evaluate import evaluate_detector
 from fer_batch.training.detector.export import export_onnx
 from fer_batch.training.detector.photographs import Photograph, split
 from fer_batch.training.detector.recipe import RECIPE_FILE, DetectorRecipe, read_detector_recipe
+from fer_batch.training.quantize import quantize
 
 if TYPE_CHECKING:
     import keras
 
 #: Where false faces are too rare to choose a threshold by, this one is taken.
 _LEAST_MIN_SCORE = 0.5
+#: So many photographs tell the ranges of activations.
+_FOR_RANGES = 200
 
 
 def write_detector_folder(
     network: keras.Model, photographs: list[Photograph], recipe: DetectorRecipe, out: Path, name: str, version: str
 ) -> None:
-    """Write the ONNX file and config.json into `out`.
-
-    The default threshold is the least one that leaves at most 1 false face on 100 held-out photographs without a face,
-    searched at the default size, and not below 0.5.
-    """
+    """Write the network as ONNX, in float32 and in 8 bits, and config.json into `out`."""
     export_onnx(network, out / ONNX_FILE)
-    model = DetectorModel(name, version, _LEAST_MIN_SCORE, 1.0, 0.0, file_sha256(out / ONNX_FILE))
-    write_detector(out, model)
-    _, held_out = split(photographs, recipe.validation_sources)
-    figures = evaluate_detector(detector_config(str(out)), [one for one in held_out if one.face_free])
+    write_detector(out, DetectorModel(name, version, _LEAST_MIN_SCORE, 1.0, 0.0, file_sha256(out / ONNX_FILE)))
+    quantize_detector(out, photographs, recipe)
+
+
+def quantize_detector(folder: Path, photographs: list[Photograph], recipe: DetectorRecipe) -> None:
+    """Write the folder's network in 8 bits, with ranges from photographs that it was trained on, and choose the default
+    threshold: the least one that leaves at most 1 false face on 100 held-out photographs without a face, searched at
+    the default size, and not below 0.5."""
+    training, held_out = split(photographs, recipe.validation_sources)
+    drawn = random.Random(recipe.seed).sample(training, min(_FOR_RANGES, len(training)))
+    batches = (whole_cells(one.gray())[None, None].astype(np.float32) for one in drawn)
+    quantize(folder / ONNX_FILE, folder / INT8_FILE, batches)
+    model = replace(read_detector(folder), min_score=_LEAST_MIN_SCORE, int8_sha256=file_sha256(folder / INT8_FILE))
+    write_detector(folder, model)
+    figures = evaluate_detector(detector_config(str(folder)), [one for one in held_out if one.face_free])
     if figures["score_for_1_in_100"] is not None:
         least = max(_LEAST_MIN_SCORE, round(figures["score_for_1_in_100"] + 0.005, 2))
-        write_detector(out, replace(model, min_score=least))
+        write_detector(folder, replace(model, min_score=least))
 
 
 def detector_config(name: str, model_file: Path | None = None, longest_side: int | None = None) -> DetectorConfig:

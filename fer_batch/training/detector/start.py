@@ -14,8 +14,8 @@ from fer_batch.models.detector_folder import ONNX_FILE
 from fer_batch.models.face_network import face_network
 from fer_batch.models.folder import WEIGHTS_FILE
 from fer_batch.training.dataset import DatasetError
-from fer_batch.training.detector.export import check_onnx
 from fer_batch.training.detector.recipe import RECIPE_FILE, read_detector_recipe
+from fer_batch.training.onnx_graph import check_onnx
 
 #: Length of a filter as networks of ReLUs begin (He et al. 2015): what the learning rate was chosen for.
 _FILTER_LENGTH = np.sqrt(2.0)

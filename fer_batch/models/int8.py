@@ -1,0 +1,39 @@
+"""A trained emotion model in whole numbers of 8 bits, for processors: no TensorFlow, half the time of bfloat16."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_batch.config import available_cores
+from fer_batch.models.emotion_model import EmotionModel, with_mirror
+from fer_batch.models.folder import INT8_FILE, read_config
+from fer_batch.models.onnx_session import open_network
+from fer_batch.models.preprocessing import PREPROCESSING
+
+#: A batch is too small for more.
+_MOST_THREADS = 8
+
+
+class Int8Model(EmotionModel):
+    """A folder that has an int8.onnx. What a crop gets depends on nothing else in its batch."""
+
+    def __init__(self, folder: Path, batch_size: int = 64) -> None:
+        """Load the folder. Raises ModelFolderError where the file can't be used."""
+        self.config = read_config(folder)
+        self.batch_size = batch_size
+        self._network = open_network(folder / INT8_FILE, min(available_cores(), _MOST_THREADS))
+
+    def logits(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """See `EmotionModel.logits`."""
+        return with_mirror(self._outputs, crops, self.config.mirror)
+
+    def _outputs(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        preprocess = PREPROCESSING[self.config.preprocessing]
+        parts = [np.empty((0, len(self.config.heads) * len(self.config.labels)), np.float32)]
+        for start in range(0, len(crops), self.batch_size):
+            faces = preprocess(crops[start : start + self.batch_size])
+            parts += self._network(faces.reshape(len(faces), 1, *faces.shape[1:3])).values()
+        return np.concatenate(parts)

@@ -1,0 +1,39 @@
+"""Write an emotion model in 8 bits into its folder."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from fer_batch.models.folder import INT8_FILE, file_sha256, write_config
+from fer_batch.models.network import EmotionNetwork
+from fer_batch.models.preprocessing import CROP_SIZE, PREPROCESSING
+from fer_batch.training.dataset import Faces
+from fer_batch.training.onnx_graph import Graph
+from fer_batch.training.quantize import quantize
+
+#: So many faces tell the ranges of activations.
+_FOR_RANGES = 1024
+_BATCH = 64
+
+
+def quantize_model(folder: Path, faces: Faces) -> None:
+    """Write a model folder's int8.onnx and tell its config, with ranges from faces of the `Training` split.
+
+    Raises ModelFolderError for a folder that can't be used, UsageError without the package onnx.
+    """
+    network = EmotionNetwork(folder)
+    training = faces.split("Training").images
+    drawn = np.random.default_rng(0).permutation(len(training))[:_FOR_RANGES]
+    images = PREPROCESSING[network.config.preprocessing](training[drawn]).transpose(0, 3, 1, 2)
+    graph = Graph()
+    (output,) = graph.add_network(network.model)
+    with tempfile.TemporaryDirectory() as aside:
+        path = Path(aside, "float32.onnx")
+        shape = ["faces", network.model.output_shape[-1]]
+        graph.save(path, network.config.architecture, ["faces", 1, CROP_SIZE, CROP_SIZE], {output: shape})
+        quantize(path, folder / INT8_FILE, (images[i : i + _BATCH] for i in range(0, len(images), _BATCH)))
+    write_config(folder, replace(network.config, int8_sha256=file_sha256(folder / INT8_FILE)))
