@@ -156,8 +156,8 @@ class Bench:
 
     def workers(self) -> Scenario:
         """So long that start-up hardly counts: a worker alone leaves it to the other processor."""
-        minutes = round(4 * self.options.minutes)
-        long, short, several = self.video(3 * minutes), self.video(1), self.folder / f"several-{minutes}"
+        minutes = round(2 * self.options.minutes)
+        long, short, several = self.video(minutes), self.video(1), self.folder / f"several-{minutes}"
         several.mkdir(exist_ok=True)
         for number in range(minutes):
             if not (several / f"{number}.mp4").exists():
@@ -166,7 +166,7 @@ class Bench:
             self.ours(f"{name}, {count} worker{'s' * (count > 1)}", given, 60 * length, workers=count)
             for name, given, length in (
                 (f"{minutes} videos of a minute", several, minutes),
-                (f"one video of {3 * minutes} minutes", long, 3 * minutes),
+                (f"one video of {minutes} minutes", long, minutes),
             )
             for count in (1, 2)
         ]

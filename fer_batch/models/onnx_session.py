@@ -26,9 +26,7 @@ def open_network(path: Path, threads: int) -> Callable[[NDArray[np.float32]], di
     options.log_severity_level = _FATAL  # Errors are raised; notes help nobody.
     # A thread that waits for work would take the processor from the workers.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Pictures come in many sizes: memory planned and kept for each of them would grow all night.
-    options.enable_mem_pattern = False
-    options.enable_cpu_mem_arena = False
+    options.enable_mem_pattern = False  # Pictures come in many sizes; a plan for each would be kept all night.
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         (source,) = [one.name for one in session.get_inputs()]
