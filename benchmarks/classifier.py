@@ -1,12 +1,10 @@
-"""How fast can the classifier be called, and what share of a run does it take?
+"""How fast can the classifier be called?
 
     python benchmarks/classifier.py [--model NAME] [--batches 8 64 256] [--rounds 7]
-    python benchmarks/classifier.py --video FILE --yunet FILE [--longest-side 320]
 
-The first form calls one network in several ways, in turn in every round, and prints processor time and wall time for a
-face with the ratio to the first row (the median over the rounds of the ratio within a round). The second form decodes a
-video, finds, crops and classifies the faces of every frame, all in this process and as a run does it, and prints the
-processor time of each part. Start-up is left out in both.
+Calls one network in several ways, in turn in every round, and prints processor time and wall time for a face with the
+ratio to the first row (the median over the rounds of the ratio within a round). Start-up is left out. `stages.py` tells
+what share of a run it takes.
 """
 
 from __future__ import annotations
@@ -28,16 +26,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import tensorflow as tf
 
-from fer_batch.config import DetectorConfig, Sampling
 from fer_batch.models.architectures import ARCHITECTURES
-from fer_batch.models.folder import INT8_FILE, WEIGHTS_FILE, find_model, read_config
+from fer_batch.models.folder import INT8_FILE, WEIGHTS_FILE, find_model
 from fer_batch.models.network import EmotionNetwork
 from fer_batch.models.onnx_session import open_network
 from fer_batch.models.preprocessing import CROP_SIZE, PREPROCESSING
-from fer_batch.records import Media, Unit
-from fer_batch.stages.classify import Classifier
 from fer_batch.training.onnx_graph import Graph
-from fer_batch.work import Settings, Worker
 
 Call = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
@@ -122,43 +116,13 @@ def measure(folder: Path, batch: int, rounds: int) -> None:
         print(f"| {name} | {cpu:.3f} | {wall:.3f} | {ratio:.2f} | {apart[name]:.1g} |")
 
 
-def share(folder: Path, video: Path, yunet: Path, longest_side: int, rounds: int) -> None:
-    classify_crops = Classifier(folder, read_config(folder).labels, 64, "cpu")
-    sampling = Sampling(mode="every", every=1)
-    worker = Worker(Settings(sampling, DetectorConfig("yunet", str(yunet), longest_side=longest_side)))
-    status = video.stat()
-    unit = Unit((Media(str(video), video.name, "video", status.st_size, status.st_mtime_ns),))
-    classify_crops(np.zeros((1, CROP_SIZE, CROP_SIZE), np.uint8))
-    rows = []
-    for _ in range(rounds):
-        start = time.process_time()
-        crops = np.concatenate([piece.crops for piece in worker.prepare(unit)])
-        middle = time.process_time()
-        classify_crops(crops)
-        rows.append((middle - start, time.process_time() - middle))
-    before, classify = (median(column) for column in zip(*rows, strict=True))
-    part = median(row[1] / sum(row) for row in rows)
-    frames, faces = sum(len(piece.frames) for piece in worker.prepare(unit)), len(crops)
-    print(f"{video.name}: {frames} frames, {faces} faces, YuNet at longest side {longest_side}, {rounds} rounds")
-    print(f"decode, detect, crop  {before / frames * 1000:7.2f} ms of processor time a frame")
-    print(f"classify              {classify / frames * 1000:7.2f}")
-    print(f"classification's share of both {part:.1%} (from {min(r[1] / sum(r) for r in rows):.1%} "
-          f"to {max(r[1] / sum(r) for r in rows):.1%})")  # fmt: skip
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="emotion")
     parser.add_argument("--batches", type=int, nargs="+", default=[64])
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--video", type=Path)
-    parser.add_argument("--yunet", type=Path)
-    parser.add_argument("--longest-side", type=int, default=320)
     options = parser.parse_args()
     folder = find_model(options.model)
-    if options.video:
-        share(folder, options.video, options.yunet, options.longest_side, options.rounds)
-        return
     for batch in options.batches:
         measure(folder, batch, options.rounds)
 

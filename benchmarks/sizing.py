@@ -24,6 +24,8 @@ from PIL import Image
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
+from stages import parts  # noqa: E402
+
 from fer_batch.config import Sampling  # noqa: E402
 from fer_batch.emotions import EMOTIONS  # noqa: E402
 from fer_batch.records import Detection, Media, MediaInfo, Prepared, SampledFrame, Unit  # noqa: E402
@@ -31,7 +33,7 @@ from fer_batch.schema import Scored, to_tables  # noqa: E402
 from fer_batch.stages.discover import discover  # noqa: E402
 from fer_batch.tables import write_table  # noqa: E402
 from fer_batch.usage import choose_detector  # noqa: E402
-from fer_batch.work import NO_CROPS, Settings, make_worker  # noqa: E402
+from fer_batch.work import NO_CROPS, Settings, Worker  # noqa: E402
 from tests.clips import SAMPLES, make_video, steady  # noqa: E402
 
 
@@ -75,11 +77,11 @@ def main() -> None:
         place, size = Path(name), tuple(options.size)
         shown = drifting(options.seconds, size)
         clip = make_video(place / "a.mp4", steady(25, len(shown)), size=size, gop=50, shown=shown)
-        prepare = make_worker(Settings(Sampling(), choose_detector(None, None, 10, None, 640)))
+        worker = Worker(Settings(Sampling(), choose_detector(None, None, 10, None, 640)))
         (media,) = discover([str(clip)])
-        list(prepare(Unit((media,))))  # Once for what the first time loads.
+        list(parts(worker, Unit((media,))))  # Once for what the first time loads.
         before = time.process_time()
-        faces = sum(len(one.crops) for one in prepare(Unit((media,))))
+        faces = sum(len(one.crops) for one in parts(worker, Unit((media,))))
         seconds = time.process_time() - before
         print(
             f"{size[0]}x{size[1]}, {options.seconds} s, {clip.stat().st_size / 1e6:.1f} MB, {faces} faces found: ",

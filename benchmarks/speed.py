@@ -110,16 +110,6 @@ class Bench:
         ]
         return Scenario(f"The same, {minutes:g} minutes", "media-seconds", entries)
 
-    def h264_hour(self) -> Scenario:
-        """For key frames alone even a longer video is mostly start-up."""
-        minutes = 12 * self.options.minutes
-        video, seconds = self.video(minutes), 60 * minutes
-        entries = [
-            self.ffmpeg("FFmpeg, decoding alone", video, seconds),
-            self.ours("fer-batch --keyframes", video, seconds, "--keyframes"),
-        ]
-        return Scenario(f"Key frames of {minutes:g} minutes of the same", "media-seconds", entries)
-
     def hevc(self) -> Scenario:
         return self._against_ffmpeg("HEVC, a key frame every 250 frames", "libx265", 250)
 
@@ -196,7 +186,6 @@ class Bench:
 SCENARIOS: dict[str, Callable[[Bench], Scenario]] = {
     "h264": Bench.h264,
     "h264_long": Bench.h264_long,
-    "h264_hour": Bench.h264_hour,
     "h264_short": Bench.h264_short,
     "hevc": Bench.hevc,
     "fer": Bench.fer,

@@ -291,27 +291,35 @@ def evaluate(
 
 @app.command()
 def quantize(
-    model: Annotated[Path, typer.Argument(help="Folder made by train or train-detector.")],
+    model: Annotated[str, typer.Argument(help="Folder made by train or train-detector.")],
     data: Annotated[Path, typer.Argument(help="The data it was trained on.")],
 ) -> None:
-    """Write a model's or detector's network in 8 bits into its folder, as training does where the package onnx is."""
+    """Write a model's network in 8 bits into its folder, as training does where the package onnx is; of a detector the
+    default threshold is chosen anew as well."""
     with _endings():
         _set_up_backend()
-        from fer_batch.models.detector_folder import ONNX_FILE
-        from fer_batch.models.folder import INT8_FILE
+        from fer_batch.models.detector_folder import ONNX_FILE, read_detector
+        from fer_batch.models.folder import INT8_FILE, find_model, read_config
+        from fer_batch.training.onnx_graph import check_onnx
 
-        if (model / ONNX_FILE).is_file():
+        check_onnx()  # Not after the data was read.
+        folder = find_model(model)
+        if (folder / ONNX_FILE).is_file():
             from fer_batch.training.detector.folder import quantize_detector
             from fer_batch.training.detector.photographs import read_photographs
             from fer_batch.training.detector.recipe import RECIPE_FILE, read_detector_recipe
 
-            quantize_detector(model, read_photographs(data), read_detector_recipe(model / RECIPE_FILE))
+            read_detector(folder)
+            recipe = read_detector_recipe(folder / RECIPE_FILE)
+            threshold = quantize_detector(folder, read_photographs(data), recipe)
+            typer.echo(f"its default threshold is {threshold} now")
         else:
             from fer_batch.training.dataset import read_faces
             from fer_batch.training.export import quantize_model
 
-            quantize_model(model, read_faces(data))
-        typer.echo(f"wrote {model / INT8_FILE}")
+            read_config(folder)
+            quantize_model(folder, read_faces(data))
+        typer.echo(f"wrote {folder / INT8_FILE}")
 
 
 @app.command("train-detector")

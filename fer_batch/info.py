@@ -29,9 +29,17 @@ def describe() -> dict[str, Any]:
         "device": prepare_device("auto"),
         "detectors": list(DETECTORS),
         "models": {
-            name: {"version": model.version, "architecture": model.architecture, "sha256": model.weights_sha256}
+            name: {
+                "version": model.version,
+                "architecture": model.architecture,
+                "sha256": model.weights_sha256,
+                "int8_sha256": model.int8_sha256,
+            }
             for name, model in sorted(models.items())
         }
-        | {name: {"version": model.version, "sha256": model.onnx_sha256} for name, model in sorted(detectors.items())},
+        | {
+            name: {"version": model.version, "sha256": model.onnx_sha256, "int8_sha256": model.int8_sha256}
+            for name, model in sorted(detectors.items())
+        },
         "video_decoders": [name for name in _COMMON_DECODERS if name in av.codecs_available],
     }

@@ -4,17 +4,44 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from fer_batch.config import UsageError
+
+log = logging.getLogger(__name__)
 
 
 def one_line(text: str) -> str:
     """The text on one line, with nothing in it that a terminal would obey: names of files may hold anything."""
     text = " ".join(text.split())
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+
+
+@contextmanager
+def native_notes_to_log(library: str) -> Iterator[None]:
+    """Pass what native code writes to stderr on to the debug log, under the name of the library.
+
+    TensorFlow 2.21 prints notes on its CPU kernels and, where there is no GPU, CUDA errors as it is imported, ONNX
+    Runtime on some machines what graphics devices it could not read, before any of their own settings take effect.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as notes:
+        os.dup2(notes.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            notes.seek(0)
+            for line in notes.read().decode(errors="replace").splitlines():
+                log.debug("%s: %s", library, line)
 
 
 class _AboveTheBar(logging.Handler):

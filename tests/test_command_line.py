@@ -14,7 +14,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parent.parent
 SAMPLES = REPOSITORY / "sample_media"
 COMMAND = Path(sys.executable).with_name("fer-batch")
-HEAVY = ("tensorflow", "keras", "cv2", "av", "ray", "pandas", "pyarrow")
+HEAVY = ("tensorflow", "keras", "onnxruntime", "cv2", "av", "ray", "pandas", "pyarrow")
 
 
 def fer_batch(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -125,7 +125,8 @@ def test_info_names_models_decoders_and_devices() -> None:
     done = fer_batch("info")
     told = json.loads(done.stdout)
     assert done.returncode == 0
-    assert len(told["models"]["emotion"]["sha256"]) == 64
+    for name in ("emotion", "face_detector"):
+        assert len(told["models"][name]["sha256"]) == len(told["models"][name]["int8_sha256"]) == 64
     assert {"h264", "hevc"} <= set(told["video_decoders"])
     assert told["device"]
     assert told["versions"]["tensorflow"]

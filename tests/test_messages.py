@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from pathlib import Path
 
 import pytest
 
 from fer_batch.config import UsageError
-from fer_batch.messages import one_line, set_up_logging
+from fer_batch.messages import native_notes_to_log, one_line, set_up_logging
 
 WILD = "\x1b[31mred\x07\x9b\u202egnp\udcff\nnew line.jpg"
 
@@ -58,3 +59,18 @@ def test_a_full_disk_costs_the_log_and_one_message(capfd: pytest.CaptureFixture[
             *(f"fer-batch: message {number}" for number in range(3)),
         ]
     )
+
+
+def test_native_notes_go_to_the_log(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
+    with caplog.at_level(logging.DEBUG, "fer_batch"), native_notes_to_log("tensorflow"):
+        os.write(2, b"from native code\n")
+    os.write(2, b"afterwards\n")
+    assert caplog.messages == ["tensorflow: from native code"]
+    assert capfd.readouterr().err == "afterwards\n"
+
+
+def test_stderr_comes_back_after_an_error(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ZeroDivisionError), native_notes_to_log("tensorflow"):
+        raise ZeroDivisionError
+    os.write(2, b"afterwards\n")
+    assert capfd.readouterr().err.endswith("afterwards\n")

@@ -26,8 +26,13 @@ def loaded_by(code: str) -> set[str]:
 
 def test_workers_load_no_more_than_they_need() -> None:
     """The start-up budget of docs/speed.md: each worker pays for what is loaded here."""
-    loaded = loaded_by("import fer_batch.work, fer_batch.runners.local")
-    assert {"cv2", "av", "numpy", "PIL"} <= loaded
+    loaded = loaded_by(
+        "import fer_batch.runners.local\n"
+        "from fer_batch.config import DetectorConfig, Sampling\n"
+        "from fer_batch.work import Settings, make_worker\n"
+        "make_worker(Settings(Sampling(), DetectorConfig('embedded')))"
+    )
+    assert {"cv2", "av", "numpy", "onnxruntime", "PIL"} <= loaded
     assert not {"tensorflow", "keras", "scipy", "pandas", "pyarrow", "h5py", "matplotlib", "jinja2"} & loaded
 
 

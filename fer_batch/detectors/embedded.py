@@ -11,16 +11,15 @@ from numpy.typing import NDArray
 
 from fer_batch.config import DetectorConfig, UsageError
 from fer_batch.detectors.base import CropRule, DetectorError
-from fer_batch.messages import one_line
 from fer_batch.models.detector_folder import embedded_detector, network_file, read_detector
-from fer_batch.models.face_network import STRIDES
-from fer_batch.models.onnx_session import open_network
+from fer_batch.models.face_network import STRIDES, cells, in_pixels
+from fer_batch.models.onnx_session import NetworkError, open_network
 from fer_batch.records import Detection
 
 #: Of two boxes that overlap by more than this share of their union, the one with the higher score stays.
 _NMS_THRESHOLD = 0.3
-#: Logarithm of the largest side of a box, in cells: far beyond any picture, and not beyond all numbers.
-_LARGEST = 12.0
+#: So many of the best boxes are looked at for overlaps, which takes time by the square.
+_TOP_K = 5000
 
 
 class EmbeddedDetector:
@@ -35,39 +34,33 @@ class EmbeddedDetector:
         self.crop_rule = CropRule(model.crop_scale, model.crop_shift_y)
         self.min_score = model.min_score if config.min_score is None else config.min_score
         path = network_file(folder, model)
-        self._network = open_network(path, threads=1)
+        outputs = [f"{kind}_{stride}" for kind in ("cls", "bbox", "kps") for stride in STRIDES]
+        self._network = open_network(path, threads=1, outputs=outputs)
         try:
             self.detect(np.zeros((64, 64), np.uint8), 1.0)
-        except (DetectorError, LookupError, ValueError) as error:  # Other inputs, outputs or shapes.
+        except (DetectorError, ValueError, IndexError) as error:  # Other inputs, outputs or shapes.
             raise UsageError(f"{path}: can't be used as a face detector ({error})") from error
 
     def detect(self, picture: NDArray[np.uint8], min_face: float) -> Sequence[Detection]:
         """See `Detector.detect`."""
         whole = whole_cells(picture)
-        given = whole[None, None].astype(np.float32)
         try:
-            maps = self._network(given)
-        except Exception as error:  # ONNX Runtime's failures have no common class.
-            raise DetectorError(one_line(str(error))) from error
-        boxes, landmarks, scores = [], [], []
-        for stride in STRIDES:
-            score = maps[f"cls_{stride}"][0, :, 0]
-            cells = np.flatnonzero(score >= self.min_score)
-            rows, columns = np.divmod(cells, whole.shape[1] // stride)
-            corner = np.stack([columns, rows], axis=1)
-            box = maps[f"bbox_{stride}"][0, cells]
-            size = np.exp(np.minimum(box[:, 2:], _LARGEST)) * stride
-            boxes.append(np.hstack([(corner + box[:, :2]) * stride - size / 2, size]))
-            landmarks.append((maps[f"kps_{stride}"][0, cells].reshape(-1, 5, 2) + corner[:, None]) * stride)
-            scores.append(score[cells])
-        box, points, score = np.concatenate(boxes), np.concatenate(landmarks), np.concatenate(scores)
-        if not len(box):
+            maps = self._network(whole[None, None].astype(np.float32))
+        except NetworkError as error:
+            raise DetectorError(str(error)) from error
+        score, box, landmarks = (
+            np.concatenate([maps[f"{kind}_{stride}"][0] for stride in STRIDES]) for kind in ("cls", "bbox", "kps")
+        )
+        score = score[:, 0]
+        found = np.flatnonzero(score >= self.min_score)
+        if not len(found):
             return []
-        best = cv2.dnn.NMSBoxes(box.tolist(), score.tolist(), 0.0, _NMS_THRESHOLD)
+        boxes, points = in_pixels(cells(*whole.shape)[found], box[found], landmarks[found])
+        best = cv2.dnn.NMSBoxes(boxes.tolist(), score[found].tolist(), 0.0, _NMS_THRESHOLD, top_k=_TOP_K)
         return [
-            Detection(x, y, width, height, float(score[one]), points[one].astype(np.float32))
+            Detection(x, y, width, height, float(score[found[one]]), points[one])
             for one in best
-            for x, y, width, height in [box[one].tolist()]
+            for x, y, width, height in [boxes[one].tolist()]
             if min(width, height) >= min_face
         ]
 

@@ -1,4 +1,4 @@
-"""The folder a trained face detector is kept in: config.json, the network as ONNX, a card. Keras is not needed."""
+"""The folder a trained face detector is kept in: config.json, the network as ONNX in float32 and in 8 bits, a card."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def embedded_detector() -> Path:
 
 
 def read_detector(folder: Path) -> DetectorModel:
-    """Read and check a detector's config and the digest of its network. Raises ModelFolderError."""
+    """Read and check a detector's config and the digests of its networks. Raises ModelFolderError."""
     path = folder / CONFIG_FILE
     try:
         values = json.loads(path.read_text(encoding="utf-8"))

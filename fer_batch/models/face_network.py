@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import keras
@@ -14,8 +18,33 @@ STRIDES = (8, 16, 32)
 SCORE, BOX, LANDMARKS = slice(0, 1), slice(1, 5), slice(5, 15)
 CHANNELS = 15
 
+#: Logarithm of a box's largest side, in cells: far beyond any picture; what is larger only overflows.
+_LARGEST = 10.0
+
 #: What the score's logit starts at, so that the many cells without a face do not drown the few with one.
 _SCORE_BIAS = -4.6
+
+
+@lru_cache(maxsize=8)
+def cells(height: int, width: int) -> NDArray[np.float32]:
+    """Column, row and stride of every cell of a picture's maps, in the order of the outputs; float32 (cells, 3)."""
+    parts = []
+    for stride in STRIDES:
+        rows, columns = np.mgrid[: height // stride, : width // stride]
+        parts.append(np.stack([columns.ravel(), rows.ravel(), np.full(rows.size, stride)], axis=1))
+    return np.concatenate(parts).astype(np.float32)
+
+
+def in_pixels(
+    grid: NDArray[np.float32], box: NDArray[np.float32], landmarks: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Boxes (n, 4), x, y, width, height, and landmarks (n, 5, 2) in pixels of the picture, from what the network says
+    of them in the cells `grid` (n, 3): `box` (n, 4) and `landmarks` (n, 10), in the units of cv2.FaceDetectorYN."""
+    at, stride = grid[:, :2], grid[:, 2:]
+    size = np.exp(np.minimum(box[:, 2:], _LARGEST)) * stride
+    corner = (at + box[:, :2]) * stride - size / 2
+    points = (landmarks.reshape(-1, 5, 2) + at[:, None]) * stride[:, None]
+    return np.hstack([corner, size]), points
 
 
 def face_network(
@@ -25,8 +54,8 @@ def face_network(
     (n, height / stride, width / stride, 15).
 
     `widths`: channels at strides 2, 4, 8, 16, 32; `depths`: further convolutions at strides 4, 8, 16, 32; `neck`:
-    channels of the top-down path (Lin et al. 2017, "Feature Pyramid Networks"). All convolutions are plain 3x3 ones: in
-    OpenCV on a CPU they cost far less per operation than depthwise ones (docs/detector.md).
+    channels of the top-down path (Lin et al. 2017, "Feature Pyramid Networks"). All convolutions are plain 3x3 ones:
+    on a processor they cost far less per operation than depthwise ones (docs/detector.md).
     """
     import keras
     from keras import layers

@@ -1,4 +1,4 @@
-"""The folder a trained emotion model is kept in: config.json, the weights, a card.
+"""The folder a trained emotion model is kept in: config.json, the weights, the network in 8 bits, a card.
 
 Nothing here imports Keras, so that a run can read labels and digests before it starts TensorFlow.
 The folder holds no code: the architecture is named in the config and built by this package.
@@ -102,7 +102,7 @@ def find_model(name: str) -> Path:
 
 
 def read_config(folder: Path) -> ModelConfig:
-    """Read and check a model folder's config and the digest of its weights. Raises ModelFolderError."""
+    """Read and check a model folder's config and the digests of its files. Raises ModelFolderError."""
     path = folder / CONFIG_FILE
     try:
         values = json.loads(path.read_text(encoding="utf-8"))

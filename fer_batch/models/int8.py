@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from fer_batch.config import available_cores
 from fer_batch.models.emotion_model import EmotionModel, with_mirror
-from fer_batch.models.folder import INT8_FILE, read_config
-from fer_batch.models.onnx_session import open_network
-from fer_batch.models.preprocessing import PREPROCESSING
+from fer_batch.models.folder import INT8_FILE, ModelFolderError, read_config
+from fer_batch.models.onnx_session import NetworkError, open_network
+from fer_batch.models.preprocessing import CROP_SIZE, PREPROCESSING
 
-#: A batch is too small for more.
+#: Threads beyond these would have too little of a batch each.
 _MOST_THREADS = 8
 
 
@@ -21,19 +21,26 @@ class Int8Model(EmotionModel):
     """A folder that has an int8.onnx. What a crop gets depends on nothing else in its batch."""
 
     def __init__(self, folder: Path, batch_size: int = 64) -> None:
-        """Load the folder. Raises ModelFolderError where the file can't be used."""
+        """Load the folder and try it. Raises ModelFolderError where the file can't be used."""
         self.config = read_config(folder)
         self.batch_size = batch_size
         self._network = open_network(folder / INT8_FILE, min(available_cores(), _MOST_THREADS))
+        self._outputs = len(self.config.heads) * len(self.config.labels)
+        try:
+            shapes = [one.shape for one in self._network(np.zeros((1, 1, CROP_SIZE, CROP_SIZE), np.float32)).values()]
+        except NetworkError as error:
+            raise ModelFolderError(f"{folder / INT8_FILE}: can't be used as an emotion model ({error})") from error
+        if shapes != [(1, self._outputs)]:
+            raise ModelFolderError(f"{folder / INT8_FILE}: gives {shapes} for a face, where {self._outputs} are needed")
 
     def logits(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See `EmotionModel.logits`."""
-        return with_mirror(self._outputs, crops, self.config.mirror)
+        return with_mirror(self._in_batches, crops, self.config.mirror)
 
-    def _outputs(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def _in_batches(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         preprocess = PREPROCESSING[self.config.preprocessing]
-        parts = [np.empty((0, len(self.config.heads) * len(self.config.labels)), np.float32)]
+        parts = [np.empty((0, self._outputs), np.float32)]
         for start in range(0, len(crops), self.batch_size):
             faces = preprocess(crops[start : start + self.batch_size])
-            parts += self._network(faces.reshape(len(faces), 1, *faces.shape[1:3])).values()
+            parts += self._network(faces.reshape(len(faces), 1, CROP_SIZE, CROP_SIZE)).values()
         return np.concatenate(parts)

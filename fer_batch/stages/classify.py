@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from fer_batch.config import Device, UsageError
 from fer_batch.emotions import EMOTIONS, merge_disgust
+from fer_batch.messages import native_notes_to_log
 from fer_batch.models.folder import read_config
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def prepare_device(device: Device) -> str:
     Raises UsageError where a GPU is asked for and TensorFlow sees none.
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"  # Runs classify with TensorFlow, whatever trains on this machine.
-    with _native_notes_to_log(), _apart_from_home():
+    with native_notes_to_log("tensorflow"), _apart_from_home():
         import keras
         import tensorflow as tf
 
@@ -112,8 +113,8 @@ def prepare_device(device: Device) -> str:
 
 
 def computes_in_bfloat16(cpu_info: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether the processor has instructions for bfloat16, as far as Linux tells. With them classifying takes half the
-    time and changes logits by a hundredth (docs/emotion_model.md); without them it would take longer."""
+    """Whether the processor has instructions for bfloat16, as far as Linux tells. With them a folder without a network
+    in 8 bits is classified in half the time (docs/emotion_model.md); without them it would take longer."""
     try:
         flags = cpu_info.read_text(encoding="utf-8", errors="replace").split()
     except OSError:
@@ -152,24 +153,3 @@ def _apart_from_home() -> Iterator[None]:
             del os.environ["KERAS_HOME"]
             if before is not None:
                 os.environ["KERAS_HOME"] = before
-
-
-@contextmanager
-def _native_notes_to_log() -> Iterator[None]:
-    """Pass what native code writes to stderr on to the debug log.
-
-    TensorFlow 2.21 prints notes on its CPU kernels and, where there is no GPU, CUDA errors as it is imported, before
-    any of its own settings take effect.
-    """
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as notes:
-        os.dup2(notes.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            notes.seek(0)
-            for line in notes.read().decode(errors="replace").splitlines():
-                log.debug("tensorflow: %s", line)

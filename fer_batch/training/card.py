@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,16 +36,16 @@ def write_card(path: Path, folder: Path, figures: dict[str, dict[str, Any]]) -> 
     """
     main = next(iter(figures.values()))
     draw_pictures(path.parent, folder, main)
-    models: list[EmotionModel] = [EmotionNetwork(folder, batch_size=_BATCH)]
+    models: dict[str, EmotionModel] = {"float32": EmotionNetwork(folder, batch_size=_BATCH)}
     if "int8" in main:
-        models.append(Int8Model(folder, batch_size=_BATCH))
-    milliseconds = [cpu_milliseconds(model) for model in models]
+        models["8 bits"] = Int8Model(folder, batch_size=_BATCH)
+    milliseconds = {form: cpu_milliseconds(model) for form, model in models.items()}
     path.write_text(model_card(folder, figures, milliseconds), encoding="utf-8")
 
 
-def model_card(folder: Path, figures: dict[str, dict[str, Any]], milliseconds: Sequence[float]) -> str:
-    """The card in Markdown. `figures` as for `write_card`; `milliseconds` of processor time for one face, in float32
-    and, for a folder that has the network in 8 bits, in those."""
+def model_card(folder: Path, figures: dict[str, dict[str, Any]], milliseconds: dict[str, float]) -> str:
+    """The card in Markdown. `figures` as for `write_card`; `milliseconds` of processor time for one face, by the form
+    of the numbers."""
     config = read_config(folder)
     recipe = _read_recipe(folder)
     usage, main = next(iter(figures.items()))
@@ -112,10 +111,10 @@ def _making(config: ModelConfig, recipe: dict[str, Any]) -> list[str]:
     ]
 
 
-def _cost(config: ModelConfig, folder: Path, figures: dict[str, Any], milliseconds: Sequence[float]) -> list[str]:
+def _cost(config: ModelConfig, folder: Path, figures: dict[str, Any], milliseconds: dict[str, float]) -> list[str]:
     network = figures["network"]
     weights_mb = (folder / WEIGHTS_FILE).stat().st_size / 1e6
-    times = [f"{time:.2f} ms in {name}" for name, time in zip(("float32", "8 bits"), milliseconds, strict=False)]
+    times = [f"{time:.2f} ms in {form}" for form, time in milliseconds.items()]
     return [
         "## Size and speed",
         "",

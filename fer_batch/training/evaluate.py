@@ -35,11 +35,7 @@ def evaluate(folder: Path, faces: Faces, usage: str) -> dict[str, Any]:
     if names == EMOTIONS_MERGED:
         labels = merge_disgust(np.eye(len(EMOTIONS))[labels]).argmax(axis=1)
     answers = network.answers(test.images)
-
-    def by_question(answers: dict[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
-        return {head: answers.get(head, answers[config.tables]) for head in HEADS}
-
-    answer_to = by_question(answers)
+    answer_to = _by_question(answers, config.tables)
     figures: dict[str, Any] = {"labels": list(names), "n": len(test), "usage": usage, "heads": list(config.heads)}
     figures["network"] = {"parameters": network.parameters, "multiply_adds": network.multiply_adds}
     figures |= _against(answer_to, labels, test.votes, names)
@@ -53,14 +49,22 @@ def evaluate(folder: Path, faces: Faces, usage: str) -> dict[str, Any]:
     if config.int8_sha256 is not None:
         in_8_bits = Int8Model(folder, batch_size=256).answers(test.images)
         pair = answers[config.tables], in_8_bits[config.tables]
-        figures["int8"] = _against(by_question(in_8_bits), labels, test.votes, names)
+        figures["int8"] = _against(_by_question(in_8_bits, config.tables), labels, test.votes, names)
         figures["int8"]["same_answer"] = float(np.mean(pair[0].argmax(axis=1) == pair[1].argmax(axis=1)))
         figures["int8"]["mean_change"] = float(np.abs(pair[0] - pair[1]).mean())
     return figures
 
 
+def _by_question(answers: dict[str, NDArray[np.float64]], tables: str) -> dict[str, NDArray[np.float64]]:
+    """The answers of the head for each question, or, where there is none, of the one for the tables."""
+    return {head: answers.get(head, answers[tables]) for head in HEADS}
+
+
 def _against(
-    answer_to: dict[str, NDArray[np.float64]], labels: NDArray[np.int64], votes: Any, names: tuple[str, ...]
+    answer_to: dict[str, NDArray[np.float64]],
+    labels: NDArray[np.int64],
+    votes: NDArray[np.float32],
+    names: tuple[str, ...],
 ) -> dict[str, Any]:
     """Answers by question against the labels and, where there are any, the votes."""
     figures = {"fer2013": label_figures(answer_to["fer2013"], labels, names)}

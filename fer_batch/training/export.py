@@ -23,9 +23,12 @@ _BATCH = 64
 def quantize_model(folder: Path, faces: Faces) -> None:
     """Write a model folder's int8.onnx and tell its config, with ranges from faces of the `Training` split.
 
-    Raises ModelFolderError for a folder that can't be used, UsageError without the package onnx.
+    Until the file is there whole, the folder is one without it. Raises ModelFolderError for a folder that can't be
+    used, DatasetError without faces of that split, UsageError without the package onnx.
     """
     network = EmotionNetwork(folder)
+    config = replace(network.config, int8_sha256=None)
+    write_config(folder, config)
     training = faces.split("Training").images
     drawn = np.random.default_rng(0).permutation(len(training))[:_FOR_RANGES]
     images = PREPROCESSING[network.config.preprocessing](training[drawn]).transpose(0, 3, 1, 2)
@@ -36,4 +39,4 @@ def quantize_model(folder: Path, faces: Faces) -> None:
         shape = ["faces", network.model.output_shape[-1]]
         graph.save(path, network.config.architecture, ["faces", 1, CROP_SIZE, CROP_SIZE], {output: shape})
         quantize(path, folder / INT8_FILE, (images[i : i + _BATCH] for i in range(0, len(images), _BATCH)))
-    write_config(folder, replace(network.config, int8_sha256=file_sha256(folder / INT8_FILE)))
+    write_config(folder, replace(config, int8_sha256=file_sha256(folder / INT8_FILE)))

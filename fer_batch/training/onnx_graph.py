@@ -22,9 +22,14 @@ _ACTIVATIONS = {"relu": "Relu", "tanh": "Tanh"}
 _MERGERS = {"Add": "Add", "Multiply": "Mul"}
 
 
+def has_onnx() -> bool:
+    """Whether the package onnx is installed."""
+    return find_spec("onnx") is not None
+
+
 def check_onnx() -> None:
     """Raise UsageError where the package onnx is missing."""
-    if find_spec("onnx") is None:
+    if not has_onnx():
         raise UsageError("writing a network for runs needs the package onnx; pip install 'fer-batch[train]'")
 
 
@@ -94,14 +99,16 @@ class Graph:
     def _add_layer(self, layer: keras.layers.Layer, inputs: list[Tensor]) -> Tensor:
         kind = next(one.__name__ for one in type(layer).__mro__ if one.__module__.startswith("keras."))
         names = [one.name for one in inputs]
-        if kind == "Rescaling":
+        if kind == "Rescaling" and not layer.offset:
             return replace(inputs[0], scale=float(layer.scale))
         if kind == "ZeroPadding2D":
             return replace(inputs[0], padding=layer.padding[0][0])
-        if kind == "Dropout":
-            return inputs[0]
         if kind == "Conv2D":
             return Tensor(self._activated(layer, self._convolution(layer, inputs[0])))
+        if any(one != Tensor(one.name) for one in inputs):
+            raise ValueError(f"{layer.name}: only a convolution takes in scaling and padding")
+        if kind == "Dropout":
+            return inputs[0]
         if kind == "Dense":
             return Tensor(self._activated(layer, self._dense(layer, names[0])))
         if kind == "EinsumDense" and layer.equation == "nhwc,hwc->nc":
@@ -132,6 +139,8 @@ class Graph:
     def _activated(self, layer: keras.layers.Layer, name: str) -> str:
         if (activation := layer.activation.__name__) == "linear":
             return name
+        if activation not in _ACTIVATIONS:
+            raise ValueError(f"{layer.name}: no rule to write the activation {activation} as ONNX")
         return self.node(_ACTIVATIONS[activation], f"{name}_{activation}", [name])
 
     def _convolution(self, layer: keras.layers.Conv2D, source: Tensor) -> str:

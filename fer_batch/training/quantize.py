@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_batch.files import write_whole
+from fer_batch.models.onnx_session import onnx_runtime
 from fer_batch.training.onnx_graph import check_onnx
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def quantize(network: Path, out: Path, batches: Iterable[NDArray[np.float32]]) -
     package onnx.
     """
     check_onnx()
+    onnx_runtime()
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
@@ -39,9 +41,11 @@ def quantize(network: Path, out: Path, batches: Iterable[NDArray[np.float32]]) -
             batch = next(self._batches, None)
             return None if batch is None else {"input": batch}
 
+    model = onnx.load(network)  # Given a path, it would leave a file beside it.
+
     def write(aside: Path) -> None:
         quantize_static(
-            network,
+            model,
             aside,
             Reader(),
             quant_format=QuantFormat.QDQ,
@@ -49,11 +53,11 @@ def quantize(network: Path, out: Path, batches: Iterable[NDArray[np.float32]]) -
             weight_type=QuantType.QInt8,
             per_channel=True,
             reduce_range=True,
-            nodes_to_exclude=_last_layers(onnx.load(network).graph),
+            nodes_to_exclude=_last_layers(model.graph),
         )
 
     root, level = logging.getLogger(), logging.getLogger().level
-    root.setLevel(logging.ERROR)  # It advises steps that these graphs do not need.
+    root.setLevel(logging.ERROR)  # It advises to simplify the graph first; there is nothing here to simplify.
     try:
         write_whole(out, write)
     finally:

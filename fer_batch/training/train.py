@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,15 @@ from numpy.typing import NDArray
 from fer_batch.files import write_json
 from fer_batch.models.architectures import ARCHITECTURES, all_options
 from fer_batch.models.emotion_model import softmax
-from fer_batch.models.folder import WEIGHTS_FILE, ModelConfig, file_sha256, find_model, read_config, write_config
+from fer_batch.models.folder import (
+    INT8_FILE,
+    WEIGHTS_FILE,
+    ModelConfig,
+    file_sha256,
+    find_model,
+    read_config,
+    write_config,
+)
 from fer_batch.models.network import EmotionNetwork, load_weights, network_logits
 from fer_batch.models.preprocessing import PREPROCESSING
 from fer_batch.shares import ShareCorrection
@@ -28,6 +35,7 @@ from fer_batch.training.copies import has_copy
 from fer_batch.training.course import cosine_schedule, load_checkpoint, precision, save_checkpoint, write_log
 from fer_batch.training.dataset import DatasetError, Faces
 from fer_batch.training.export import quantize_model
+from fer_batch.training.onnx_graph import has_onnx
 from fer_batch.training.recipe import RECIPE_FILE, Recipe, check_recipe, read_recipe
 from fer_batch.training.targets import answerable_heads, plain_targets, training_targets
 
@@ -70,10 +78,10 @@ def train(faces: Faces, recipe: Recipe, out: Path, name: str, version: str) -> P
     correction = fit_share_correction(softmax(by_head[tables], temperatures[tables]), truths[tables])
     trainer.swap_in_average()
     _write_folder(trainer.model, recipe, temperatures, correction, trainer.history, out, name, version)
-    if find_spec("onnx") is None:
-        print(f"no package onnx here: `fer-batch quantize {out} DATA` makes the file that processors compute with")
-    else:
+    if has_onnx():
         quantize_model(out, faces)
+    else:
+        print(f"no package onnx here: `fer-batch quantize {out} DATA` makes the file that processors compute with")
     (out / CHECKPOINT_FILE).unlink(missing_ok=True)
     return out
 
@@ -299,6 +307,7 @@ def _write_folder(
     bare = ARCHITECTURES[recipe.architecture](_outputs(recipe), **recipe.options)
     bare.set_weights(model.get_weights())
     bare.save_weights(out / WEIGHTS_FILE)
+    (out / INT8_FILE).unlink(missing_ok=True)  # Of an earlier training.
     config = ModelConfig(
         name=name,
         version=version,

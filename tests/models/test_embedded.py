@@ -48,11 +48,20 @@ def test_the_card_holds_what_evaluation_gives() -> None:
     figures = evaluate(FOLDER, read_faces(DATA), "PublicTest")
     card = (FOLDER / "CARD.md").read_text(encoding="utf-8")
 
-    def told(row: str) -> float:
-        return float(re.search(rf"^\| {re.escape(row)} \| ([\d.]+)", card, re.MULTILINE)[1])  # type: ignore[index]
+    def told(row: str, column: int = 0) -> float:
+        (cells,) = re.findall(rf"^\| {re.escape(row)} \| (.*) \|$", card, re.MULTILINE)
+        return float(cells.split(" | ")[column].rstrip("%"))
 
     assert told("**FER2013's labels**: accuracy") == pytest.approx(100 * figures["fer2013"]["accuracy"], abs=0.2)
     assert told("agreement with the clear majority") == pytest.approx(
         100 * figures["ferplus"]["majority_accuracy"], abs=0.2
     )
     assert told("mean KL divergence from the vote shares, nats") == pytest.approx(figures["ferplus"]["kl"], abs=0.002)
+    in_8_bits = figures["int8"]
+    assert told("accuracy against FER2013's labels", 1) == pytest.approx(
+        100 * in_8_bits["fer2013"]["accuracy"], abs=0.2
+    )
+    assert told("agreement with the judges' clear majority", 1) == pytest.approx(
+        100 * in_8_bits["ferplus"]["majority_accuracy"], abs=0.2
+    )
+    assert in_8_bits["same_answer"] > 0.98

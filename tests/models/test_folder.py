@@ -156,12 +156,14 @@ def test_sha256_of_a_file(model: Path) -> None:
         {"labels": EMOTIONS_MERGED},
         {"preprocessing": "unit_range"},
         {"options": {"dense": 9}},
+        {"int8_sha256": "00"},
     ],
 )
 def test_what_decides_the_output_changes_the_digest(change: dict[str, Any]) -> None:
     assert replace(CONFIG, **change).digest != CONFIG.digest
     assert replace(CONFIG).digest == CONFIG.digest
-    assert len(CONFIG.digest) == 64
+    # As before there were networks in 8 bits: a run that was begun then goes on.
+    assert CONFIG.digest == "79687523e370bb06b4ac69181cd2f332949d4232d6f722f2b28ebd1cfc01f079"
 
 
 def test_what_summaries_need_is_kept_and_changes_no_digest(model: Path) -> None:

@@ -8,7 +8,9 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -18,9 +20,19 @@ from typer.testing import CliRunner
 from fer_batch.cli import app
 from fer_batch.config import UsageError
 from fer_batch.emotions import EMOTIONS
-from fer_batch.models.folder import CONFIG_FILE, INT8_FILE, ModelFolderError, file_sha256, find_model, read_config
+from fer_batch.models import onnx_session
+from fer_batch.models.emotion_model import softmax
+from fer_batch.models.folder import (
+    CONFIG_FILE,
+    INT8_FILE,
+    WEIGHTS_FILE,
+    ModelFolderError,
+    file_sha256,
+    find_model,
+    read_config,
+)
 from fer_batch.models.int8 import Int8Model
-from fer_batch.models.onnx_session import open_network
+from fer_batch.models.onnx_session import NetworkError, open_network
 from fer_batch.stages import classify
 from fer_batch.stages.classify import Classifier
 from fer_batch.training.dataset import Faces
@@ -111,7 +123,8 @@ def test_convolutions_are_in_seven_bits_and_the_last_layer_in_float(in_8_bits: P
 
 def test_a_face_depends_on_no_other_and_on_no_batch(in_8_bits: Path, faces: Faces) -> None:
     whole = Int8Model(in_8_bits, batch_size=64).logits(faces.images)
-    np.testing.assert_array_equal(Int8Model(in_8_bits, batch_size=3).logits(faces.images[::-1])[::-1], whole)
+    for size in (1, 3):
+        np.testing.assert_array_equal(Int8Model(in_8_bits, size).logits(faces.images[::-1])[::-1], whole)
     assert Int8Model(in_8_bits).logits(faces.images[:0]).shape == (0, 7)
 
 
@@ -127,6 +140,58 @@ def test_mirror_is_the_mean_over_both_images(in_8_bits: Path, faces: Faces, tmp_
 
 def test_the_file_belongs_to_what_decides_rows(in_8_bits: Path, tiny_model: Path) -> None:
     assert read_config(in_8_bits).digest != read_config(tiny_model).digest
+
+
+def test_each_head_has_its_outputs(faces: Faces, tmp_path: Path) -> None:
+    from fer_batch.models.architectures import ARCHITECTURES
+    from fer_batch.models.folder import ModelConfig, write_config
+    from fer_batch.training.export import quantize_model
+
+    ARCHITECTURES["classic-cnn"](14, dense=8).save_weights(tmp_path / WEIGHTS_FILE)
+    digest = file_sha256(tmp_path / WEIGHTS_FILE)
+    heads = {"ferplus": 0.5, "fer2013": 2.0}
+    config = ModelConfig("m", "1", "classic-cnn", EMOTIONS, "standardize", heads, "fer2013", digest, {"dense": 8})
+    write_config(tmp_path, config)
+    quantize_model(tmp_path, faces)
+    quantize_model(tmp_path, faces.take(np.arange(70)))  # Again, with other ranges.
+    model = Int8Model(tmp_path)
+    logits, answers = model.logits(faces.images), model.answers(faces.images)
+    np.testing.assert_allclose(answers["ferplus"], softmax(logits[:, :7], 0.5))
+    np.testing.assert_allclose(answers["fer2013"], softmax(logits[:, 7:], 2.0))
+    values = json.loads((tmp_path / CONFIG_FILE).read_text()) | {"heads": {"fer2013": 1.0}}
+    (tmp_path / CONFIG_FILE).write_text(json.dumps(values))
+    with pytest.raises(ModelFolderError, match=r"int8\.onnx: gives \[\(1, 14\)\] for a face, where 7 are needed"):
+        Int8Model(tmp_path)
+
+
+def test_a_network_for_other_pictures_is_named(in_8_bits: Path, tmp_path: Path) -> None:
+    from fer_batch.training.onnx_graph import Graph
+
+    folder = shutil.copytree(in_8_bits, tmp_path / "other")
+    graph = Graph()
+    graph.node("Relu", "other", ["input"])
+    graph.save(folder / INT8_FILE, "other", [1, 1, 24, 24], {"other": [1, 1, 24, 24]})
+    values = json.loads((folder / CONFIG_FILE).read_text()) | {"int8_sha256": file_sha256(folder / INT8_FILE)}
+    (folder / CONFIG_FILE).write_text(json.dumps(values))
+    with pytest.raises(ModelFolderError, match=r"int8\.onnx: can't be used as an emotion model \("):
+        Int8Model(folder)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"), [(MemoryError(), MemoryError), (RuntimeError("two\nlines"), NetworkError)]
+)
+def test_what_fails_in_computing_is_told_from_a_lack_of_memory(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, expected: type[Exception]
+) -> None:
+    session = SimpleNamespace(
+        get_inputs=lambda: [SimpleNamespace(name="input")], get_outputs=list, run=Mock(side_effect=error)
+    )
+    runtime = SimpleNamespace(SessionOptions=Mock, InferenceSession=lambda *args, **options: session)
+    monkeypatch.setattr(onnx_session, "onnx_runtime", lambda: runtime)
+    compute = open_network(Path("x.onnx"), 1)
+    with pytest.raises(expected) as caught:
+        compute(np.zeros((1, 1, 48, 48), np.float32))
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -210,8 +275,8 @@ def test_a_driver_or_a_plugin_makes_a_gpu_likely(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(classify.ctypes, "CDLL", load)
     if Path("/dev/kfd").exists():
         pytest.skip("an AMD GPU is here")
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
     assert not classify.a_gpu_is_likely()
-    monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "tensorflow-plugins").mkdir()
     assert classify.a_gpu_is_likely()
     (tmp_path / "tensorflow-plugins").rmdir()
@@ -248,6 +313,18 @@ def test_the_command_adds_the_file(tiny_model: Path, faces: Faces, tmp_path: Pat
     done = CliRunner().invoke(app, ["quantize", str(folder), str(tmp_path / "faces.csv")])
     assert (done.exit_code, done.stdout) == (0, f"wrote {folder / INT8_FILE}\n")
     assert read_config(folder).int8_sha256 == file_sha256(folder / INT8_FILE)
+
+
+@pytest.mark.parametrize(
+    ("model", "words"), [("nowhere", "nowhere: neither a folder with a config.json nor one of"), ("{}", "missing")]
+)
+def test_the_command_names_what_it_can_not_use(tiny_model: Path, tmp_path: Path, model: str, words: str) -> None:
+    """Before it reads the data, which is not even there."""
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    (folder / WEIGHTS_FILE).unlink()
+    done = CliRunner().invoke(app, ["quantize", model.format(folder), str(tmp_path / "no data.csv")])
+    assert done.exit_code == 2
+    assert words in done.stderr
 
 
 def test_evaluate_tells_what_8_bits_change(in_8_bits: Path, faces: Faces) -> None:

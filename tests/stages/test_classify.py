@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import logging
 import os
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from fer_batch.config import UsageError
 from fer_batch.emotions import EMOTIONS, EMOTIONS_MERGED, merge_disgust
 from fer_batch.models.folder import find_model
-from fer_batch.stages.classify import Classifier, _native_notes_to_log, computes_in_bfloat16, prepare_device
+from fer_batch.stages.classify import Classifier, computes_in_bfloat16, prepare_device
 
 QUIET = """
 import sys
@@ -105,21 +104,6 @@ def test_a_gpu_that_is_not_there(tiny_model: Path, crops: NDArray[np.uint8], mon
     with pytest.raises(UsageError, match=r"^--device gpu: .* sees no GPU; install .*, or use --device auto$"):
         Classifier(tiny_model, EMOTIONS, 4, "gpu")(crops)
     assert prepare_device("auto") == "cpu"
-
-
-def test_native_notes_go_to_the_log(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
-    with caplog.at_level(logging.DEBUG, "fer_batch"), _native_notes_to_log():
-        os.write(2, b"from native code\n")
-    os.write(2, b"afterwards\n")
-    assert caplog.messages == ["tensorflow: from native code"]
-    assert capfd.readouterr().err == "afterwards\n"
-
-
-def test_stderr_comes_back_after_an_error(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ZeroDivisionError), _native_notes_to_log():
-        raise ZeroDivisionError
-    os.write(2, b"afterwards\n")
-    assert capfd.readouterr().err.endswith("afterwards\n")
 
 
 @pytest.mark.parametrize(

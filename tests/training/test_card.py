@@ -67,7 +67,7 @@ def figures() -> dict[str, Any]:
 
 
 def test_card(card: Any, model: Path, figures: dict[str, Any]) -> None:
-    lines = card.model_card(model, {"PublicTest": figures}, [1.234]).splitlines()
+    lines = card.model_card(model, {"PublicTest": figures}, {"float32": 1.234}).splitlines()
     assert lines[0] == "# tiny, version 1"
     for line in (
         "| figure | PublicTest | PrivateTest |",
@@ -98,7 +98,7 @@ def test_card(card: Any, model: Path, figures: dict[str, Any]) -> None:
 def test_why_one_label_misleads(card: Any, model: Path, figures: dict[str, Any]) -> None:
     """One face of three is unanimous; the most voted emotion has 100, 50 and 70 %; of the two clear majorities one is
     the label; of the two wrong answers one has the label second."""
-    text = card.model_card(model, {"PublicTest": figures}, [1.0])
+    text = card.model_card(model, {"PublicTest": figures}, {"float32": 1.0})
     assert "On 33% of the faces all who saw one of the emotions named the same one" in text
     assert "on average 73% of them name the most voted one" in text
     assert "FER2013's own label says the same on 50% of the faces only" in text
@@ -107,7 +107,7 @@ def test_why_one_label_misleads(card: Any, model: Path, figures: dict[str, Any])
 
 def test_a_held_back_split_is_filled_in_by_whoever_has_it(card: Any, model: Path, figures: dict[str, Any]) -> None:
     other = {**figures, "usage": "PrivateTest", "n": 9, "fer2013": {**figures["fer2013"], "accuracy": 0.25}}
-    text = card.model_card(model, {"PublicTest": figures, "PrivateTest": other}, [1.0])
+    text = card.model_card(model, {"PublicTest": figures, "PrivateTest": other}, {"float32": 1.0})
     assert "| faces | 4 | 9 |" in text
     assert "| **FER2013's labels**: accuracy | 50.00% | 25.00% |" in text
     assert "| held back |" not in text
@@ -116,13 +116,13 @@ def test_a_held_back_split_is_filled_in_by_whoever_has_it(card: Any, model: Path
 def test_teachers_are_told(card: Any, model: Path, figures: dict[str, Any]) -> None:
     recipe = {"epochs": 1, "batch_size": 2, "holdout": 0.1, "teachers": ["first", "second"], "distill": 0.6}
     (model / "recipe.json").write_text(json.dumps(recipe))
-    text = card.model_card(model, {"PublicTest": figures}, [1.0])
+    text = card.model_card(model, {"PublicTest": figures}, {"float32": 1.0})
     assert "60% of the targets came from 2 teacher(s)" in text
 
 
 def test_without_votes_and_copies(card: Any, model: Path, figures: dict[str, Any]) -> None:
     del figures["ferplus"], figures["judges"], figures["fer2013"]["accuracy_without_copies"]
-    text = card.model_card(model, {"PublicTest": figures}, [1.0])
+    text = card.model_card(model, {"PublicTest": figures}, {"float32": 1.0})
     assert "| agreement with the clear majority | - | held back |" in text
     assert "| accuracy without them | - | held back |" in text
     assert "misleads" not in text
@@ -132,14 +132,14 @@ def test_without_votes_and_copies(card: Any, model: Path, figures: dict[str, Any
 def test_without_a_clear_majority(card: Any, model: Path, figures: dict[str, Any]) -> None:
     figures["ferplus"] |= {"majority_accuracy": None, "n_majority": 0}
     figures["judges"] |= {"label_is_majority": None}
-    text = card.model_card(model, {"PublicTest": figures}, [1.0])
+    text = card.model_card(model, {"PublicTest": figures}, {"float32": 1.0})
     assert "| agreement with the clear majority | - | held back |" in text
     assert "None" not in text
 
 
 def test_six_classes(card: Any, tiny_merged_model: Path, model: Path) -> None:
     shutil.copytree(tiny_merged_model, model, dirs_exist_ok=True)
-    text = card.model_card(model, {"PublicTest": figures_of(EMOTIONS_MERGED)}, [1.0])
+    text = card.model_card(model, {"PublicTest": figures_of(EMOTIONS_MERGED)}, {"float32": 1.0})
     assert "six apparent facial expressions" in text
     assert "seven" not in text
     assert "| disgust |" not in text
@@ -148,14 +148,14 @@ def test_six_classes(card: Any, tiny_merged_model: Path, model: Path) -> None:
 def test_a_folder_without_a_recipe(card: Any, model: Path, figures: dict[str, Any]) -> None:
     (model / "recipe.json").unlink()
     with pytest.raises(UsageError, match=r"recipe\.json"):
-        card.model_card(model, {"PublicTest": figures}, [1.0])
+        card.model_card(model, {"PublicTest": figures}, {"float32": 1.0})
 
 
 def test_the_network_in_8_bits_is_held_against_the_trained_one(card: Any, model: Path, figures: dict[str, Any]) -> None:
     rounded = {question: figures[question] for question in ("fer2013", "ferplus")}
     rounded["fer2013"] = {**rounded["fer2013"], "accuracy": 0.25}
     figures["int8"] = {**rounded, "same_answer": 0.75, "mean_change": 0.0123}
-    lines = card.model_card(model, {"PublicTest": figures}, [1.234, 0.4]).splitlines()
+    lines = card.model_card(model, {"PublicTest": figures}, {"float32": 1.234, "8 bits": 0.4}).splitlines()
     text = "\n".join(lines)
     assert "a face takes 1.23 ms in float32 and 0.40 ms in 8 bits" in text
     assert "the same for 75.0% of the faces" in text
@@ -163,7 +163,7 @@ def test_the_network_in_8_bits_is_held_against_the_trained_one(card: Any, model:
     assert "| accuracy against FER2013's labels | 50.00% | 25.00% |" in lines
     assert "| agreement with the judges' clear majority | 100.00% | 100.00% |" in lines
     del figures["ferplus"], figures["judges"], figures["int8"]["ferplus"]
-    assert "clear majority | 100" not in card.model_card(model, {"PublicTest": figures}, [1.0, 1.0])
+    assert "clear majority | 100" not in card.model_card(model, {"PublicTest": figures}, {"float32": 1.0})
 
 
 def test_time_for_a_face(card: Any, tiny_model: Path) -> None:

@@ -7,7 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from fer_batch.config import DetectorConfig
 from fer_batch.detectors.embedded import whole_cells
@@ -44,20 +46,37 @@ def write_detector_folder(
     quantize_detector(out, photographs, recipe)
 
 
-def quantize_detector(folder: Path, photographs: list[Photograph], recipe: DetectorRecipe) -> None:
-    """Write the folder's network in 8 bits, with ranges from photographs that it was trained on, and choose the default
-    threshold: the least one that leaves at most 1 false face on 100 held-out photographs without a face, searched at
-    the default size, and not below 0.5."""
+def quantize_detector(folder: Path, photographs: list[Photograph], recipe: DetectorRecipe) -> float:
+    """Write the folder's network in 8 bits, with ranges from photographs that it was trained on, and choose its default
+    threshold, which is returned: the least one that leaves at most 1 false face on 100 held-out photographs without a
+    face, searched at the default size, and not below 0.5.
+
+    Until the file is there whole, the folder is one without it. Raises ModelFolderError for a folder that can't be
+    used, DatasetError without photographs to train on, UsageError without the package onnx.
+    """
+    model = replace(read_detector(folder), int8_sha256=None)
     training, held_out = split(photographs, recipe.validation_sources)
+    if not training:
+        raise DatasetError("all photographs are held out; name fewer `validation_sources` in the recipe")
+    write_detector(folder, model)
     drawn = random.Random(recipe.seed).sample(training, min(_FOR_RANGES, len(training)))
-    batches = (whole_cells(one.gray())[None, None].astype(np.float32) for one in drawn)
-    quantize(folder / ONNX_FILE, folder / INT8_FILE, batches)
-    model = replace(read_detector(folder), min_score=_LEAST_MIN_SCORE, int8_sha256=file_sha256(folder / INT8_FILE))
+    quantize(folder / ONNX_FILE, folder / INT8_FILE, map(_as_searched, drawn))
+    model = replace(model, int8_sha256=file_sha256(folder / INT8_FILE))
     write_detector(folder, model)
     figures = evaluate_detector(detector_config(str(folder)), [one for one in held_out if one.face_free])
-    if figures["score_for_1_in_100"] is not None:
-        least = max(_LEAST_MIN_SCORE, round(figures["score_for_1_in_100"] + 0.005, 2))
-        write_detector(folder, replace(model, min_score=least))
+    least = figures["score_for_1_in_100"]
+    threshold = _LEAST_MIN_SCORE if least is None else max(_LEAST_MIN_SCORE, round(least + 0.005, 2))
+    write_detector(folder, replace(model, min_score=threshold))
+    return threshold
+
+
+def _as_searched(photograph: Photograph) -> NDArray[np.float32]:
+    """A photograph as a run gives it to the network, at the default size."""
+    gray = photograph.gray()
+    reduction = DetectorConfig().longest_side / max(gray.shape)
+    if reduction < 1:
+        gray = np.asarray(cv2.resize(gray, None, fx=reduction, fy=reduction, interpolation=cv2.INTER_AREA), np.uint8)
+    return whole_cells(gray)[None, None].astype(np.float32)
 
 
 def detector_config(name: str, model_file: Path | None = None, longest_side: int | None = None) -> DetectorConfig:

@@ -13,14 +13,13 @@ every cell of a clean view, without any scheme that assigns faces to cells. Then
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch.models.face_network import STRIDES
+from fer_batch.models.face_network import STRIDES, cells, in_pixels
 from fer_batch.training.dataset import DatasetError
 from fer_batch.training.detector.photographs import SURE
 from fer_batch.training.detector.views import View
@@ -38,18 +37,6 @@ _FOUND = 0.3
 _SAME = 0.35
 _MOSTLY_VISIBLE = 0.7
 _LEAST_SCORE = 0.05
-#: In logarithms of strides; what is larger only overflows.
-_LARGEST = 10.0
-
-
-@lru_cache(maxsize=8)
-def cells(height: int, width: int) -> NDArray[np.float32]:
-    """Column, row and stride of every cell of a picture's maps, in the order of the outputs; float32 (cells, 3)."""
-    parts = []
-    for stride in STRIDES:
-        rows, columns = np.mgrid[: height // stride, : width // stride]
-        parts.append(np.stack([columns.ravel(), rows.ravel(), np.full(rows.size, stride)], axis=1))
-    return np.concatenate(parts).astype(np.float32)
 
 
 class Teacher:
@@ -82,13 +69,9 @@ class Teacher:
             np.concatenate([outputs[f"{kind}_{stride}"][0] for stride in STRIDES])
             for kind in ("cls", "obj", "bbox", "kps")
         )
-        grid = cells(*picture.shape)
-        at, stride = grid[:, :2], grid[:, 2:]
         score = np.sqrt(np.clip(cls, 0, 1) * np.clip(obj, 0, 1))
-        size = np.exp(np.minimum(box[:, 2:], _LARGEST)) * stride
-        corner = (at + box[:, :2]) * stride - size / 2
-        points = (landmarks.reshape(-1, 5, 2) + at[:, None]) * stride[:, None]
-        return np.concatenate([score, corner, size, points.reshape(-1, 10)], axis=1)
+        boxes, points = in_pixels(cells(*picture.shape), box, landmarks)
+        return np.concatenate([score, boxes, points.reshape(-1, 10)], axis=1)
 
 
 def make_targets(view: View, seen: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fer_batch.models.detector_folder import ONNX_FILE, DetectorModel, write_detector
-from fer_batch.models.folder import file_sha256
+from fer_batch.models.folder import INT8_FILE, file_sha256
 from fer_batch.training.dataset import DatasetError
 from fer_batch.training.detector.card import detector_card, read_figures
 from fer_batch.training.detector.folder import detector_config, detector_folder
@@ -35,7 +35,9 @@ ANGLES = {name: {"error": 3.21, "correlation": 0.876} for name in ("yaw", "pitch
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / ONNX_FILE).write_bytes(bytes(1500))
-    write_detector(tmp_path, DetectorModel("faces", "7", 0.55, 1.1, 0.02, file_sha256(tmp_path / ONNX_FILE)))
+    (tmp_path / INT8_FILE).write_bytes(bytes(400_000))
+    digests = [file_sha256(tmp_path / name) for name in (ONNX_FILE, INT8_FILE)]
+    write_detector(tmp_path, DetectorModel("faces", "7", 0.55, 1.1, 0.02, *digests))
     return tmp_path
 
 
@@ -47,6 +49,7 @@ def test_the_card(folder: Path) -> None:
     )
     assert text.startswith("# faces, version 7\n")
     assert "Threshold: 0.55" in text
+    assert f"below have it: `int8.onnx`, 400 kB, sha256 `{file_sha256(folder / INT8_FILE)}`." in text
     assert "1.1 times" in text
     assert "3 epochs" in text
     assert "a/one, b/two" in text

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ from fer_batch.config import DetectorConfig
 from fer_batch.detectors import create_detector
 from fer_batch.models.detector_folder import ONNX_FILE, read_detector
 from fer_batch.models.face_network import STRIDES
+from fer_batch.models.folder import CONFIG_FILE, INT8_FILE, file_sha256
 from fer_batch.training.dataset import DatasetError
 from fer_batch.training.detector import recipe as recipes
 from fer_batch.training.detector.photographs import Photograph
@@ -178,9 +180,33 @@ def test_a_folder_that_the_detector_reads(
     model = read_detector(tmp_path)
     assert (model.name, model.version) == ("tiny", "3")
     assert 0.5 <= model.min_score <= 1
+    assert model.int8_sha256 == file_sha256(tmp_path / INT8_FILE)
     config = detector_config(str(tmp_path))
     assert config == DetectorConfig("embedded", str(tmp_path / ONNX_FILE), min_face=1)
     create_detector(config).detect(photographs[0].gray(), 1)
+
+
+def test_a_detector_is_quantized_again_as_often_as_wanted(
+    network: Any, photographs: list[Photograph], tmp_path: Path, training: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With other photographs each time; an interruption leaves a folder that can be used."""
+    from fer_batch.training.detector import folder as module
+
+    module.write_detector_folder(network, photographs, TINY, tmp_path, "tiny", "3")
+    first = read_detector(tmp_path)
+    monkeypatch.setattr(module, "_as_searched", lambda one: np.full((1, 1, 64, 64), 255, np.float32))
+    threshold = module.quantize_detector(tmp_path, photographs, TINY)
+    second = read_detector(tmp_path)
+    assert second.min_score == threshold
+    assert first.int8_sha256 != second.int8_sha256 == file_sha256(tmp_path / INT8_FILE)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [CONFIG_FILE, ONNX_FILE, INT8_FILE]
+    monkeypatch.setattr(module, "quantize", Mock(side_effect=KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        module.quantize_detector(tmp_path, photographs, TINY)
+    assert read_detector(tmp_path) == replace(second, int8_sha256=None)
+    everything = replace(TINY, validation_sources=tuple({one.source for one in photographs}))
+    with pytest.raises(DatasetError, match="all photographs are held out"):
+        module.quantize_detector(tmp_path, photographs, everything)
 
 
 def test_another_recipe_is_refused(

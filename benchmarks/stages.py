@@ -1,0 +1,119 @@
+"""Where does a run spend its processor time?
+
+    python benchmarks/stages.py VIDEO [--fps 1 | --every 1] [--longest-side 640] [--yunet FILE] [--rounds 3]
+
+Does in one process what a run does in several, one stage at a time, with libraries loaded before: prints for each stage
+the milliseconds of processor time for a sampled frame and the share, medians over the rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from fer_batch import work
+from fer_batch.config import Sampling
+from fer_batch.models.folder import find_model, read_config
+from fer_batch.records import Media, Outline, Piece, Prepared, Unit
+from fer_batch.stages.classify import Classifier
+from fer_batch.stages.track import Tracker
+from fer_batch.usage import choose_detector
+
+Spent = defaultdict[str, float]
+
+
+def timed(spent: Spent, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*args: Any, **options: Any) -> Any:
+        started = time.process_time()
+        try:
+            return function(*args, **options)
+        finally:
+            spent[stage] += time.process_time() - started
+
+    return call
+
+
+def timed_steps(spent: Spent, stage: str, function: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+    def steps(*args: Any) -> Iterator[Any]:
+        following = timed(spent, stage, function(*args).__next__)
+        while True:
+            try:
+                yield following()
+            except StopIteration:
+                return
+
+    return steps
+
+
+def parts(worker: work.Worker, unit: Unit) -> Iterator[Piece | Prepared]:
+    """All that a worker makes of a unit, and of the other sections of a long video."""
+    for part in worker.prepare(unit):
+        if isinstance(part, Outline):
+            for section in part.sections[1:]:
+                yield from parts(worker, Unit(unit.media, section))
+        else:
+            yield part
+
+
+def follow(found: list[Piece | Prepared]) -> None:
+    tracker = Tracker()
+    for part in found:
+        crops = iter(part.crops)
+        for frame in part.frames:
+            tracker(float(frame.time or 0), frame.scene, [(face, next(crops)) for face in frame.faces])
+
+
+def measure(unit: Unit, worker: work.Worker, classifier: Classifier, spent: Spent) -> int:
+    """One round; returns the number of frames."""
+    started = time.process_time()
+    found = list(parts(worker, unit))
+    known = spent["decode"] + spent["search"] + spent["crop"]
+    spent["choose frames, look for cuts, the rest"] += time.process_time() - started - known
+    timed(spent, "follow faces", follow)(found)
+    timed(spent, "classify", classifier)(np.concatenate([part.crops for part in found]))
+    return sum(len(part.frames) for part in found)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("video", type=Path)
+    parser.add_argument("--fps", type=float, default=1.0)
+    parser.add_argument("--every", type=int)
+    parser.add_argument("--longest-side", type=int, default=640)
+    parser.add_argument("--yunet", type=Path, help="a YuNet file to search with, in place of the embedded detector")
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    sampling = Sampling(fps=options.fps) if options.every is None else Sampling("every", every=options.every)
+    detector = choose_detector("yunet" if options.yunet else None, options.yunet, 10, None, options.longest_side)
+    worker = work.Worker(work.Settings(sampling, detector))
+    folder = find_model("emotion")
+    classifier = Classifier(folder, read_config(folder).labels, 64, "cpu")
+    classifier.load()
+    status = options.video.stat()
+    media = Media(str(options.video), options.video.name, "video", status.st_size, status.st_mtime_ns)
+    originals = work._pictures, work.find_faces, work.crop_face
+    rounds: list[Spent] = []
+    for _ in range(options.rounds):
+        spent: Spent = defaultdict(float)
+        work._pictures = timed_steps(spent, "decode", originals[0])
+        work.find_faces = timed(spent, "search", originals[1])
+        work.crop_face = timed(spent, "crop", originals[2])
+        frames = measure(Unit((media,)), worker, classifier, spent)
+        rounds.append(spent)
+    total = median(sum(spent.values()) for spent in rounds)
+    print(f"{options.video.name}, {frames} frames, longest side {options.longest_side}: {total:.2f} s")
+    print("| stage | ms of processor time a frame | share |\n| --- | --- | --- |")
+    for stage in rounds[0]:
+        seconds = median(spent[stage] for spent in rounds)
+        print(f"| {stage} | {seconds / frames * 1000:.2f} | {seconds / total:.0%} |")
+
+
+if __name__ == "__main__":
+    main()
