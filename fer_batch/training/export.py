@@ -12,7 +12,7 @@ from fer_batch.models.folder import INT8_FILE, file_sha256, write_config
 from fer_batch.models.network import EmotionNetwork
 from fer_batch.models.preprocessing import CROP_SIZE, PREPROCESSING
 from fer_batch.training.dataset import Faces
-from fer_batch.training.onnx_graph import Graph
+from fer_batch.training.onnx_graph import Graph, check_onnx
 from fer_batch.training.quantize import quantize
 
 #: So many faces tell the ranges of activations.
@@ -26,6 +26,7 @@ def quantize_model(folder: Path, faces: Faces) -> None:
     Until the file is there whole, the folder is one without it. Raises ModelFolderError for a folder that can't be
     used, DatasetError without faces of that split, UsageError without the package onnx.
     """
+    check_onnx()
     network = EmotionNetwork(folder)
     config = replace(network.config, int8_sha256=None)
     write_config(folder, config)

@@ -26,6 +26,7 @@ from fer_batch.training.detector.evaluate import evaluate_detector
 from fer_batch.training.detector.export import export_onnx
 from fer_batch.training.detector.photographs import Photograph, split
 from fer_batch.training.detector.recipe import RECIPE_FILE, DetectorRecipe, read_detector_recipe
+from fer_batch.training.onnx_graph import check_onnx
 from fer_batch.training.quantize import quantize
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def quantize_detector(folder: Path, photographs: list[Photograph], recipe: Detec
     Until the file is there whole, the folder is one without it. Raises ModelFolderError for a folder that can't be
     used, DatasetError without photographs to train on, UsageError without the package onnx.
     """
+    check_onnx()
     model = replace(read_detector(folder), int8_sha256=None)
     training, held_out = split(photographs, recipe.validation_sources)
     if not training:
