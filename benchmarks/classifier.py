@@ -31,7 +31,7 @@ from fer_batch.models.folder import INT8_FILE, WEIGHTS_FILE, find_model
 from fer_batch.models.network import EmotionNetwork
 from fer_batch.models.onnx_session import open_network
 from fer_batch.models.preprocessing import CROP_SIZE, PREPROCESSING
-from fer_batch.training.onnx_graph import Graph
+from fer_batch.training.export import export_onnx
 
 Call = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
@@ -56,13 +56,6 @@ def onnx_runtime(path: Path) -> Call:
     return lambda faces: next(iter(network(np.ascontiguousarray(faces.transpose(0, 3, 1, 2))).values()))
 
 
-def in_float32(model: keras.Model, path: Path) -> Path:
-    graph = Graph()
-    (output,) = graph.add_network(model)
-    graph.save(path, "float32", ["faces", 1, CROP_SIZE, CROP_SIZE], {output: ["faces", model.output_shape[-1]]})
-    return path
-
-
 def ways(folder: Path, batch: int) -> dict[str, Call]:
     """The ways to call one network on a batch of preprocessed faces; the first is what `EmotionNetwork` does."""
     network = EmotionNetwork(folder)
@@ -84,7 +77,9 @@ def ways(folder: Path, batch: int) -> dict[str, Call]:
         "bfloat16, folded": half.predict_on_batch,
     }
     with tempfile.TemporaryDirectory() as aside:
-        calls["float32, folded, ONNX Runtime"] = onnx_runtime(in_float32(network.model, Path(aside, "float32.onnx")))
+        path = Path(aside, "float32.onnx")
+        export_onnx(network.model, path)
+        calls["float32, folded, ONNX Runtime"] = onnx_runtime(path)
     if config.int8_sha256 is not None:
         calls["8 bits, ONNX Runtime"] = onnx_runtime(folder / INT8_FILE)
     return calls

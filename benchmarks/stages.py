@@ -21,7 +21,7 @@ import numpy as np
 from fer_batch import work
 from fer_batch.config import Sampling
 from fer_batch.models.folder import find_model, read_config
-from fer_batch.records import Media, Outline, Piece, Prepared, Unit
+from fer_batch.records import Media, Outline, Piece, Prepared, Section, Unit
 from fer_batch.stages.classify import Classifier
 from fer_batch.stages.track import Tracker
 from fer_batch.usage import choose_detector
@@ -53,13 +53,15 @@ def timed_steps(spent: Spent, stage: str, function: Callable[..., Iterator[Any]]
 
 
 def parts(worker: work.Worker, unit: Unit) -> Iterator[Piece | Prepared]:
-    """All that a worker makes of a unit, and of the other sections of a long video."""
+    """All that a worker makes of a unit, then of the other sections of a long video."""
+    others: tuple[Section, ...] = ()
     for part in worker.prepare(unit):
         if isinstance(part, Outline):
-            for section in part.sections[1:]:
-                yield from parts(worker, Unit(unit.media, section))
+            others = part.sections[1:]
         else:
             yield part
+    for section in others:
+        yield from worker.prepare(Unit(unit.media, section))
 
 
 def follow(found: list[Piece | Prepared]) -> None:

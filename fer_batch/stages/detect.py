@@ -28,17 +28,22 @@ def find_faces(frame: Frame, detector: Detector, config: DetectorConfig) -> tupl
     The picture is reduced, never enlarged, to `config.longest_side`; faces below `config.min_face` pixels of the full
     frame are left out.
     """
-    small = frame.luma if frame.bgr is None else frame.bgr
-    height, width = small.shape[:2]
-    reduction = config.longest_side / max(width, height)
-    if reduction < 1.0:
-        small = _resized(small, max(1, round(width * reduction)), max(1, round(height * reduction)))
+    small = reduced(frame.luma if frame.bgr is None else frame.bgr, config.longest_side)
     # Widths and heights are rounded each on its own, so each has its own factor back to the full frame.
     scale_x, scale_y = frame.width / small.shape[1], frame.height / small.shape[0]
     found = _search(small, detector, config.min_face / max(scale_x, scale_y))
     faces = [_with_angles(_scaled(face, scale_x, scale_y)) for face in found]
     large = [face for face in faces if min(face.width, face.height) >= config.min_face]
     return tuple(sorted(large, key=lambda face: (face.x, face.y, face.width)))
+
+
+def reduced(picture: NDArray[np.uint8], longest_side: int) -> NDArray[np.uint8]:
+    """The picture, uint8 (h, w) or (h, w, 3), no longer than `longest_side` pixels either way; never enlarged."""
+    height, width = picture.shape[:2]
+    reduction = longest_side / max(width, height)
+    if reduction >= 1.0:
+        return picture
+    return _resized(picture, max(1, round(width * reduction)), max(1, round(height * reduction)))
 
 
 def _search(picture: NDArray[np.uint8], detector: Detector, min_face: float) -> Sequence[Detection]:

@@ -1,10 +1,11 @@
-"""Write an emotion model in 8 bits into its folder."""
+"""Write an emotion model as ONNX: in float32, and in 8 bits into its folder."""
 
 from __future__ import annotations
 
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,9 +16,21 @@ from fer_batch.training.dataset import Faces
 from fer_batch.training.onnx_graph import Graph, check_onnx
 from fer_batch.training.quantize import quantize
 
+if TYPE_CHECKING:
+    import keras
+
 #: So many faces tell the ranges of activations.
 _FOR_RANGES = 1024
 _BATCH = 64
+
+
+def export_onnx(network: keras.Model, path: Path) -> None:
+    """Write an emotion network: float32 (faces, 1, 48, 48) to logits (faces, outputs), faces of any number. Raises
+    UsageError without the package onnx."""
+    graph = Graph()
+    (output,) = graph.add_network(network)
+    shape = ["faces", network.output_shape[-1]]
+    graph.save(path, network.name, ["faces", 1, CROP_SIZE, CROP_SIZE], {output: shape})
 
 
 def quantize_model(folder: Path, faces: Faces) -> None:
@@ -33,11 +46,8 @@ def quantize_model(folder: Path, faces: Faces) -> None:
     training = faces.split("Training").images
     drawn = np.random.default_rng(0).permutation(len(training))[:_FOR_RANGES]
     images = PREPROCESSING[network.config.preprocessing](training[drawn]).transpose(0, 3, 1, 2)
-    graph = Graph()
-    (output,) = graph.add_network(network.model)
     with tempfile.TemporaryDirectory() as aside:
         path = Path(aside, "float32.onnx")
-        shape = ["faces", network.model.output_shape[-1]]
-        graph.save(path, network.config.architecture, ["faces", 1, CROP_SIZE, CROP_SIZE], {output: shape})
+        export_onnx(network.model, path)
         quantize(path, folder / INT8_FILE, (images[i : i + _BATCH] for i in range(0, len(images), _BATCH)))
     write_config(folder, replace(config, int8_sha256=file_sha256(folder / INT8_FILE)))

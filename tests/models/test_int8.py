@@ -78,18 +78,16 @@ def test_the_graph_computes_what_keras_does(
 
     from fer_batch.models.architectures import ARCHITECTURES
     from fer_batch.models.preprocessing import standardize
-    from fer_batch.training.onnx_graph import Graph
+    from fer_batch.training.export import export_onnx
 
     keras.utils.set_random_seed(2)
     network = ARCHITECTURES[architecture](14, **options)
     rng = np.random.default_rng(1)
     network.set_weights([one + np.abs(rng.normal(0, 0.1, one.shape)) for one in network.get_weights()])
-    graph = Graph()
-    (output,) = graph.add_network(network)
-    graph.save(tmp_path / "x.onnx", architecture, ["faces", 1, 48, 48], {output: ["faces", 14]})
+    export_onnx(network, tmp_path / "x.onnx")
     given = standardize(faces.images[:5])
     expected = network.predict_on_batch(given)
-    found = open_network(tmp_path / "x.onnx", 1)(given.transpose(0, 3, 1, 2))[output]
+    (found,) = open_network(tmp_path / "x.onnx", 1)(given.transpose(0, 3, 1, 2)).values()
     assert np.ptp(expected, axis=0).max() > 0.1
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,6 +20,7 @@ from fer_batch.models.detector_folder import (
     write_detector,
 )
 from fer_batch.models.folder import INT8_FILE, file_sha256
+from fer_batch.stages.detect import reduced
 from fer_batch.training.dataset import DatasetError
 from fer_batch.training.detector.evaluate import evaluate_detector
 from fer_batch.training.detector.export import export_onnx
@@ -74,10 +74,7 @@ def quantize_detector(folder: Path, photographs: list[Photograph], recipe: Detec
 
 def _as_searched(photograph: Photograph) -> NDArray[np.float32]:
     """A photograph as a run gives it to the network, at the default size."""
-    gray = photograph.gray()
-    reduction = DetectorConfig().longest_side / max(gray.shape)
-    if reduction < 1:
-        gray = np.asarray(cv2.resize(gray, None, fx=reduction, fy=reduction, interpolation=cv2.INTER_AREA), np.uint8)
+    gray = reduced(photograph.gray(), DetectorConfig().longest_side)
     return whole_cells(gray)[None, None].astype(np.float32)
 
 
