@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import keras
 
 #: Arguments of an architecture that say nothing about the trained network.
-_NOT_OPTIONS = ("classes", "folded")
+_NOT_OPTIONS = ("classes", "folded", "side")
 _EPSILON = 1e-5
 #: The batch normalization behind a convolution has its name with this behind.
 _NORMALIZED = "_normalized"
@@ -58,6 +58,7 @@ def compact_resnet(
     places: bool = False,
     gates: int = 0,
     folded: bool = False,
+    side: int | None = CROP_SIZE,
 ) -> keras.Model:
     """A small residual network (He et al. 2016) whose cost lies at low resolutions, where processors are fast.
 
@@ -69,6 +70,8 @@ def compact_resnet(
     2018, "MobileFaceNets"). `gates`: from the second stage on a block's channels are scaled by what the whole picture
     shows, through a layer that many times narrower (after Hu et al. 2018, "Squeeze-and-Excitation Networks"); 0: none.
     Both begin as if they were not there, so that a network without them can be the start of one with them.
+
+    `side`: of the faces, in pixels; None: of any size, which `places` can't have (ValueError).
     """
     import keras
     from keras import layers
@@ -91,7 +94,9 @@ def compact_resnet(
         z = layers.Dense(filters, activation="tanh", kernel_initializer="zeros", name=f"{name}_gate_out")(z)
         return layers.Multiply()([y, z])
 
-    inputs = keras.Input((CROP_SIZE, CROP_SIZE, 1))
+    if places and side is None:
+        raise ValueError("weights for each place need faces of one size")
+    inputs = keras.Input((side, side, 1))
     x = layers.ReLU()(convolution(inputs, "stem", widths[0], size=6, stride=2))
     for stage, (filters, count) in enumerate(zip(widths, blocks, strict=True)):
         if stage > 0:

@@ -9,26 +9,26 @@ from numpy.typing import NDArray
 
 CROP_SIZE = 48
 
-#: uint8 (n, 48, 48) to float32 (n, 48, 48, 1).
+#: uint8 (n, h, w) to float32 (n, h, w, 1); h and w are 48 but where faces are learnt from small to large.
 Preprocess = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
 def standardize(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Give every crop zero mean and unit variance.
 
-    `crops`: uint8, shape (n, 48, 48). Returns float32, shape (n, 48, 48, 1). Brightness, contrast and
+    `crops`: uint8, shape (n, h, w). Returns float32, shape (n, h, w, 1). Brightness, contrast and
     the limited range of video luma (16..235) drop out, so that a photograph and a video frame of one
     face look the same to the network. A crop of a single gray value becomes all zeros.
     """
-    pixels = crops.reshape(len(crops), CROP_SIZE * CROP_SIZE).astype(np.float32)
+    pixels = crops.reshape(len(crops), crops.shape[1] * crops.shape[2]).astype(np.float32)
     pixels -= pixels.mean(axis=1, keepdims=True)
     deviation = pixels.std(axis=1, keepdims=True)
     pixels /= np.maximum(deviation, 1.0)
-    return pixels.reshape(len(crops), CROP_SIZE, CROP_SIZE, 1)
+    return pixels.reshape(*crops.shape, 1)
 
 
 def unit_range(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Map 0..255 to 0..1. Takes uint8 (n, 48, 48), returns float32 (n, 48, 48, 1)."""
+    """Map 0..255 to 0..1. Takes uint8 (n, h, w), returns float32 (n, h, w, 1)."""
     return (crops.astype(np.float32) / 255.0)[..., None]
 
 

@@ -11,13 +11,15 @@ from typing import Any
 from fer_batch.emotions import EMOTIONS, EMOTIONS_MERGED
 from fer_batch.models.architectures import ARCHITECTURES, all_options
 from fer_batch.models.folder import HEADS
-from fer_batch.models.preprocessing import PREPROCESSING
+from fer_batch.models.preprocessing import CROP_SIZE, PREPROCESSING
 from fer_batch.training.augment import Augmentation
 from fer_batch.training.dataset import DatasetError
 
 RECIPE_FILE = "recipe.json"
 PRECISIONS = ("float32", "bfloat16")
 OPTIMIZERS = ("sgd", "adamw")
+#: Below it nothing is left of a face behind the poolings of the networks.
+_LEAST_SIDE = 16
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,15 @@ class Recipe:
     Targets: `label_smoothing` is the share of FER2013's label that goes to what FER+'s votes for that face let one
     expect (to all classes alike where there are no votes); `mixup` the alpha of mixing pairs of faces (Zhang et al.
     2018; 0: none); `teachers` are model folders whose answers to the very same changed faces make up the share
-    `distill` of the targets (Hinton et al. 2015; Beyer et al. 2022, "A good teacher is patient and consistent").
+    `distill` of the targets (Hinton et al. 2015; Beyer et al. 2022, "A good teacher is patient and consistent");
+    several answer in turn, a batch each.
 
-    Course: `learning_rate` is the peak of a cosine schedule with linear warm-up; `weight_decay` is decoupled from the
-    gradient and leaves biases and normalization alone; `ema` is the decay, a step, of the averaged weights that are
-    kept; in the last `calm_epochs` faces are changed less and not mixed; `holdout` is the share of the training faces
-    on which the temperatures are fitted; `precision` is one of `PRECISIONS`, `optimizer` of `OPTIMIZERS`.
+    Course: `sides` are the sizes, in pixels, at which faces are learnt in equal parts of the `epochs` (small ones first
+    save time; Tan and Le 2021, "EfficientNetV2"; none named: as they are); `learning_rate` is the peak of a cosine
+    schedule with linear warm-up; `weight_decay` is decoupled from the gradient and leaves biases and normalization
+    alone; `ema` is the decay, a step, of the averaged weights that are kept; in the last `calm_epochs` faces are
+    changed less and not mixed; `holdout` is the share of the training faces on which the temperatures are fitted;
+    `precision` is one of `PRECISIONS`, `optimizer` of `OPTIMIZERS`.
 
     Chance: `split_seed` decides which faces are held out, `seed` all else. With a `start` or `teachers` the split has
     to be theirs, or faces that they have learnt from are taken for unseen ones.
@@ -54,6 +59,7 @@ class Recipe:
     teachers: tuple[str, ...] = ()
     distill: float = 0.5
     epochs: int = 100
+    sides: tuple[int, ...] = ()
     batch_size: int = 128
     optimizer: str = "sgd"
     learning_rate: float = 0.1
@@ -72,13 +78,18 @@ class Recipe:
         """The classes, in the order of the outputs."""
         return EMOTIONS_MERGED if self.merge_disgust else EMOTIONS
 
+    def side(self, epoch: int) -> int:
+        """Width and height, pixels, of the faces in an epoch, counted from 0."""
+        sides = self.sides or (CROP_SIZE,)
+        return sides[epoch * len(sides) // self.epochs]
+
 
 def read_recipe(path: Path) -> Recipe:
     """Read a recipe from JSON; fields left out keep their defaults. Raises DatasetError."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         values["augmentation"] = Augmentation(**values.get("augmentation", {}))
-        values |= {name: tuple(values[name]) for name in ("heads", "teachers") if name in values}
+        values |= {name: tuple(values[name]) for name in ("heads", "teachers", "sides") if name in values}
         return Recipe(**values)
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise DatasetError(f"{path}: cannot be read as a recipe ({error})") from error
@@ -111,5 +122,7 @@ def check_recipe(recipe: Recipe) -> None:
     for name in ("epochs", "batch_size"):
         if getattr(recipe, name) <= 0:
             raise DatasetError(f"recipe: {name} must be above 0, found {getattr(recipe, name)}")
+    if any(not isinstance(side, int) or side < _LEAST_SIDE for side in recipe.sides):
+        raise DatasetError(f"recipe: sides must be whole numbers from {_LEAST_SIDE} up, found {list(recipe.sides)}")
     if not 0 < recipe.holdout < 1:
         raise DatasetError(f"recipe: holdout must lie between 0 and 1, found {recipe.holdout}")

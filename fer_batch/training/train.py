@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import keras
 import numpy as np
 from numpy.typing import NDArray
@@ -102,8 +103,14 @@ def _tables_head(recipe: Recipe) -> str:
 
 def _build(recipe: Recipe) -> keras.Model:
     """The network before its first epoch."""
-    with precision(recipe.precision):
-        model = ARCHITECTURES[recipe.architecture](_outputs(recipe), **recipe.options)
+    build = ARCHITECTURES[recipe.architecture]
+    any_side = {"side": None} if recipe.sides else {}
+    try:
+        with precision(recipe.precision):
+            model = build(_outputs(recipe), **recipe.options, **any_side)
+    except (TypeError, ValueError) as error:
+        of_sides = " with faces of several `sides`" if recipe.sides else ""
+        raise DatasetError(f"recipe: {recipe.architecture} can't be built{of_sides} ({error})") from error
     if recipe.start:
         _start_from(find_model(recipe.start), model)
     return model
@@ -176,6 +183,12 @@ def batches(faces: Faces, recipe: Recipe, epoch: int) -> Iterator[tuple[NDArray[
             yield pending.popleft().result()
 
 
+def _at_side(images: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    if side == images.shape[1]:
+        return images
+    return np.stack([cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) for image in images])
+
+
 def mixed(
     images: NDArray[np.uint8], targets: NDArray[np.float32], alpha: float, rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
@@ -239,10 +252,12 @@ class _Trainer:
         """Train one epoch, moving the averaged weights along; returns the mean loss."""
         preprocess = PREPROCESSING[self.recipe.preprocessing]
         step = self.epoch * (len(faces) // self.recipe.batch_size)
+        side = self.recipe.side(self.epoch)
         losses = []
         for crops, targets in batches(faces, self.recipe, self.epoch):
-            taught = self._taught(crops, targets)
-            losses.append(float(self.model.train_on_batch(preprocess(crops), taught)))
+            taught = self._taught(crops, targets, step)
+            inputs = preprocess(_at_side(crops, side))
+            losses.append(float(self.model.train_on_batch(inputs, taught)))
             step += 1
             if step % _AVERAGE_EVERY == 0:
                 decay = min(self.recipe.ema, (1 + step) / (10 + step)) ** _AVERAGE_EVERY
@@ -251,14 +266,18 @@ class _Trainer:
         self.model.reset_metrics()
         return float(np.mean(losses))
 
-    def _taught(self, crops: NDArray[np.uint8], targets: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The targets with the teachers' share of them."""
+    def _taught(self, crops: NDArray[np.uint8], targets: NDArray[np.float32], step: int) -> NDArray[np.float32]:
+        """The targets with a teacher's share of them.
+
+        The loss is linear in its targets, so that teachers who answer in turn teach the mean of their answers, at the
+        cost of one.
+        """
         if not self.teachers:
             return targets
-        answers = [np.concatenate([a[head] for head in self.recipe.heads], axis=1)
-                   for a in (teacher.answers(crops) for teacher in self.teachers)]  # fmt: skip
+        answers = self.teachers[step % len(self.teachers)].answers(crops)
         share = self.recipe.distill
-        return np.asarray((1 - share) * targets + share * np.mean(answers, axis=0), np.float32)
+        said = np.concatenate([answers[head] for head in self.recipe.heads], axis=1)
+        return np.asarray((1 - share) * targets + share * said, np.float32)
 
     def record(self, **figures: float) -> None:
         self.history.append(figures)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fer_batch.config import UsageError
 from fer_batch.emotions import EMOTIONS, EMOTIONS_MERGED
+from fer_batch.models.emotion_model import softmax
 from fer_batch.models.folder import CONFIG_FILE, INT8_FILE, WEIGHTS_FILE, file_sha256, read_config
 from fer_batch.models.preprocessing import standardize
 from fer_batch.training import recipe as recipes
@@ -426,7 +427,49 @@ def test_teachers_answer_the_very_faces_that_are_learnt(
     crops, targets = next(training.batches(voted, taught, 0))
     answers = EmotionNetwork(two_heads, batch_size=8).answers(crops)
     expected = 0.75 * targets + 0.25 * np.concatenate([answers["fer2013"], answers["ferplus"]], axis=1)
-    np.testing.assert_allclose(trainer._taught(crops, targets), expected, rtol=1e-5)
+    np.testing.assert_allclose(trainer._taught(crops, targets, 3), expected, rtol=1e-5)
+
+
+def test_teachers_answer_in_turn(training: Any, two_heads: Path, voted: Faces, recipe: Any, tmp_path: Path) -> None:
+    other = training.train(voted, replace(recipe, seed=5, epochs=1), tmp_path / "other", "other", "1")
+    both = replace(recipe, heads=("fer2013", "ferplus"), teachers=(str(two_heads), str(other)), distill=1.0)
+    trainer = training._Trainer(training._build(both), both, steps_per_epoch=5)
+    crops, targets = next(training.batches(voted, both, 0))
+    for step, folder in ((0, two_heads), (1, other), (2, two_heads)):
+        expected = np.concatenate([softmax(part, temperature) for part, temperature in zip(
+            np.split(logits_of(folder, crops), 2, axis=1), read_config(folder).heads.values(), strict=True
+        )], axis=1)  # fmt: skip
+        np.testing.assert_allclose(trainer._taught(crops, targets, step), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_faces_are_learnt_from_small_to_large(
+    training: Any, voted: Faces, recipe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The teacher sees them whole all the same, and the network that comes of it is one for whole faces."""
+    options = {"widths": (4, 4, 4), "blocks": (1, 1, 1)}
+    small = replace(recipe, architecture="compact-resnet", options=options)
+    teacher = training.train(voted, replace(small, epochs=1), tmp_path / "teacher", "teacher", "1")
+    grown = replace(small, sides=(24, 32, 48), epochs=6, teachers=(str(teacher),))
+    seen: list[int] = []
+
+    def spy(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        seen.append(crops.shape[1])
+        return standardize(crops)
+
+    monkeypatch.setattr(training, "PREPROCESSING", {"standardize": spy})
+    out = training.train(voted, grown, tmp_path / "m", "grown", "1")
+    assert list(dict.fromkeys(seen)) == [24, 48, 32]  # 48: the held-out faces, after each epoch.
+    assert seen.count(24) == seen.count(32) == 2 * 4
+    assert logits_of(out, voted.images).shape == (40, 14)
+    assert read_config(out).options == read_config(teacher).options
+
+
+def test_sides_for_a_network_of_one_size(training: Any, voted: Faces, recipe: Any, tmp_path: Path) -> None:
+    options = {"widths": (4, 4, 4), "blocks": (1, 1, 1), "places": True}
+    for chosen in (recipe, replace(recipe, architecture="compact-resnet", options=options)):
+        with pytest.raises(DatasetError, match=f"recipe: {chosen.architecture} .*sides"):
+            training.train(voted, replace(chosen, sides=(32, 48)), tmp_path / "m", "odd", "1")
+    assert not (tmp_path / "m").exists()
 
 
 def test_training_can_start_from_another_model(
@@ -542,6 +585,8 @@ def test_a_recipe_that_can_not_be_read(training: Any, written: Callable[[str], P
         ("options", {"depth": 3}, "option"),
         ("epochs", 0, "epochs"),
         ("epochs", "ten", "epochs"),
+        ("sides", [8, 48], "sides must be whole numbers from 16 up"),
+        ("sides", [32.5], "sides must be"),
         ("batch_size", 0, "batch_size"),
         ("holdout", 2.0, "holdout"),
     ],
