@@ -31,7 +31,7 @@ from fer_batch.training.dataset import Faces, read_faces
 from fer_batch.training.metrics import vote_figures
 from fer_batch.training.recipe import Recipe
 from fer_batch.training.targets import plain_targets
-from fer_batch.training.train import training_split
+from fer_batch.training.batches import training_split
 
 JUDGES = Recipe(heads=("ferplus",))
 

@@ -78,6 +78,11 @@ class Recipe:
         """The classes, in the order of the outputs."""
         return EMOTIONS_MERGED if self.merge_disgust else EMOTIONS
 
+    @property
+    def outputs(self) -> int:
+        """How many numbers the network gives for a face: each head's classes."""
+        return len(self.heads) * len(self.labels)
+
     def side(self, epoch: int) -> int:
         """Width and height, pixels, of the faces in an epoch, counted from 0."""
         sides = self.sides or (CROP_SIZE,)

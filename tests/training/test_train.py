@@ -20,8 +20,8 @@ from fer_batch.models.emotion_model import softmax
 from fer_batch.models.folder import CONFIG_FILE, INT8_FILE, WEIGHTS_FILE, file_sha256, read_config
 from fer_batch.models.preprocessing import standardize
 from fer_batch.training import recipe as recipes
+from fer_batch.training.batches import batches, training_split
 from fer_batch.training.calibration import fit_temperature
-from fer_batch.training.copies import has_copy
 from fer_batch.training.dataset import FERPLUS_COLUMNS, DatasetError, Faces
 from fer_batch.training.targets import plain_targets
 
@@ -38,15 +38,20 @@ TINY = {
 }
 
 
-UNCHANGED = recipes.Augmentation(rotation=0, shift=0, scale=0, flip=0)
-
-
 @pytest.fixture(scope="module")
 def training() -> Any:
     """The module under test; it imports Keras."""
     from fer_batch.training import train
 
     return train
+
+
+@pytest.fixture(scope="module")
+def trainer() -> Any:
+    """The module with a network in training; it imports Keras."""
+    from fer_batch.training import trainer
+
+    return trainer
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -72,18 +77,6 @@ def recipe(training: Any) -> Any:
     return recipes.Recipe(**TINY)
 
 
-def labelled(images: NDArray[np.uint8], usages: list[str]) -> Faces:
-    n = len(images)
-    return Faces(images, np.arange(n) % 7, np.array(usages), np.full((n, 10), np.nan, np.float32))
-
-
-@pytest.fixture(scope="module")
-def faces() -> Faces:
-    """36 random faces of Training, four of PublicTest."""
-    images = np.random.default_rng(0).integers(0, 256, (40, 48, 48), dtype=np.uint8)
-    return labelled(images, ["Training"] * 36 + ["PublicTest"] * 4)
-
-
 @pytest.fixture(scope="module")
 def finished(training: Any, faces: Faces, recipe: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a training run that nothing interrupted. Do not write to it."""
@@ -91,10 +84,10 @@ def finished(training: Any, faces: Faces, recipe: Any, tmp_path_factory: pytest.
 
 
 @pytest.fixture(scope="module")
-def stopped(training: Any, faces: Faces, recipe: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def stopped(training: Any, trainer: Any, faces: Faces, recipe: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the same run leaves when it is interrupted in its second epoch. Do not write to it."""
     out = tmp_path_factory.mktemp("stopped") / "m"
-    run_epoch = training._Trainer.run_epoch
+    run_epoch = trainer.Trainer.run_epoch
 
     def interrupt(self: Any, faces: Faces) -> float:
         if self.epoch == 1:
@@ -102,7 +95,7 @@ def stopped(training: Any, faces: Faces, recipe: Any, tmp_path_factory: pytest.T
         return run_epoch(self, faces)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training._Trainer, "run_epoch", interrupt)
+        patch.setattr(trainer.Trainer, "run_epoch", interrupt)
         with pytest.raises(KeyboardInterrupt):
             training.train(faces, recipe, out, "tiny", "3")
     return out
@@ -181,7 +174,7 @@ def test_the_log_has_a_row_an_epoch(finished: Path) -> None:
 def test_the_temperature_is_the_best_one_for_the_held_out_faces(
     training: Any, finished: Path, faces: Faces, recipe: Any
 ) -> None:
-    _, held_out = training.training_split(faces, recipe)
+    _, held_out = training_split(faces, recipe)
     fitted = fit_temperature(logits_of(finished, held_out.images), np.eye(7)[held_out.labels])
     assert read_config(finished).heads["fer2013"] == pytest.approx(fitted, rel=1e-3)
 
@@ -204,17 +197,17 @@ def test_the_logged_loss_is_the_mean_over_the_batches(training: Any, recipe: Any
     from fer_batch.models.network import EmotionNetwork
 
     model = EmotionNetwork(out).model
-    rest, _ = training.training_split(faces, still)
+    rest, _ = training_split(faces, still)
     losses = [
         -np.log((softmax(np.asarray(model.predict_on_batch(standardize(crops)))) * targets).sum(axis=1)).mean()
-        for crops, targets in training.batches(rest, still, 0)
+        for crops, targets in batches(rest, still, 0)
     ]
     assert np.ptp(losses) > 0.01
     assert float(row["loss"]) == pytest.approx(np.mean(losses), rel=1e-3)
 
 
 def test_the_precision_of_a_run_does_not_outlive_it(
-    training: Any, recipe: Any, faces: Faces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    training: Any, trainer: Any, recipe: Any, faces: Faces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Or every network built later in the same process would compute in bfloat16."""
     import keras
@@ -222,51 +215,10 @@ def test_the_precision_of_a_run_does_not_outlive_it(
     def interrupt(self: Any, faces: Faces) -> float:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training._Trainer, "run_epoch", interrupt)
+    monkeypatch.setattr(trainer.Trainer, "run_epoch", interrupt)
     with pytest.raises(KeyboardInterrupt):
         training.train(faces, replace(recipe, precision="bfloat16"), tmp_path / "m", "half", "1")
     assert keras.config.dtype_policy().name == "float32"
-
-
-# The split.
-
-
-def test_split_sizes_and_seed(training: Any, recipe: Any, faces: Faces) -> None:
-    rest, held_out = training.training_split(faces, recipe)
-    assert (len(rest), len(held_out)) == (32, 4)
-    assert set(rest.usages) == set(held_out.usages) == {"Training"}
-    again, _ = training.training_split(faces, recipe)
-    np.testing.assert_array_equal(again.images, rest.images)
-    again, _ = training.training_split(faces, replace(recipe, seed=1))
-    np.testing.assert_array_equal(again.images, rest.images)
-    other, _ = training.training_split(faces, replace(recipe, split_seed=1))
-    assert (other.images != rest.images).any()
-
-
-def brighter(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return (images // 2 + 60).astype(np.uint8)
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_no_copy_crosses_a_split(training: Any, recipe: Any, seed: int) -> None:
-    """Of 40 faces, 10 have a copy in another split and 10 have one among themselves."""
-    images = np.random.default_rng(seed).integers(0, 256, (40, 48, 48), dtype=np.uint8)
-    everything = np.concatenate([images, brighter(images[20:30]), images[:5], brighter(images[5:10])])
-    usages = ["Training"] * 50 + ["PublicTest"] * 5 + ["PrivateTest"] * 5
-    faces = labelled(everything, usages)
-    rest, held_out = training.training_split(faces, replace(recipe, split_seed=seed, holdout=0.3))
-    others = everything[50:]
-    assert not has_copy(rest.images, others).any()
-    assert not has_copy(held_out.images, others).any()
-    assert not has_copy(rest.images, held_out.images).any()
-    assert len(held_out) == 12  # 30 % of the 40 rows of Training that have no copy elsewhere.
-    assert 18 <= len(rest) < 28
-
-
-@pytest.mark.parametrize("holdout", [0.0, 0.01])
-def test_at_least_one_face_is_held_out(training: Any, recipe: Any, faces: Faces, holdout: float) -> None:
-    _, held_out = training.training_split(faces, replace(recipe, holdout=holdout))
-    assert len(held_out) == 1
 
 
 @pytest.mark.parametrize(
@@ -287,44 +239,6 @@ def test_too_few_faces_leave_nothing_behind(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nothing_but_copies(training: Any, recipe: Any, faces: Faces) -> None:
-    images = np.concatenate([faces.images[:9], faces.images[:9]])
-    with pytest.raises(DatasetError, match="0 faces to train on"):
-        training.training_split(labelled(images, ["Training"] * 9 + ["PublicTest"] * 9), recipe)
-
-
-# Batches.
-
-
-def test_batches_come_again_for_the_same_epoch_only(training: Any, recipe: Any, faces: Faces) -> None:
-    recipe = replace(recipe, heads=("fer2013",))
-    first = list(training.batches(faces, recipe, 0))
-    again = list(training.batches(faces, recipe, 0))
-    other = list(training.batches(faces, recipe, 1))
-    assert [crops.shape for crops, _ in first] == [(8, 48, 48)] * 5
-    assert all(np.array_equal(a, b) for a, b in zip(first[3], again[3], strict=True))
-    assert (first[0][0] != other[0][0]).any()
-    assert any((a != b).any() for (_, a), (_, b) in zip(first, other, strict=True))  # Another order, too.
-
-
-def test_batches_go_through_every_face_once(training: Any, recipe: Any, faces: Faces) -> None:
-    plain = replace(recipe, heads=("fer2013",), augmentation=UNCHANGED)
-    images, targets = (np.concatenate(parts) for parts in zip(*training.batches(faces, plain, 0), strict=True))
-    rows = [next(row for row in range(40) if (faces.images[row] == image).all()) for image in images]
-    assert sorted(rows) == list(range(40))
-    assert rows != sorted(rows)
-    assert targets.argmax(axis=1).tolist() == faces.labels[rows].tolist()
-    assert targets.shape == (40, 7)
-
-
-def test_six_classes_count_disgust_as_angry(training: Any, recipe: Any, faces: Faces) -> None:
-    merged = replace(recipe, heads=("fer2013",), merge_disgust=True, label_smoothing=0.0)
-    assert merged.labels == EMOTIONS_MERGED
-    targets = np.concatenate([targets for _, targets in training.batches(faces, merged, 0)])
-    # Labels 0 and 1 (angry, disgust) stand for 12 of the 40 faces.
-    assert targets.sum(axis=0).tolist() == [12, 6, 6, 6, 5, 5]
-
-
 # Going on.
 
 
@@ -333,17 +247,19 @@ def test_an_interrupted_run_leaves_a_checkpoint_alone(stopped: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def resumed(training: Any, stopped: Path, faces: Faces, recipe: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def resumed(
+    training: Any, trainer: Any, stopped: Path, faces: Faces, recipe: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     out = shutil.copytree(stopped, tmp_path_factory.mktemp("resumed") / "m")
     epochs = []
-    run_epoch = training._Trainer.run_epoch
+    run_epoch = trainer.Trainer.run_epoch
 
     def count(self: Any, faces: Faces) -> float:
         epochs.append(self.epoch)
         return run_epoch(self, faces)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training._Trainer, "run_epoch", count)
+        patch.setattr(trainer.Trainer, "run_epoch", count)
         training.train(faces, recipe, out, "tiny", "3")
     assert epochs == [1]
     return out
@@ -397,7 +313,7 @@ def test_faces_with_votes_train_both_heads(training: Any, two_heads: Path, voted
     assert (list(config.heads), config.tables) == (["fer2013", "ferplus"], "ferplus")
     logits = logits_of(two_heads, voted.images)
     assert logits.shape == (40, 14)
-    _, held_out = training.training_split(voted, recipe)
+    _, held_out = training_split(voted, recipe)
     shares = plain_targets(held_out, replace(recipe, heads=("ferplus",)))["ferplus"]
     fitted = fit_temperature(logits_of(two_heads, held_out.images)[:, 7:], shares)
     assert config.heads["ferplus"] == pytest.approx(fitted, rel=1e-3)
@@ -409,41 +325,43 @@ def test_a_head_alone(training: Any, voted: Faces, recipe: Any, tmp_path: Path) 
     assert logits_of(out, voted.images).shape == (40, 7)
 
 
-def test_the_loss_adds_up_over_heads_and_counts_light_rows_less(training: Any) -> None:
+def test_the_loss_adds_up_over_heads_and_counts_light_rows_less(trainer: Any) -> None:
     logits = np.log([[0.5, 0.5, 0.25, 0.75], [0.9, 0.1, 0.2, 0.8]]).astype(np.float32)
     targets = np.array([[1, 0, 0.5, 0.5], [0.3, 0.3, 0, 0]], np.float32)
-    loss = np.asarray(training._heads_loss(2)(targets, logits))
+    loss = np.asarray(trainer._heads_loss(2)(targets, logits))
     first = -np.log(0.5) - 0.5 * np.log(0.25) - 0.5 * np.log(0.75)
     assert loss == pytest.approx([first, -0.3 * np.log(0.9) - 0.3 * np.log(0.1)], rel=1e-5)
 
 
 def test_teachers_answer_the_very_faces_that_are_learnt(
-    training: Any, two_heads: Path, voted: Faces, recipe: Any, monkeypatch: pytest.MonkeyPatch
+    trainer: Any, two_heads: Path, voted: Faces, recipe: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from fer_batch.models.network import EmotionNetwork
 
     taught = replace(recipe, heads=("fer2013", "ferplus"), teachers=(str(two_heads),), distill=0.25)
-    trainer = training._Trainer(training._build(taught), taught, steps_per_epoch=5)
-    crops, targets = next(training.batches(voted, taught, 0))
+    begun = trainer.Trainer(trainer.build_network(taught), taught, steps_per_epoch=5)
+    crops, targets = next(batches(voted, taught, 0))
     answers = EmotionNetwork(two_heads, batch_size=8).answers(crops)
     expected = 0.75 * targets + 0.25 * np.concatenate([answers["fer2013"], answers["ferplus"]], axis=1)
-    np.testing.assert_allclose(trainer._taught(crops, targets, 3), expected, rtol=1e-5)
+    np.testing.assert_allclose(begun._taught(crops, targets, 3), expected, rtol=1e-5)
 
 
-def test_teachers_answer_in_turn(training: Any, two_heads: Path, voted: Faces, recipe: Any, tmp_path: Path) -> None:
+def test_teachers_answer_in_turn(
+    training: Any, trainer: Any, two_heads: Path, voted: Faces, recipe: Any, tmp_path: Path
+) -> None:
     other = training.train(voted, replace(recipe, seed=5, epochs=1), tmp_path / "other", "other", "1")
     both = replace(recipe, heads=("fer2013", "ferplus"), teachers=(str(two_heads), str(other)), distill=1.0)
-    trainer = training._Trainer(training._build(both), both, steps_per_epoch=5)
-    crops, targets = next(training.batches(voted, both, 0))
+    begun = trainer.Trainer(trainer.build_network(both), both, steps_per_epoch=5)
+    crops, targets = next(batches(voted, both, 0))
     for step, folder in ((0, two_heads), (1, other), (2, two_heads)):
         expected = np.concatenate([softmax(part, temperature) for part, temperature in zip(
             np.split(logits_of(folder, crops), 2, axis=1), read_config(folder).heads.values(), strict=True
         )], axis=1)  # fmt: skip
-        np.testing.assert_allclose(trainer._taught(crops, targets, step), expected, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(begun._taught(crops, targets, step), expected, rtol=1e-4, atol=1e-6)
 
 
 def test_faces_are_learnt_from_small_to_large(
-    training: Any, voted: Faces, recipe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    training: Any, trainer: Any, voted: Faces, recipe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The teacher sees them whole all the same, and the network that comes of it is one for whole faces."""
     options = {"widths": (4, 4, 4), "blocks": (1, 1, 1)}
@@ -456,7 +374,7 @@ def test_faces_are_learnt_from_small_to_large(
         seen.append(crops.shape[1])
         return standardize(crops)
 
-    monkeypatch.setattr(training, "PREPROCESSING", {"standardize": spy})
+    monkeypatch.setattr(trainer, "PREPROCESSING", {"standardize": spy})
     out = training.train(voted, grown, tmp_path / "m", "grown", "1")
     assert list(dict.fromkeys(seen)) == [24, 48, 32]  # 48: the held-out faces, after each epoch.
     assert seen.count(24) == seen.count(32) == 2 * 4
@@ -484,18 +402,20 @@ def test_training_can_start_from_another_model(
     np.testing.assert_allclose(kernels[1], kernels[0], atol=1e-6)
 
 
-def test_a_network_can_grow_from_another_one(training: Any, voted: Faces, recipe: Any, tmp_path: Path) -> None:
+def test_a_network_can_grow_from_another_one(
+    training: Any, trainer: Any, voted: Faces, recipe: Any, tmp_path: Path
+) -> None:
     options = {"widths": (4, 6, 8), "blocks": (1, 1, 0)}
     small = replace(recipe, architecture="compact-resnet", options=options, heads=("fer2013", "ferplus"), epochs=1)
     training.train(voted, small, tmp_path / "small", "small", "1")
     grown = replace(small, options={**options, "places": True, "gates": 2}, start=str(tmp_path / "small"))
-    model = training._build(grown)
+    model = trainer.build_network(grown)
     crops = voted.images[:4][..., None].astype(np.float32) / 255
-    begun = training._build(replace(small, start=str(tmp_path / "small")))
+    begun = trainer.build_network(replace(small, start=str(tmp_path / "small")))
     np.testing.assert_allclose(np.asarray(model(crops)), np.asarray(begun(crops)), rtol=1e-4, atol=1e-4)
     assert len(model.layers) > len(begun.layers)
     with pytest.raises(DatasetError, match="the weights do not fit the network"):
-        training._build(replace(grown, options={**options, "widths": (4, 6, 9), "places": True}))
+        trainer.build_network(replace(grown, options={**options, "widths": (4, 6, 9), "places": True}))
 
 
 def test_a_start_that_does_not_fit(training: Any, finished: Path, voted: Faces, recipe: Any, tmp_path: Path) -> None:
@@ -509,40 +429,6 @@ def test_a_teacher_with_other_answers_is_refused(
 ) -> None:
     with pytest.raises(DatasetError, match="has other labels or heads than fer2013, ferplus"):
         training.train(voted, replace(recipe, teachers=(str(finished),)), tmp_path / "m", "odd", "1")
-
-
-# Mixing, and calm epochs.
-
-
-def test_mixed_faces_have_mixed_targets(training: Any) -> None:
-    """Two faces, black and white: the brightness tells the share."""
-    images = np.repeat(np.array([0, 255], np.uint8), 50)[:, None, None] * np.ones((1, 48, 48), np.uint8)
-    targets = np.eye(2, dtype=np.float32)[np.repeat([0, 1], 50)]
-    crops, shares = training.mixed(images, targets, 0.8, np.random.default_rng(0))
-    np.testing.assert_allclose(crops[:, 0, 0] / 255, shares[:, 1], atol=0.01)
-    np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-5)
-    assert (shares[np.arange(100), targets.argmax(axis=1)] >= 0.5).all()  # The face itself stays the larger part.
-    assert 10 < ((shares > 0.05) & (shares < 0.95)).any(axis=1).sum() < 90
-
-
-def test_no_alpha_no_mixing(training: Any, crops: NDArray[np.uint8]) -> None:
-    targets = np.eye(11, dtype=np.float32)
-    images, same = training.mixed(crops, targets, 0.0, np.random.default_rng(0))
-    np.testing.assert_array_equal(images, crops)
-    np.testing.assert_array_equal(same, targets)
-
-
-def test_the_last_epochs_are_calm(training: Any, recipe: Any, faces: Faces) -> None:
-    """Shifted by half the width before, by hardly more than a tenth of it in the last epoch; not mixed there."""
-    black = replace(faces, images=np.zeros_like(faces.images))
-    black.images[:, :, 24] = 255
-    wild = replace(recipe, heads=("fer2013",), mixup=1.0, calm_epochs=1, augmentation=replace(UNCHANGED, shift=0.4))
-    columns = []
-    for epoch in (0, 1):
-        images = np.concatenate([crops for crops, _ in training.batches(black, wild, epoch)])
-        columns.append(np.abs(images.max(axis=1).argmax(axis=1) - 24).max())
-    assert columns[0] > 0.3 * 48
-    assert 0 < columns[1] <= np.ceil(0.4 * 0.3 * 48)
 
 
 # The recipe.
