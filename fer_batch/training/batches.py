@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +10,10 @@ from numpy.typing import NDArray
 from fer_batch.training.augment import augment
 from fer_batch.training.copies import has_copy
 from fer_batch.training.dataset import DatasetError, Faces
+from fer_batch.training.prefetch import prefetched
 from fer_batch.training.recipe import Recipe
 from fer_batch.training.targets import training_targets
 
-_PREFETCH = 4
 #: How far and often faces are changed in the calm epochs, as a share of the recipe's.
 _CALM = 0.3
 
@@ -55,14 +52,7 @@ def batches(faces: Faces, recipe: Recipe, epoch: int) -> Iterator[tuple[NDArray[
         images = augment(faces.images[rows], ranges, rng)
         return (images, targets[rows]) if calm else mixed(images, targets[rows], recipe.mixup, rng)
 
-    with ThreadPoolExecutor(1) as pool:
-        pending = deque[Any]()
-        for batch in range(len(faces) // recipe.batch_size):
-            pending.append(pool.submit(prepare, batch))
-            if len(pending) > _PREFETCH:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+    return prefetched(prepare, len(faces) // recipe.batch_size, threads=1)
 
 
 def mixed(

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -31,11 +29,11 @@ from fer_batch.training.detector.recipe import RECIPE_FILE, DetectorRecipe, chec
 from fer_batch.training.detector.start import start_from
 from fer_batch.training.detector.targets import Teacher, make_targets
 from fer_batch.training.detector.views import degrade, draw_view
+from fer_batch.training.prefetch import prefetched
 
 CHECKPOINT_FILE = "checkpoint.npz"
 LOG_FILE = "training_log.csv"
 _LOADERS = 2
-_PREFETCH = 4
 #: Batches that show what an earlier network's channels hold.
 _SHOWN = 20
 
@@ -109,17 +107,7 @@ def batches(
 
     # Each thread has a core of its own to fill; OpenCV's threads on top would only fight for it.
     cv2.setNumThreads(1)
-    with ThreadPoolExecutor(_LOADERS) as pool:
-        pending = deque[Any]()
-        try:
-            for batch in range(len(photographs) // recipe.batch_size):
-                pending.append(pool.submit(prepare, batch))
-                if len(pending) > _PREFETCH:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    return prefetched(prepare, len(photographs) // recipe.batch_size, _LOADERS)
 
 
 def detector_loss(recipe: DetectorRecipe, wanted: Any, given: Any) -> Any:
