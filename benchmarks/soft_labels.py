@@ -26,12 +26,12 @@ from fer_batch.models.emotion_model import softmax
 from fer_batch.models.folder import find_model
 from fer_batch.models.network import EmotionNetwork, network_logits
 from fer_batch.models.preprocessing import PREPROCESSING
+from fer_batch.training.batches import training_split
 from fer_batch.training.calibration import fit_temperature
 from fer_batch.training.dataset import Faces, read_faces
 from fer_batch.training.metrics import vote_figures
 from fer_batch.training.recipe import Recipe
 from fer_batch.training.targets import plain_targets
-from fer_batch.training.batches import training_split
 
 JUDGES = Recipe(heads=("ferplus",))
 
