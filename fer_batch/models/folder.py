@@ -63,6 +63,11 @@ class ModelConfig:
     int8_sha256: str | None = None
     format: int = FORMAT
 
+    @property
+    def outputs(self) -> int:
+        """How many logits the network gives for a face: each head's labels."""
+        return len(self.heads) * len(self.labels)
+
     @cached_property
     def digest(self) -> str:
         """A sha256 over everything that decides the model's output: not its name, what summaries need, nor a field left

@@ -25,13 +25,14 @@ class Int8Model(EmotionModel):
         self.config = read_config(folder)
         self.batch_size = batch_size
         self._network = open_network(folder / INT8_FILE, min(available_cores(), _MOST_THREADS))
-        self._outputs = len(self.config.heads) * len(self.config.labels)
         try:
             shapes = [one.shape for one in self._network(np.zeros((1, 1, CROP_SIZE, CROP_SIZE), np.float32)).values()]
         except NetworkError as error:
             raise ModelFolderError(f"{folder / INT8_FILE}: can't be used as an emotion model ({error})") from error
-        if shapes != [(1, self._outputs)]:
-            raise ModelFolderError(f"{folder / INT8_FILE}: gives {shapes} for a face, where {self._outputs} are needed")
+        if shapes != [(1, self.config.outputs)]:
+            raise ModelFolderError(
+                f"{folder / INT8_FILE}: gives {shapes} for a face, where {self.config.outputs} are needed"
+            )
 
     def logits(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See `EmotionModel.logits`."""
@@ -39,7 +40,7 @@ class Int8Model(EmotionModel):
 
     def _in_batches(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         preprocess = PREPROCESSING[self.config.preprocessing]
-        parts = [np.empty((0, self._outputs), np.float32)]
+        parts = [np.empty((0, self.config.outputs), np.float32)]
         for start in range(0, len(crops), self.batch_size):
             faces = preprocess(crops[start : start + self.batch_size])
             parts += self._network(faces.reshape(len(faces), 1, CROP_SIZE, CROP_SIZE)).values()

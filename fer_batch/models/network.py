@@ -30,14 +30,13 @@ class EmotionNetwork(EmotionModel):
         self.config = read_config(folder)
         self.batch_size = batch_size
         build = ARCHITECTURES[self.config.architecture]
-        outputs = len(self.config.heads) * len(self.config.labels)
         try:
-            self.model = build(outputs, **self.config.options)
+            self.model = build(self.config.outputs, **self.config.options)
         except (ValueError, TypeError, OSError) as error:
             raise _unfitting(folder, error) from error
         load_weights(self.model, folder)
         if "folded" in signature(build).parameters:
-            trained, self.model = self.model, build(outputs, folded=True, **self.config.options)
+            trained, self.model = self.model, build(self.config.outputs, folded=True, **self.config.options)
             fold(trained, self.model)
 
     @property

@@ -131,7 +131,7 @@ def _start_from(folder: Path, model: keras.Model) -> None:
     Raises DatasetError where the folder does not fit.
     """
     config = read_config(folder)
-    begun = ARCHITECTURES[config.architecture](len(config.heads) * len(config.labels), **config.options)
+    begun = ARCHITECTURES[config.architecture](config.outputs, **config.options)
     load_weights(begun, folder)
     given, taking = ([layer for layer in one.layers if layer.trainable_variables] for one in (begun, model))
     try:

@@ -1,4 +1,4 @@
-"""Training on a tiny synthetic data set: the split, the folder it leaves, and going on from a checkpoint."""
+"""Training on a tiny synthetic data set: the folder it leaves, going on from a checkpoint, heads, teachers, recipes."""
 
 from __future__ import annotations
 
