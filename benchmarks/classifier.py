@@ -30,7 +30,7 @@ from fer_batch.models.architectures import ARCHITECTURES
 from fer_batch.models.folder import INT8_FILE, WEIGHTS_FILE, find_model
 from fer_batch.models.network import EmotionNetwork
 from fer_batch.models.onnx_session import open_network
-from fer_batch.models.preprocessing import CROP_SIZE, PREPROCESSING
+from fer_batch.models.preprocessing import CROP_SIZE
 from fer_batch.training.export import export_onnx
 
 Call = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -38,7 +38,7 @@ Call = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 def graph(model: keras.Model, batch: int, **options: bool) -> Call:
     function = tf.function(lambda faces: model(faces, training=False), **options)
-    concrete = function.get_concrete_function(tf.TensorSpec((batch, CROP_SIZE, CROP_SIZE, 1), tf.float32))
+    concrete = function.get_concrete_function(tf.TensorSpec((batch, *model.input_shape[1:]), tf.float32))
     return lambda faces: concrete(tf.constant(faces)).numpy()
 
 
@@ -46,7 +46,7 @@ def frozen(model: keras.Model, batch: int) -> Call:
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     function = tf.function(lambda faces: model(faces, training=False))
-    concrete = function.get_concrete_function(tf.TensorSpec((batch, CROP_SIZE, CROP_SIZE, 1), tf.float32))
+    concrete = function.get_concrete_function(tf.TensorSpec((batch, *model.input_shape[1:]), tf.float32))
     constant = convert_variables_to_constants_v2(concrete)
     return lambda faces: constant(tf.constant(faces))[0].numpy()
 
@@ -88,7 +88,7 @@ def ways(folder: Path, batch: int) -> dict[str, Call]:
 def measure(folder: Path, batch: int, rounds: int) -> None:
     config = EmotionNetwork(folder).config
     crops = np.random.default_rng(0).integers(0, 256, (batch, CROP_SIZE, CROP_SIZE), dtype=np.uint8)
-    faces = PREPROCESSING[config.preprocessing](crops)
+    faces = config.preprocess(crops)
     calls = ways(folder, batch)
     expected = np.asarray(next(iter(calls.values()))(faces))
     repeats = max(1, 512 // batch)

@@ -25,7 +25,6 @@ from fer_batch.emotions import EMOTIONS
 from fer_batch.models.emotion_model import softmax
 from fer_batch.models.folder import find_model
 from fer_batch.models.network import EmotionNetwork, network_logits
-from fer_batch.models.preprocessing import PREPROCESSING
 from fer_batch.training.batches import training_split
 from fer_batch.training.calibration import fit_temperature
 from fer_batch.training.dataset import Faces, read_faces
@@ -38,7 +37,7 @@ JUDGES = Recipe(heads=("ferplus",))
 
 def features(network: EmotionNetwork, faces: Faces) -> NDArray[np.float32]:
     trunk = keras.Model(network.model.input, network.model.layers[-1].input)
-    return network_logits(trunk, PREPROCESSING[network.config.preprocessing], faces.images, 256)
+    return network_logits(trunk, network.config.preprocess, faces.images, 256)
 
 
 def fitted(inputs: NDArray[np.float32], targets: NDArray[np.float32]) -> keras.Model:

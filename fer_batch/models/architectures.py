@@ -1,4 +1,6 @@
-"""Network architectures by name. Each maps (n, 48, 48, 1) float32 to (n, classes) logits in float32.
+"""Network architectures by name. Each maps (n, side, side, 1) float32 to (n, classes) logits in float32.
+
+The side is 48, or what the option `side` says where an architecture has it.
 
 Keras is imported where a network is built: the names are needed without it.
 """
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     import keras
 
 #: Arguments of an architecture that say nothing about the trained network.
-_NOT_OPTIONS = ("classes", "folded", "side")
+_NOT_OPTIONS = ("classes", "folded")
 _EPSILON = 1e-5
 #: The batch normalization behind a convolution has its name with this behind.
 _NORMALIZED = "_normalized"
@@ -57,21 +59,26 @@ def compact_resnet(
     dropout: float = 0.3,
     places: bool = False,
     gates: int = 0,
-    folded: bool = False,
+    pool: int = 2,
     side: int | None = CROP_SIZE,
+    folded: bool = False,
 ) -> keras.Model:
     """A small residual network (He et al. 2016) whose cost lies at low resolutions, where processors are fast.
 
     A 6x6 convolution with stride 2, then stages of `blocks[i]` residual blocks of two 3x3 convolutions at `widths[i]`
-    filters, with 2x2 max pooling between the stages, then the mean over what is left of the picture. `folded` builds
-    it for inference: batch normalization has become part of the convolutions (see `fold`).
+    filters, with max pooling of stride 2 between the stages, then the mean over what is left of the picture. `folded`
+    builds it for inference: batch normalization has become part of the convolutions (see `fold`).
 
     `places`: each channel has a weight for every place in that mean, for eyes and mouth are not everywhere (Chen et al.
     2018, "MobileFaceNets"). `gates`: from the second stage on a block's channels are scaled by what the whole picture
     shows, through a layer that many times narrower (after Hu et al. 2018, "Squeeze-and-Excitation Networks"); 0: none.
     Both begin as if they were not there, so that a network without them can be the start of one with them.
 
-    `side`: of the faces, in pixels; None: of any size, which `places` can't have (ValueError).
+    `pool`: the width of the max pooling's windows; at 3 they overlap (Krizhevsky et al. 2012, "ImageNet classification
+    with deep convolutional neural networks"). `side`: of the faces, in pixels; above 48 they are enlarged first, and
+    each layer looks at them more closely (after Touvron et al. 2019, "Fixing the train-test resolution discrepancy").
+    54 pixels come out even with windows of 3, as 48 do with those of 2. None: of any size, which `places` can't have
+    (ValueError).
     """
     import keras
     from keras import layers
@@ -100,7 +107,7 @@ def compact_resnet(
     x = layers.ReLU()(convolution(inputs, "stem", widths[0], size=6, stride=2))
     for stage, (filters, count) in enumerate(zip(widths, blocks, strict=True)):
         if stage > 0:
-            x = layers.ReLU()(convolution(layers.MaxPooling2D()(x), f"stage{stage}", filters))
+            x = layers.ReLU()(convolution(layers.MaxPooling2D(pool, 2)(x), f"stage{stage}", filters))
         for block in range(count):
             name = f"stage{stage}_block{block}"
             y = layers.ReLU()(convolution(x, f"{name}_first", filters))
@@ -134,6 +141,11 @@ def fold(trained: keras.Model, folded: keras.Model) -> None:
 
 
 ARCHITECTURES: dict[str, Callable[..., keras.Model]] = {"classic-cnn": classic_cnn, "compact-resnet": compact_resnet}
+
+
+def network_side(options: dict[str, Any]) -> int:
+    """Width and height, in pixels, of the faces that a network of these options sees."""
+    return int(options.get("side", CROP_SIZE))
 
 
 def all_options(architecture: str, options: dict[str, Any]) -> dict[str, Any]:

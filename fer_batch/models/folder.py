@@ -18,8 +18,8 @@ from typing import Any
 from fer_batch.config import UsageError
 from fer_batch.emotions import EMOTIONS, EMOTIONS_MERGED
 from fer_batch.files import write_json
-from fer_batch.models.architectures import ARCHITECTURES
-from fer_batch.models.preprocessing import PREPROCESSING
+from fer_batch.models.architectures import ARCHITECTURES, network_side
+from fer_batch.models.preprocessing import PREPROCESSING, Preprocess, preprocessing
 from fer_batch.shares import ShareCorrection
 
 CONFIG_FILE = "config.json"
@@ -67,6 +67,11 @@ class ModelConfig:
     def outputs(self) -> int:
         """How many logits the network gives for a face: each head's labels."""
         return len(self.heads) * len(self.labels)
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """What makes crops the network's input."""
+        return preprocessing(self.preprocessing, network_side(self.options))
 
     @cached_property
     def digest(self) -> str:
@@ -117,6 +122,7 @@ def read_config(folder: Path) -> ModelConfig:
         if (correction := values.get("share_correction")) is not None:
             values["share_correction"] = ShareCorrection(correction["exponent"], tuple(correction["prior"]))
         config = ModelConfig(**values)
+        side = network_side(config.options)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ModelFolderError(f"{path}: cannot be read as a model's config ({error})") from error
     if config.labels not in (EMOTIONS, EMOTIONS_MERGED):
@@ -126,6 +132,8 @@ def read_config(folder: Path) -> ModelConfig:
         raise ModelFolderError(f"{path}: architecture {config.architecture!r} is none of {known}")
     if config.preprocessing not in list(PREPROCESSING):
         raise ModelFolderError(f"{path}: preprocessing {config.preprocessing!r} is none of {', '.join(PREPROCESSING)}")
+    if side <= 0:
+        raise ModelFolderError(f"{path}: side must be above 0, found {side}")
     _check_heads(config, path)
     _check_share_correction(config, path)
     check_file(folder / WEIGHTS_FILE, config.weights_sha256)

@@ -11,7 +11,7 @@ from fer_batch.config import available_cores
 from fer_batch.models.emotion_model import EmotionModel, with_mirror
 from fer_batch.models.folder import INT8_FILE, ModelFolderError, read_config
 from fer_batch.models.onnx_session import NetworkError, open_network
-from fer_batch.models.preprocessing import CROP_SIZE, PREPROCESSING
+from fer_batch.models.preprocessing import CROP_SIZE
 
 #: Threads beyond these would have too little of a batch each.
 _MOST_THREADS = 8
@@ -26,9 +26,10 @@ class Int8Model(EmotionModel):
         self.batch_size = batch_size
         self._network = open_network(folder / INT8_FILE, min(available_cores(), _MOST_THREADS))
         try:
-            shapes = [one.shape for one in self._network(np.zeros((1, 1, CROP_SIZE, CROP_SIZE), np.float32)).values()]
+            tried = self._network(self._input(np.zeros((1, CROP_SIZE, CROP_SIZE), np.uint8)))
         except NetworkError as error:
             raise ModelFolderError(f"{folder / INT8_FILE}: can't be used as an emotion model ({error})") from error
+        shapes = [one.shape for one in tried.values()]
         if shapes != [(1, self.config.outputs)]:
             raise ModelFolderError(
                 f"{folder / INT8_FILE}: gives {shapes} for a face, where {self.config.outputs} are needed"
@@ -39,9 +40,10 @@ class Int8Model(EmotionModel):
         return with_mirror(self._in_batches, crops, self.config.mirror)
 
     def _in_batches(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        preprocess = PREPROCESSING[self.config.preprocessing]
         parts = [np.empty((0, self.config.outputs), np.float32)]
         for start in range(0, len(crops), self.batch_size):
-            faces = preprocess(crops[start : start + self.batch_size])
-            parts += self._network(faces.reshape(len(faces), 1, CROP_SIZE, CROP_SIZE)).values()
+            parts += self._network(self._input(crops[start : start + self.batch_size])).values()
         return np.concatenate(parts)
+
+    def _input(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return np.ascontiguousarray(self.config.preprocess(crops).transpose(0, 3, 1, 2))

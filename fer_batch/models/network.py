@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fer_batch.models.architectures import ARCHITECTURES, fold
 from fer_batch.models.emotion_model import EmotionModel, with_mirror
 from fer_batch.models.folder import WEIGHTS_FILE, ModelFolderError, read_config
-from fer_batch.models.preprocessing import CROP_SIZE, PREPROCESSING, Preprocess
+from fer_batch.models.preprocessing import CROP_SIZE, Preprocess
 
 
 class EmotionNetwork(EmotionModel):
@@ -57,7 +57,7 @@ class EmotionNetwork(EmotionModel):
     def logits(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See `EmotionModel.logits`."""
         config = self.config
-        return network_logits(self.model, PREPROCESSING[config.preprocessing], crops, self.batch_size, config.mirror)
+        return network_logits(self.model, config.preprocess, crops, self.batch_size, config.mirror)
 
 
 def network_logits(

@@ -1,15 +1,16 @@
-"""What happens to a 48x48 gray crop before the network sees it; training and inference share it."""
+"""What happens to a 48x48 gray crop before a network sees it; training and inference share it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 CROP_SIZE = 48
 
-#: uint8 (n, h, w) to float32 (n, h, w, 1); h and w are 48 but where faces are learnt from small to large.
+#: uint8 (n, 48, 48) to float32 (n, side, side, 1), the side being the network's.
 Preprocess = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
@@ -32,5 +33,25 @@ def unit_range(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
     return (crops.astype(np.float32) / 255.0)[..., None]
 
 
-#: Named in a model folder's config.json under `preprocessing`.
+#: Named in a model folder's config.json under `preprocessing`; uint8 (n, h, w) to float32 (n, h, w, 1).
 PREPROCESSING: dict[str, Preprocess] = {"standardize": standardize, "unit_range": unit_range}
+
+
+def preprocessing(name: str, side: int) -> Preprocess:
+    """The named preprocessing for a network that sees faces of `side` pixels in width and height."""
+
+    def preprocess(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return PREPROCESSING[name](_at_side(crops, side))
+
+    return preprocess
+
+
+def _at_side(crops: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """uint8 (n, h, w) to (n, side, side)."""
+    if crops.shape[1:] == (side, side):
+        return crops
+    interpolation = cv2.INTER_AREA if crops.shape[1] >= side else cv2.INTER_CUBIC
+    out = np.empty((len(crops), side, side), np.uint8)
+    for crop, resized in zip(crops, out, strict=True):
+        cv2.resize(crop, (side, side), dst=resized, interpolation=interpolation)
+    return out

@@ -11,7 +11,6 @@ import numpy as np
 
 from fer_batch.models.folder import INT8_FILE, file_sha256, write_config
 from fer_batch.models.network import EmotionNetwork
-from fer_batch.models.preprocessing import CROP_SIZE, PREPROCESSING
 from fer_batch.training.dataset import Faces
 from fer_batch.training.onnx_graph import Graph, check_onnx
 from fer_batch.training.quantize import quantize
@@ -25,12 +24,12 @@ _BATCH = 64
 
 
 def export_onnx(network: keras.Model, path: Path) -> None:
-    """Write an emotion network: float32 (faces, 1, 48, 48) to logits (faces, outputs), faces of any number. Raises
+    """Write an emotion network: float32 (faces, 1, side, side) to logits (faces, outputs), faces of any number. Raises
     UsageError without the package onnx."""
     graph = Graph()
     (output,) = graph.add_network(network)
-    shape = ["faces", network.output_shape[-1]]
-    graph.save(path, network.name, ["faces", 1, CROP_SIZE, CROP_SIZE], {output: shape})
+    _, height, width, channels = network.input_shape
+    graph.save(path, network.name, ["faces", channels, height, width], {output: ["faces", network.output_shape[-1]]})
 
 
 def quantize_model(folder: Path, faces: Faces) -> None:
@@ -45,7 +44,7 @@ def quantize_model(folder: Path, faces: Faces) -> None:
     write_config(folder, config)
     training = faces.split("Training").images
     drawn = np.random.default_rng(0).permutation(len(training))[:_FOR_RANGES]
-    images = PREPROCESSING[network.config.preprocessing](training[drawn]).transpose(0, 3, 1, 2)
+    images = network.config.preprocess(training[drawn]).transpose(0, 3, 1, 2)
     with tempfile.TemporaryDirectory() as aside:
         path = Path(aside, "float32.onnx")
         export_onnx(network.model, path)

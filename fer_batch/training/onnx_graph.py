@@ -123,7 +123,8 @@ class Graph:
                 merged = self.node(_MERGERS[kind], f"{layer.name}_{count}", [merged, other])
             return Tensor(merged)
         if kind == "MaxPooling2D":
-            return Tensor(self.node("MaxPool", layer.name, names, kernel_shape=[2, 2], strides=[2, 2]))
+            windows = {"kernel_shape": list(layer.pool_size), "strides": list(layer.strides)}
+            return Tensor(self.node("MaxPool", layer.name, names, **windows))
         if kind == "GlobalAveragePooling2D":
             pooled = self.node("GlobalAveragePool", layer.name, names)
             return Tensor(pooled if layer.keepdims else self.node("Flatten", f"{pooled}_flat", [pooled]))

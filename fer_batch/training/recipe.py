@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from fer_batch.emotions import EMOTIONS, EMOTIONS_MERGED
-from fer_batch.models.architectures import ARCHITECTURES, all_options
+from fer_batch.models.architectures import ARCHITECTURES, all_options, network_side
 from fer_batch.models.folder import HEADS
-from fer_batch.models.preprocessing import CROP_SIZE, PREPROCESSING
+from fer_batch.models.preprocessing import PREPROCESSING
 from fer_batch.training.augment import Augmentation
 from fer_batch.training.dataset import DatasetError
 
@@ -37,11 +37,11 @@ class Recipe:
     several answer in turn, a batch each.
 
     Course: `sides` are the sizes, in pixels, at which faces are learnt in equal parts of the `epochs` (small ones first
-    save time; Tan and Le 2021, "EfficientNetV2"; none named: as they are); `learning_rate` is the peak of a cosine
-    schedule with linear warm-up; `weight_decay` is decoupled from the gradient and leaves biases and normalization
-    alone; `ema` is the decay, a step, of the averaged weights that are kept; in the last `calm_epochs` faces are
-    changed less and not mixed; `holdout` is the share of the training faces on which the temperatures are fitted;
-    `precision` is one of `PRECISIONS`, `optimizer` of `OPTIMIZERS`.
+    save time; Tan and Le 2021, "EfficientNetV2"; none named: the network's own side all along); `learning_rate` is the
+    peak of a cosine schedule with linear warm-up; `weight_decay` is decoupled from the gradient and leaves biases and
+    normalization alone; `ema` is the decay, a step, of the averaged weights that are kept; in the last `calm_epochs`
+    faces are changed less and not mixed; `holdout` is the share of the training faces on which the temperatures are
+    fitted; `precision` is one of `PRECISIONS`, `optimizer` of `OPTIMIZERS`.
 
     Chance: `split_seed` decides which faces are held out, `seed` all else. With a `start` or `teachers` the split has
     to be theirs, or faces that they have learnt from are taken for unseen ones.
@@ -85,7 +85,7 @@ class Recipe:
 
     def side(self, epoch: int) -> int:
         """Width and height, pixels, of the faces in an epoch, counted from 0."""
-        sides = self.sides or (CROP_SIZE,)
+        sides = self.sides or (network_side(self.options),)
         return sides[epoch * len(sides) // self.epochs]
 
 

@@ -6,15 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch.models.architectures import ARCHITECTURES
+from fer_batch.models.architectures import ARCHITECTURES, network_side
 from fer_batch.models.folder import find_model, read_config
 from fer_batch.models.network import EmotionNetwork, load_weights, network_logits
-from fer_batch.models.preprocessing import PREPROCESSING
+from fer_batch.models.preprocessing import preprocessing
 from fer_batch.training.batches import batches
 from fer_batch.training.course import cosine_schedule, load_checkpoint, precision, save_checkpoint
 from fer_batch.training.dataset import DatasetError, Faces
@@ -51,14 +50,12 @@ class Trainer:
 
     def run_epoch(self, faces: Faces) -> float:
         """Train one epoch, moving the averaged weights along; returns the mean loss."""
-        preprocess = PREPROCESSING[self.recipe.preprocessing]
+        preprocess = preprocessing(self.recipe.preprocessing, self.recipe.side(self.epoch))
         step = self.epoch * (len(faces) // self.recipe.batch_size)
-        side = self.recipe.side(self.epoch)
         losses = []
         for crops, targets in batches(faces, self.recipe, self.epoch):
             taught = self._taught(crops, targets, step)
-            inputs = preprocess(_at_side(crops, side))
-            losses.append(float(self.model.train_on_batch(inputs, taught)))
+            losses.append(float(self.model.train_on_batch(preprocess(crops), taught)))
             step += 1
             if step % _AVERAGE_EVERY == 0:
                 decay = min(self.recipe.ema, (1 + step) / (10 + step)) ** _AVERAGE_EVERY
@@ -90,7 +87,7 @@ class Trainer:
     def averaged_logits(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Logits of the averaged weights; (n, 48, 48) to (n, classes)."""
         self.swap_in_average()
-        preprocess = PREPROCESSING[self.recipe.preprocessing]
+        preprocess = preprocessing(self.recipe.preprocessing, network_side(self.recipe.options))
         logits = network_logits(self.model, preprocess, crops, self.recipe.batch_size, self.recipe.mirror)
         self.swap_in_average()
         return logits
@@ -113,10 +110,10 @@ class Trainer:
 def build_network(recipe: Recipe) -> keras.Model:
     """The network before its first epoch."""
     build = ARCHITECTURES[recipe.architecture]
-    any_side = {"side": None} if recipe.sides else {}
+    options = {**recipe.options, "side": None} if recipe.sides else recipe.options
     try:
         with precision(recipe.precision):
-            model = build(recipe.outputs, **recipe.options, **any_side)
+            model = build(recipe.outputs, **options)
     except (TypeError, ValueError) as error:
         of_sides = " with faces of several `sides`" if recipe.sides else ""
         raise DatasetError(f"recipe: {recipe.architecture} can't be built{of_sides} ({error})") from error
@@ -163,9 +160,3 @@ def _teacher(folder: str, recipe: Recipe) -> EmotionNetwork:
     if teacher.config.labels != recipe.labels or not set(recipe.heads) <= set(teacher.config.heads):
         raise DatasetError(f"recipe: teacher {folder} has other labels or heads than {', '.join(recipe.heads)}")
     return teacher
-
-
-def _at_side(images: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    if side == images.shape[1]:
-        return images
-    return np.stack([cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) for image in images])

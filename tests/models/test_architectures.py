@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fer_batch.models.architectures import ARCHITECTURES, all_options, fold
+from fer_batch.models.architectures import ARCHITECTURES, all_options, fold, network_side
 
 
 def build(classes: int = 7, **options: Any) -> Any:
@@ -131,5 +131,23 @@ def test_places_and_gates_begin_as_if_they_were_not_there() -> None:
     assert not np.allclose(np.asarray(grown(faces)), np.asarray(grown(faces[:, ::-1])), atol=1e-3)
 
 
+def test_overlapping_windows_leave_no_pixel_of_54_out() -> None:
+    network = compact(pool=3, side=54, places=True)
+    assert network.input_shape == (None, 54, 54, 1)
+    pools = [layer for layer in network.layers if type(layer).__name__ == "MaxPooling2D"]
+    assert [(layer.pool_size, layer.input.shape[1], layer.output.shape[1]) for layer in pools] == [
+        ((3, 3), 27, 13),
+        ((3, 3), 13, 6),
+    ]
+    assert network.get_layer("places").get_weights()[0].shape == (6, 6, 8)
+
+
 def test_how_it_is_built_is_no_option_of_the_trained_network() -> None:
-    assert sorted(all_options("compact-resnet", {})) == ["blocks", "dropout", "gates", "places", "widths"]
+    options = ["blocks", "dropout", "gates", "places", "pool", "side", "widths"]
+    assert sorted(all_options("compact-resnet", {})) == options
+
+
+@pytest.mark.parametrize(("options", "side"), [({}, 48), ({"side": 54}, 54)])
+def test_the_side_of_what_a_network_sees(options: dict[str, Any], side: int) -> None:
+    assert network_side(options) == side
+    assert compact(**options).input_shape[1:3] == (side, side)

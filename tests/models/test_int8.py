@@ -68,6 +68,7 @@ def in_8_bits(tiny_model: Path, faces: Faces, tmp_path_factory: pytest.TempPathF
         ("classic-cnn", {"dense": 8, "batch_norm": False}),
         ("compact-resnet", {"widths": (4, 6, 8)}),
         ("compact-resnet", {"widths": (4, 6, 8), "places": True, "gates": 2}),
+        ("compact-resnet", {"widths": (4, 6, 8), "pool": 3, "side": 54}),
         ("compact-resnet", {"widths": (4, 6, 8), "blocks": (1, 1, 2), "folded": True}),
     ],
 )
@@ -76,8 +77,8 @@ def test_the_graph_computes_what_keras_does(
 ) -> None:
     import keras
 
-    from fer_batch.models.architectures import ARCHITECTURES
-    from fer_batch.models.preprocessing import standardize
+    from fer_batch.models.architectures import ARCHITECTURES, network_side
+    from fer_batch.models.preprocessing import preprocessing
     from fer_batch.training.export import export_onnx
 
     keras.utils.set_random_seed(2)
@@ -85,7 +86,7 @@ def test_the_graph_computes_what_keras_does(
     rng = np.random.default_rng(1)
     network.set_weights([one + np.abs(rng.normal(0, 0.1, one.shape)) for one in network.get_weights()])
     export_onnx(network, tmp_path / "x.onnx")
-    given = standardize(faces.images[:5])
+    given = preprocessing("standardize", network_side(options))(faces.images[:5])
     expected = network.predict_on_batch(given)
     (found,) = open_network(tmp_path / "x.onnx", 1)(given.transpose(0, 3, 1, 2)).values()
     assert np.ptp(expected, axis=0).max() > 0.1
@@ -160,6 +161,30 @@ def test_each_head_has_its_outputs(faces: Faces, tmp_path: Path) -> None:
     (tmp_path / CONFIG_FILE).write_text(json.dumps(values))
     with pytest.raises(ModelFolderError, match=r"int8\.onnx: gives \[\(1, 14\)\] for a face, where 7 are needed"):
         Int8Model(tmp_path)
+
+
+def test_crops_are_enlarged_to_what_the_network_sees(faces: Faces, tmp_path: Path) -> None:
+    """In Keras as in 8 bits."""
+    from fer_batch.models.architectures import ARCHITECTURES
+    from fer_batch.models.folder import ModelConfig, write_config
+    from fer_batch.models.network import EmotionNetwork
+    from fer_batch.models.preprocessing import preprocessing
+    from fer_batch.training.export import quantize_model
+
+    options = {"widths": [4, 6, 8], "pool": 3, "side": 54, "places": True}
+    ARCHITECTURES["compact-resnet"](7, **options).save_weights(tmp_path / WEIGHTS_FILE)
+    digest = file_sha256(tmp_path / WEIGHTS_FILE)
+    heads = {"fer2013": 1.0}
+    config = ModelConfig("m", "1", "compact-resnet", EMOTIONS, "standardize", heads, "fer2013", digest, options)
+    write_config(tmp_path, config)
+    quantize_model(tmp_path, faces)
+    network = EmotionNetwork(tmp_path)
+    seen = preprocessing("standardize", 54)(faces.images)
+    assert seen.shape == (80, 54, 54, 1)
+    expected = network.model.predict_on_batch(seen)
+    np.testing.assert_allclose(network.logits(faces.images), expected, rtol=1e-4, atol=1e-5)
+    (in_8_bits,) = open_network(tmp_path / INT8_FILE, 1)(seen.transpose(0, 3, 1, 2)).values()
+    np.testing.assert_array_equal(Int8Model(tmp_path).logits(faces.images), in_8_bits)
 
 
 def test_a_network_for_other_pictures_is_named(in_8_bits: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fer_batch.models.preprocessing import PREPROCESSING, standardize, unit_range
+from fer_batch.models.preprocessing import PREPROCESSING, preprocessing, standardize, unit_range
 
 
 def halves(low: int, high: int) -> NDArray[np.uint8]:
@@ -29,6 +29,19 @@ def test_shape_and_type(name: str, n: int) -> None:
 
 def test_the_names_in_a_config() -> None:
     assert {"standardize": standardize, "unit_range": unit_range} == PREPROCESSING
+
+
+@pytest.mark.parametrize(("side", "n"), [(54, 3), (48, 3), (32, 3), (54, 0)])
+def test_a_network_sees_faces_of_its_own_size(side: int, n: int, crops: NDArray[np.uint8]) -> None:
+    """A ramp stays one, end to end; only its steps change."""
+    ramp = np.broadcast_to(np.linspace(0, 240, 48).round().astype(np.uint8), (n, 48, 48))
+    seen = preprocessing("unit_range", side)(ramp)
+    assert (seen.shape, seen.dtype) == ((n, side, side, 1), np.float32)
+    centres = (np.arange(side) + 0.5) * 48 / side - 0.5
+    expected = np.broadcast_to(np.interp(centres, np.arange(48), np.linspace(0, 240, 48)) / 255, (n, side, side))
+    np.testing.assert_allclose(seen[..., 0], expected, atol=0.01)
+    standardized = preprocessing("standardize", side)(crops[: max(1, n)])
+    np.testing.assert_allclose(standardized.std(axis=(1, 2, 3)), 1.0, atol=1e-5)
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 255), (100, 110), (16, 235)])

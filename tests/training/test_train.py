@@ -18,7 +18,7 @@ from fer_batch.config import UsageError
 from fer_batch.emotions import EMOTIONS, EMOTIONS_MERGED
 from fer_batch.models.emotion_model import softmax
 from fer_batch.models.folder import CONFIG_FILE, INT8_FILE, WEIGHTS_FILE, file_sha256, read_config
-from fer_batch.models.preprocessing import standardize
+from fer_batch.models.preprocessing import preprocessing, standardize
 from fer_batch.training import recipe as recipes
 from fer_batch.training.batches import batches, training_split
 from fer_batch.training.calibration import fit_temperature
@@ -370,11 +370,15 @@ def test_faces_are_learnt_from_small_to_large(
     grown = replace(small, sides=(24, 32, 48), epochs=6, teachers=(str(teacher),))
     seen: list[int] = []
 
-    def spy(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        seen.append(crops.shape[1])
-        return standardize(crops)
+    def spied(name: str, side: int) -> Any:
+        def spy(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+            faces = preprocessing(name, side)(crops)
+            seen.append(faces.shape[1])
+            return faces
 
-    monkeypatch.setattr(trainer, "PREPROCESSING", {"standardize": spy})
+        return spy
+
+    monkeypatch.setattr(trainer, "preprocessing", spied)
     out = training.train(voted, grown, tmp_path / "m", "grown", "1")
     assert list(dict.fromkeys(seen)) == [24, 48, 32]  # 48: the held-out faces, after each epoch.
     assert seen.count(24) == seen.count(32) == 2 * 4
