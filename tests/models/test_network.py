@@ -148,7 +148,6 @@ def test_a_mirrored_pair_costs_twice(network: Any, changed: Callable[..., Path])
         {"options": {"dense": 0}},
         {"options": {"depth": 3}},
         {"options": {"dense": 8, "batch_norm": False}},
-        {"options": None},
         {"labels": EMOTIONS_MERGED},
         {"weights": b""},
         {"weights": b"no HDF5 file"},
