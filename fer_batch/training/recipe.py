@@ -11,7 +11,7 @@ from typing import Any
 from fer_batch.emotions import EMOTIONS, EMOTIONS_MERGED
 from fer_batch.models.architectures import ARCHITECTURES, all_options, network_side
 from fer_batch.models.folder import HEADS
-from fer_batch.models.preprocessing import PREPROCESSING
+from fer_batch.models.preprocessing import CROP_SIZE, PREPROCESSING
 from fer_batch.training.augment import Augmentation
 from fer_batch.training.dataset import DatasetError
 
@@ -127,7 +127,8 @@ def check_recipe(recipe: Recipe) -> None:
     for name in ("epochs", "batch_size"):
         if getattr(recipe, name) <= 0:
             raise DatasetError(f"recipe: {name} must be above 0, found {getattr(recipe, name)}")
-    if any(not isinstance(side, int) or side < _LEAST_SIDE for side in recipe.sides):
-        raise DatasetError(f"recipe: sides must be whole numbers from {_LEAST_SIDE} up, found {list(recipe.sides)}")
+    for name, sides in (("sides", recipe.sides), ("side", (recipe.options.get("side", CROP_SIZE),))):
+        if wrong := [side for side in sides if not isinstance(side, int) or side < _LEAST_SIDE]:
+            raise DatasetError(f"recipe: {name}: {wrong[0]!r} is no whole number from {_LEAST_SIDE} up")
     if not 0 < recipe.holdout < 1:
         raise DatasetError(f"recipe: holdout must lie between 0 and 1, found {recipe.holdout}")

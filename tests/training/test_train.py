@@ -475,8 +475,8 @@ def test_a_recipe_that_can_not_be_read(training: Any, written: Callable[[str], P
         ("options", {"depth": 3}, "option"),
         ("epochs", 0, "epochs"),
         ("epochs", "ten", "epochs"),
-        ("sides", [8, 48], "sides must be whole numbers from 16 up"),
-        ("sides", [32.5], "sides must be"),
+        ("sides", [8, 48], "sides: 8 is no whole number from 16 up"),
+        ("sides", [32.5], "sides: 32.5 is no whole number"),
         ("batch_size", 0, "batch_size"),
         ("holdout", 2.0, "holdout"),
     ],
@@ -488,6 +488,13 @@ def test_a_recipe_that_makes_no_sense_is_refused_by_name_and_leaves_nothing(
     with pytest.raises(UsageError, match=words):
         training.train(faces, recipes.read_recipe(path), tmp_path / "m", "odd", "1")
     assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize("side", [None, 8, 54.5, "large"])
+def test_a_side_no_face_can_have(training: Any, faces: Faces, recipe: Any, tmp_path: Path, side: Any) -> None:
+    chosen = replace(recipe, architecture="compact-resnet", options={"side": side})
+    with pytest.raises(DatasetError, match=f"recipe: side: {side!r} is no whole number from 16 up"):
+        training.train(faces, chosen, tmp_path / "m", "odd", "1")
 
 
 def test_a_file_where_the_folder_should_be(training: Any, faces: Faces, recipe: Any, tmp_path: Path) -> None:
