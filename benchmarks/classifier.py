@@ -59,13 +59,13 @@ def onnx_runtime(path: Path) -> Call:
 def ways(folder: Path, batch: int) -> dict[str, Call]:
     """The ways to call one network on a batch of preprocessed faces; the first is what `EmotionNetwork` does."""
     network = EmotionNetwork(folder)
-    config, outputs = network.config, len(network.config.heads) * len(network.config.labels)
+    config = network.config
     build = ARCHITECTURES[config.architecture]
-    trained = build(outputs, **config.options)
+    trained = build(config.outputs, **config.options)
     trained.load_weights(folder / WEIGHTS_FILE)
     keras.config.set_dtype_policy("mixed_bfloat16")
     folded = network.model is not trained and config.architecture == "compact-resnet"
-    half = build(outputs, **config.options, **({"folded": True} if folded else {}))
+    half = build(config.outputs, **config.options, **({"folded": True} if folded else {}))
     keras.config.set_dtype_policy("float32")
     half.set_weights(network.model.get_weights())
     calls: dict[str, Call] = {
