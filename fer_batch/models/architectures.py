@@ -85,13 +85,18 @@ def compact_resnet(
 
     from fer_batch.models.layers import BatchNormalization
 
-    def convolution(x: keras.KerasTensor, name: str, filters: int, size: int = 3, stride: int = 1) -> keras.KerasTensor:
+    def convolution(
+        x: keras.KerasTensor, name: str, filters: int, size: int = 3, stride: int = 1, scale: str = "ones"
+    ) -> keras.KerasTensor:
         x = layers.Conv2D(
             filters, size, stride, padding="same", use_bias=folded, kernel_initializer="he_normal", name=name
         )(x)
         if folded:
             return x
-        return BatchNormalization(momentum=0.95, epsilon=_EPSILON, name=f"{name}{_NORMALIZED}")(x)
+        normalization = BatchNormalization(
+            momentum=0.95, epsilon=_EPSILON, gamma_initializer=scale, name=f"{name}{_NORMALIZED}"
+        )
+        return normalization(x)
 
     def gate(y: keras.KerasTensor, name: str) -> keras.KerasTensor:
         """What is added to y: y times a factor between -1 and 1 for each channel."""
@@ -111,7 +116,7 @@ def compact_resnet(
         for block in range(count):
             name = f"stage{stage}_block{block}"
             y = layers.ReLU()(convolution(x, f"{name}_first", filters))
-            y = convolution(y, f"{name}_second", filters)
+            y = convolution(y, f"{name}_second", filters, scale="zeros")
             gated = [gate(y, name)] if gates and stage > 0 else []
             x = layers.ReLU()(layers.Add()([x, y, *gated]))
     if places:
