@@ -52,7 +52,7 @@ def batches(faces: Faces, recipe: Recipe, epoch: int) -> Iterator[tuple[NDArray[
         images = augment(faces.images[rows], ranges, rng)
         return (images, targets[rows]) if calm else mixed(images, targets[rows], recipe.mixup, rng)
 
-    return prefetched(prepare, len(faces) // recipe.batch_size, threads=1)
+    return prefetched(prepare, len(faces) // recipe.batch_size, threads=2)
 
 
 def mixed(

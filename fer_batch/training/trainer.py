@@ -15,16 +15,14 @@ from fer_batch.models.folder import find_model, read_config
 from fer_batch.models.network import EmotionNetwork, load_weights, network_logits
 from fer_batch.models.preprocessing import preprocessing
 from fer_batch.training.batches import batches
-from fer_batch.training.course import cosine_schedule, load_checkpoint, precision, save_checkpoint
+from fer_batch.training.course import compiled_whole, cosine_schedule, load_checkpoint, precision, save_checkpoint
 from fer_batch.training.dataset import DatasetError, Faces
+from fer_batch.training.pupil import Pupil
 from fer_batch.training.recipe import Recipe
-
-#: Steps between two moves of the averaged weights; the decay is taken to this power.
-_AVERAGE_EVERY = 4
 
 
 class Trainer:
-    """A compiled model with averaged weights, and its state on disk as plain arrays for any backend."""
+    """A network in training, and its state on disk as plain arrays for any backend."""
 
     def __init__(self, model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> None:
         self.model, self.recipe = model, recipe
@@ -36,13 +34,14 @@ class Trainer:
         else:
             self.optimizer = keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay)
         self.optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-        # XLA makes TensorFlow's convolutions on the CPU slower (134 against 232 images a second when measured); JAX without
-        # it computes and compiles one operation at a time.
-        compiled = keras.backend.backend() == "jax"
-        model.compile(self.optimizer, _heads_loss(len(recipe.heads)), jit_compile=compiled)
-        self.optimizer.build(model.trainable_variables)
-        self.teachers = [_teacher(folder, recipe) for folder in recipe.teachers]
-        self.average = [keras.Variable(weight, trainable=False) for weight in model.get_weights()]
+        teachers = [_teacher(folder, recipe) for folder in recipe.teachers]
+        looks = [(teacher.config.preprocessing, network_side(teacher.config.options)) for teacher in teachers]
+        # Each look at the faces is computed once; the network's own, the first, may change between epochs.
+        own = None if recipe.sides else (recipe.preprocessing, network_side(recipe.options))
+        _, *self._other_looks = every = list(dict.fromkeys([own, *looks]))
+        self.pupil = Pupil(model, [(teacher, every.index(look)) for teacher, look in zip(teachers, looks)], recipe)
+        self.pupil.compile(self.optimizer, jit_compile=compiled_whole())
+        self.optimizer.build(self.pupil.trainable_variables)
         self.history: list[dict[str, float]] = []
 
     @property
@@ -52,38 +51,21 @@ class Trainer:
 
     def run_epoch(self, faces: Faces) -> float:
         """Train one epoch, moving the averaged weights along; returns the mean loss."""
-        preprocess = preprocessing(self.recipe.preprocessing, self.recipe.side(self.epoch))
-        step = self.epoch * (len(faces) // self.recipe.batch_size)
-        losses = []
-        for crops, targets in batches(faces, self.recipe, self.epoch):
-            taught = self._taught(crops, targets, step)
-            losses.append(float(self.model.train_on_batch(preprocess(crops), taught)))
-            step += 1
-            if step % _AVERAGE_EVERY == 0:
-                decay = min(self.recipe.ema, (1 + step) / (10 + step)) ** _AVERAGE_EVERY
-                for average, weight in zip(self.average, self.model.weights, strict=True):
-                    average.assign(decay * average + (1 - decay) * weight)
-        self.model.reset_metrics()
-        return float(np.mean(losses))
+        seen = (self.seen(crops, targets) for crops, targets in batches(faces, self.recipe, self.epoch))
+        steps = len(faces) // self.recipe.batch_size
+        logs = self.pupil.fit(seen, steps_per_epoch=steps, shuffle=False, verbose=0).history
+        return float(logs["loss"][0])
 
-    def _taught(self, crops: NDArray[np.uint8], targets: NDArray[np.float32], step: int) -> NDArray[np.float32]:
-        """The targets with a teacher's share of them.
-
-        The loss is linear in its targets, so that teachers who answer in turn teach the mean of their answers, at the
-        cost of one.
-        """
-        if not self.teachers:
-            return targets
-        answers = self.teachers[step % len(self.teachers)].answers(crops)
-        share = self.recipe.distill
-        said = np.concatenate([answers[head] for head in self.recipe.heads], axis=1)
-        return np.asarray((1 - share) * targets + share * said, np.float32)
+    def seen(self, crops: NDArray[np.uint8], targets: NDArray[np.float32]) -> tuple[Any, NDArray[np.float32]]:
+        """A batch as the pupil takes it: the faces as the network and its teachers see them, and the targets."""
+        own = (self.recipe.preprocessing, self.recipe.side(self.epoch))
+        return tuple(preprocessing(*look)(crops) for look in (own, *self._other_looks)), targets
 
     def swap_in_average(self) -> None:
         """Exchange the model's weights with their average; a second call puts them back."""
         current = self.model.get_weights()
-        self.model.set_weights([keras.ops.convert_to_numpy(average) for average in self.average])
-        for average, weight in zip(self.average, current, strict=True):
+        self.model.set_weights([keras.ops.convert_to_numpy(average) for average in self.pupil.average])
+        for average, weight in zip(self.pupil.average, current, strict=True):
             average.assign(weight)
 
     def averaged_logits(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -97,7 +79,7 @@ class Trainer:
     def _state(self) -> dict[str, Any]:
         # Among the variables that are not trained are the states of dropout's random numbers, which weights leave out.
         model = [*self.model.trainable_variables, *self.model.non_trainable_variables]
-        everything = [*model, *self.optimizer.variables, *self.average]
+        everything = [*model, *self.optimizer.variables, *self.pupil.average, self.pupil.steps]
         return {f"v{i}": variable for i, variable in enumerate(everything)}
 
     def save(self, path: Path) -> None:
@@ -141,17 +123,6 @@ def _start_from(folder: Path, model: keras.Model) -> None:
     except ValueError as error:
         reason = str(error).splitlines()[0]
         raise DatasetError(f"recipe: start {folder}: the weights do not fit the network ({reason})") from error
-
-
-def _heads_loss(heads: int) -> Any:
-    """Cross-entropy with soft targets, added up over the heads. A row of targets that sums to less counts for less."""
-
-    def loss(targets: Any, logits: Any) -> Any:
-        shape = (-1, heads, logits.shape[-1] // heads)
-        likelihoods = keras.ops.log_softmax(keras.ops.reshape(logits, shape), axis=-1)
-        return -keras.ops.sum(keras.ops.reshape(targets, shape) * likelihoods, axis=(1, 2))
-
-    return loss
 
 
 def _teacher(folder: str, recipe: Recipe) -> EmotionNetwork:

@@ -325,10 +325,12 @@ def test_a_head_alone(training: Any, voted: Faces, recipe: Any, tmp_path: Path) 
     assert logits_of(out, voted.images).shape == (40, 7)
 
 
-def test_the_loss_adds_up_over_heads_and_counts_light_rows_less(trainer: Any) -> None:
+def test_the_loss_adds_up_over_heads_and_counts_light_rows_less() -> None:
+    from fer_batch.training.pupil import heads_loss
+
     logits = np.log([[0.5, 0.5, 0.25, 0.75], [0.9, 0.1, 0.2, 0.8]]).astype(np.float32)
     targets = np.array([[1, 0, 0.5, 0.5], [0.3, 0.3, 0, 0]], np.float32)
-    loss = np.asarray(trainer._heads_loss(2)(targets, logits))
+    loss = np.asarray(heads_loss(targets, logits, heads=2))
     first = -np.log(0.5) - 0.5 * np.log(0.25) - 0.5 * np.log(0.75)
     assert loss == pytest.approx([first, -0.3 * np.log(0.9) - 0.3 * np.log(0.1)], rel=1e-5)
 
@@ -343,7 +345,7 @@ def test_teachers_answer_the_very_faces_that_are_learnt(
     crops, targets = next(batches(voted, taught, 0))
     answers = EmotionNetwork(two_heads, batch_size=8).answers(crops)
     expected = 0.75 * targets + 0.25 * np.concatenate([answers["fer2013"], answers["ferplus"]], axis=1)
-    np.testing.assert_allclose(begun._taught(crops, targets, 3), expected, rtol=1e-5)
+    np.testing.assert_allclose(begun.pupil.taught(*begun.seen(crops, targets)), expected, rtol=1e-5)
 
 
 def test_teachers_answer_in_turn(
@@ -357,7 +359,10 @@ def test_teachers_answer_in_turn(
         expected = np.concatenate([softmax(part, temperature) for part, temperature in zip(
             np.split(logits_of(folder, crops), 2, axis=1), read_config(folder).heads.values(), strict=True
         )], axis=1)  # fmt: skip
-        np.testing.assert_allclose(begun._taught(crops, targets, step), expected, rtol=1e-4, atol=1e-6)
+        begun.pupil.steps.assign(step)
+        np.testing.assert_allclose(
+            begun.pupil.taught(*begun.seen(crops, targets)), expected, rtol=1e-4, atol=1e-6
+        )
 
 
 def test_faces_are_learnt_from_small_to_large(

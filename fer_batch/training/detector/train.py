@@ -21,7 +21,14 @@ from fer_batch.files import write_json
 from fer_batch.models import face_network as network
 from fer_batch.models.face_network import face_network
 from fer_batch.models.folder import WEIGHTS_FILE
-from fer_batch.training.course import cosine_schedule, load_checkpoint, precision, save_checkpoint, write_log
+from fer_batch.training.course import (
+    compiled_whole,
+    cosine_schedule,
+    load_checkpoint,
+    precision,
+    save_checkpoint,
+    write_log,
+)
 from fer_batch.training.dataset import DatasetError
 from fer_batch.training.detector import targets as target
 from fer_batch.training.detector.photographs import Photograph, split
@@ -147,8 +154,7 @@ class _Trainer:
         self.model = keras.Model(bare.inputs, keras.layers.Concatenate(axis=1, dtype="float32")(flat))
         schedule = cosine_schedule(recipe.learning_rate, recipe.epochs, recipe.warmup_epochs, steps_per_epoch)
         self.optimizer = keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay, clipnorm=5.0)
-        # XLA makes convolutions on the CPU slower.
-        self.model.compile(self.optimizer, lambda a, b: detector_loss(recipe, a, b), jit_compile=False)
+        self.model.compile(self.optimizer, lambda a, b: detector_loss(recipe, a, b), jit_compile=compiled_whole())
         self.optimizer.build(self.model.trainable_variables)
         self.average = [keras.Variable(weight, trainable=False, dtype="float32") for weight in self.weights]
         self.history: list[dict[str, float]] = []
