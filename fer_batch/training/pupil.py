@@ -61,10 +61,8 @@ class Pupil(keras.Model):  # type: ignore[misc] # Keras has no types.
         if not self.teachers:
             return targets
         answers = [partial(self._answer, number, inputs) for number in range(len(self.teachers))]
-        if len(answers) == 1:
-            said = answers[0]()
-        else:
-            said = ops.switch(ops.cast(self.steps % len(answers), "int32"), answers)
+        turn = ops.cast(self.steps % len(answers), "int32")
+        said = ops.switch(turn, answers) if len(answers) > 1 else answers[0]()
         share = self.recipe.distill
         return (1 - share) * targets + share * ops.stop_gradient(said)
 

@@ -36,10 +36,11 @@ class Trainer:
         self.optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         teachers = [_teacher(folder, recipe) for folder in recipe.teachers]
         looks = [(teacher.config.preprocessing, network_side(teacher.config.options)) for teacher in teachers]
-        # Each look at the faces is computed once; the network's own, the first, may change between epochs.
-        own = None if recipe.sides else (recipe.preprocessing, network_side(recipe.options))
-        _, *self._other_looks = every = list(dict.fromkeys([own, *looks]))
-        self.pupil = Pupil(model, [(teacher, every.index(look)) for teacher, look in zip(teachers, looks)], recipe)
+        # Each look at the faces is computed once. First is the network's own; with `sides` (0) no teacher shares it.
+        own = (recipe.preprocessing, 0 if recipe.sides else network_side(recipe.options))
+        self._looks = list(dict.fromkeys([own, *looks]))
+        numbers = [self._looks.index(look) for look in looks]
+        self.pupil = Pupil(model, list(zip(teachers, numbers, strict=True)), recipe)
         self.pupil.compile(self.optimizer, jit_compile=compiled_whole())
         self.optimizer.build(self.pupil.trainable_variables)
         self.history: list[dict[str, float]] = []
@@ -59,7 +60,7 @@ class Trainer:
     def seen(self, crops: NDArray[np.uint8], targets: NDArray[np.float32]) -> tuple[Any, NDArray[np.float32]]:
         """A batch as the pupil takes it: the faces as the network and its teachers see them, and the targets."""
         own = (self.recipe.preprocessing, self.recipe.side(self.epoch))
-        return tuple(preprocessing(*look)(crops) for look in (own, *self._other_looks)), targets
+        return tuple(preprocessing(*look)(crops) for look in (own, *self._looks[1:])), targets
 
     def swap_in_average(self) -> None:
         """Exchange the model's weights with their average; a second call puts them back."""

@@ -360,9 +360,28 @@ def test_teachers_answer_in_turn(
             np.split(logits_of(folder, crops), 2, axis=1), read_config(folder).heads.values(), strict=True
         )], axis=1)  # fmt: skip
         begun.pupil.steps.assign(step)
-        np.testing.assert_allclose(
-            begun.pupil.taught(*begun.seen(crops, targets)), expected, rtol=1e-4, atol=1e-6
-        )
+        np.testing.assert_allclose(begun.pupil.taught(*begun.seen(crops, targets)), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_look_at_the_faces_that_several_share_is_computed_once(
+    training: Any, trainer: Any, two_heads: Path, voted: Faces, recipe: Any, tmp_path: Path
+) -> None:
+    options = {"widths": (4, 4, 4), "blocks": (1, 1, 1), "side": 24}
+    small = replace(recipe, architecture="compact-resnet", options=options, epochs=1)
+    nearer = training.train(voted, small, tmp_path / "nearer", "nearer", "1")
+    three = replace(
+        recipe, heads=("fer2013", "ferplus"), teachers=(str(two_heads), str(nearer), str(nearer)), distill=1.0
+    )
+    begun = trainer.Trainer(trainer.build_network(three), three, steps_per_epoch=5)
+    crops, targets = next(batches(voted, three, 0))
+    looks, _ = begun.seen(crops, targets)
+    assert [look.shape for look in looks] == [(8, 48, 48, 1), (8, 24, 24, 1)]
+    taught = []
+    for step in range(3):
+        begun.pupil.steps.assign(step)
+        taught.append(np.asarray(begun.pupil.taught(looks, targets)))
+    np.testing.assert_array_equal(taught[1], taught[2])
+    assert np.abs(taught[0] - taught[1]).max() > 1e-3
 
 
 def test_faces_are_learnt_from_small_to_large(
@@ -417,7 +436,8 @@ def test_a_network_can_grow_from_another_one(
     options = {"widths": (4, 6, 8), "blocks": (1, 1, 0)}
     small = replace(recipe, architecture="compact-resnet", options=options, heads=("fer2013", "ferplus"), epochs=1)
     training.train(voted, small, tmp_path / "small", "small", "1")
-    grown = replace(small, options={**options, "places": True, "gates": 2}, start=str(tmp_path / "small"))
+    deeper = {**options, "blocks": (2, 1, 1), "places": True, "gates": 2}
+    grown = replace(small, options=deeper, start=str(tmp_path / "small"))
     model = trainer.build_network(grown)
     crops = voted.images[:4][..., None].astype(np.float32) / 255
     begun = trainer.build_network(replace(small, start=str(tmp_path / "small")))
