@@ -72,7 +72,8 @@ def compact_resnet(
     `places`: each channel has a weight for every place in that mean, for eyes and mouth are not everywhere (Chen et al.
     2018, "MobileFaceNets"). `gates`: from the second stage on a block's channels are scaled by what the whole picture
     shows, through a layer that many times narrower (after Hu et al. 2018, "Squeeze-and-Excitation Networks"); 0: none.
-    Both begin as if they were not there, so that a network without them can be the start of one with them.
+    Both begin as if they were not there, as does each block (after Goyal et al. 2017, "Accurate, large minibatch SGD"):
+    a network without them, or with fewer blocks, can be the start of one with them.
 
     `pool`: the width of the max pooling's windows; at 3 they overlap (Krizhevsky et al. 2012, "ImageNet classification
     with deep convolutional neural networks"). `side`: of the faces, in pixels; above 48 they are enlarged first, and

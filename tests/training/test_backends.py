@@ -112,3 +112,22 @@ def test_the_first_losses_are_those_of_tensorflow(backend: str, lessons: Path, v
         rows = (tmp_path / name / "training_log.csv").read_text().splitlines()[1:]
         losses.append([[float(value) for value in row.split(",")[1:6]] for row in rows])
     np.testing.assert_allclose(losses[0], losses[1], rtol=2e-3)
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_the_detector_trains_and_goes_on(backend: str) -> None:
+    """Its own tests, of training and of a start from another network, on that backend."""
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    tests = Path(__file__).parent / "detector" / "test_train.py"
+    chosen = ["-k", "goes_on_from_a_checkpoint or a_wider_network", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", str(tests), *chosen],
+        env={**os.environ, "KERAS_BACKEND": backend},
+        cwd=tests.parents[3],
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "2 passed" in done.stdout

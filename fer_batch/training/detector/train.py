@@ -156,7 +156,8 @@ class _Trainer:
         self.optimizer = keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay, clipnorm=5.0)
         self.model.compile(self.optimizer, lambda a, b: detector_loss(recipe, a, b), jit_compile=compiled_whole())
         self.optimizer.build(self.model.trainable_variables)
-        self.average = [keras.Variable(weight, trainable=False, dtype="float32") for weight in self.weights]
+        # Copies, here and below: JAX gives a step's memory away to the next one.
+        self.average = [keras.Variable(weight, trainable=False, dtype="float32") for weight in bare.get_weights()]
         self.history: list[dict[str, float]] = []
 
     @property
@@ -168,7 +169,7 @@ class _Trainer:
         """Take the weights of an earlier network; see `start_from`."""
         start_from(folder, self.weights, pictures)
         for average, weight in zip(self.average, self.weights, strict=True):
-            average.assign(weight)
+            average.assign(ops.convert_to_numpy(weight))
 
     def run_epoch(self, photographs: list[Photograph], teacher: Path) -> dict[str, float]:
         """Train one epoch, moving the averaged weights along; returns the mean loss."""
