@@ -30,6 +30,7 @@ class Pupil(keras.Model):  # type: ignore[misc] # Keras has no types.
         self.teachers = [teacher.model for teacher, _ in teachers]
         for teacher in self.teachers:
             teacher.trainable = False
+        # The optimizer counts them too, but on JAX the network can't see its variables.
         self.steps = keras.Variable(0.0, trainable=False, dtype="float32")
         # Copies: JAX gives a step's memory away to the next one.
         self.average = [keras.Variable(weight, trainable=False, dtype="float32") for weight in network.get_weights()]
@@ -67,7 +68,10 @@ class Pupil(keras.Model):  # type: ignore[misc] # Keras has no types.
         return (1 - share) * targets + share * ops.stop_gradient(said)
 
     def _answer(self, number: int, inputs: Sequence[Any]) -> Any:
-        """A teacher's probabilities, the recipe's heads side by side."""
+        """A teacher's probabilities, the recipe's heads side by side.
+
+        Without the mirror image, which would cost as much again; faces come mirrored half of the time anyway.
+        """
         heads, look = self._looks[number]
         logits = ops.split(self.teachers[number](inputs[look], training=False), len(heads), axis=1)
         by_head = {head: ops.softmax(part / heads[head]) for head, part in zip(heads, logits, strict=True)}

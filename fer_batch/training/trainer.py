@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,9 +127,7 @@ def _start_from(folder: Path, model: keras.Model) -> None:
 
 def _teacher(folder: str, recipe: Recipe) -> EmotionNetwork:
     with precision(recipe.precision):
-        teacher = EmotionNetwork(find_model(folder), recipe.batch_size)
-    # The mirrored pair would cost as much again; faces come mirrored half of the time anyway.
-    teacher.config = replace(teacher.config, mirror=False)
+        teacher = EmotionNetwork(find_model(folder))
     if teacher.config.labels != recipe.labels or not set(recipe.heads) <= set(teacher.config.heads):
         raise DatasetError(f"recipe: teacher {folder} has other labels or heads than {', '.join(recipe.heads)}")
     return teacher
