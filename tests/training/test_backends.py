@@ -18,7 +18,6 @@ from fer_batch.training.dataset import Faces
 #: Trains, is stopped behind its first epoch, goes on, and leaves what the model answers in a file.
 _TRAINS = """
 import sys
-from dataclasses import replace
 from pathlib import Path
 import keras, numpy as np
 from fer_batch.models.network import EmotionNetwork
@@ -48,11 +47,12 @@ np.save(out / "answers.npy", EmotionNetwork(out, 8).logits(faces.images))
 """
 
 
-@pytest.fixture(scope="module")
-def voted(faces: Faces) -> Faces:
-    votes = np.zeros((len(faces), 10), np.float32)
-    votes[:, 0], votes[:, 4] = 6, 4
-    return Faces(faces.images, faces.labels, faces.usages, votes)
+@pytest.fixture
+def backend(request: pytest.FixtureRequest) -> str:
+    """The name of a backend that is installed. It is not imported: one process has one backend."""
+    if importlib.util.find_spec(request.param) is None:
+        pytest.skip(f"{request.param} is not installed")
+    return str(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -73,11 +73,9 @@ def lessons(voted: Faces, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"], indirect=True)
 def test_a_recipe_trains_and_goes_on(backend: str, lessons: Path, voted: Faces, tmp_path: Path) -> None:
     """In half precision, with teachers in turn. TensorFlow then gives the answers of the very weights."""
-    if importlib.util.find_spec(backend) is None:
-        pytest.skip(f"{backend} is not installed")
     from fer_batch.models.folder import read_config
     from fer_batch.models.network import EmotionNetwork
 
@@ -95,11 +93,9 @@ def test_a_recipe_trains_and_goes_on(backend: str, lessons: Path, voted: Faces, 
     np.testing.assert_allclose(EmotionNetwork(out, 8).logits(voted.images), answers, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_the_first_losses_are_those_of_tensorflow(backend: str, lessons: Path, voted: Faces, tmp_path: Path) -> None:
+@pytest.mark.parametrize("backend", ["jax", "torch"], indirect=True)
+def test_the_losses_are_those_of_tensorflow(backend: str, lessons: Path, voted: Faces, tmp_path: Path) -> None:
     """Begun with the same weights, without dropout, a step is the same arithmetic whatever computes it."""
-    if importlib.util.find_spec(backend) is None:
-        pytest.skip(f"{backend} is not installed")
     recipe = json.loads((lessons / "pupil.json").read_text())
     options = {"widths": [4, 6, 8], "blocks": [1, 1, 1], "gates": 2, "side": 24, "dropout": 0.0}
     recipe |= {"options": options, "start": str(lessons / "teacher"), "precision": "float32"}
@@ -114,11 +110,9 @@ def test_the_first_losses_are_those_of_tensorflow(backend: str, lessons: Path, v
     np.testing.assert_allclose(losses[0], losses[1], rtol=2e-3)
 
 
-@pytest.mark.parametrize("backend", ["jax", "torch"])
+@pytest.mark.parametrize("backend", ["jax", "torch"], indirect=True)
 def test_the_detector_trains_and_goes_on(backend: str) -> None:
     """Its own tests, of training and of a start from another network, on that backend."""
-    if importlib.util.find_spec(backend) is None:
-        pytest.skip(f"{backend} is not installed")
     tests = Path(__file__).parent / "detector" / "test_train.py"
     chosen = ["-k", "goes_on_from_a_checkpoint or a_wider_network", "-p", "no:cacheprovider"]
     done = subprocess.run(

@@ -22,7 +22,7 @@ from fer_batch.models.preprocessing import preprocessing, standardize
 from fer_batch.training import recipe as recipes
 from fer_batch.training.batches import batches, training_split
 from fer_batch.training.calibration import fit_temperature
-from fer_batch.training.dataset import FERPLUS_COLUMNS, DatasetError, Faces
+from fer_batch.training.dataset import DatasetError, Faces
 from fer_batch.training.targets import plain_targets
 
 TINY = {
@@ -291,16 +291,6 @@ def test_the_checkpoint_of_another_recipe_is_refused(
 
 
 # Two heads, teachers.
-
-
-@pytest.fixture(scope="module")
-def voted(faces: Faces) -> Faces:
-    """The same faces with votes: seven for the face's label and three for neutral, none on every fifth."""
-    votes = np.zeros((len(faces), 10), np.float32)
-    votes[np.arange(len(faces)), np.array(FERPLUS_COLUMNS)[faces.labels]] = 7
-    votes[:, FERPLUS_COLUMNS[EMOTIONS.index("neutral")]] += 3
-    votes[::5] = np.nan
-    return replace(faces, votes=votes)
 
 
 @pytest.fixture(scope="module")
