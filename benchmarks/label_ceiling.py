@@ -1,0 +1,83 @@
+"""How much of FER2013's label can be told from a face at all?
+
+    python benchmarks/label_ceiling.py fer2013.parquet [--model NAME]
+
+The label of a PublicTest face is predicted from the model's answer, from what FER+'s ten judges voted for that very
+face, and from both, each by a multinomial logistic regression that is fitted on nine tenths of the faces and asked
+about the last tenth. No model that sees the face alone has the votes: the last line is what ten people at its side
+would add.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+
+from fer_batch.emotions import EMOTIONS
+from fer_batch.models.emotion_model import softmax
+from fer_batch.models.folder import find_model
+from fer_batch.models.network import EmotionNetwork
+from fer_batch.training.dataset import Faces, read_faces
+from fer_batch.training.metrics import label_figures
+
+FOLDS = 10
+Array = NDArray[np.float32]
+
+
+def votes(faces: Faces) -> Array:
+    """The shares of all ten answers of the judges and their logarithms, (n, 20)."""
+    counts = np.nan_to_num(faces.votes)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    return np.asarray(np.concatenate([shares, np.log(shares + 0.03)], axis=1), np.float32)
+
+
+def fitted(inputs: Array, labels: NDArray[np.int64]) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    slopes = {"kernel_initializer": "zeros", "kernel_regularizer": keras.regularizers.L2(1e-3)}
+    head = keras.Sequential([keras.Input(inputs.shape[1:]), keras.layers.Dense(len(EMOTIONS), **slopes)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    head.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(3e-2, 1400)), loss)
+    head.fit(inputs, labels, batch_size=256, epochs=100, verbose=0)
+    return head
+
+
+def probabilities(inputs: Array, labels: NDArray[np.int64]) -> Array:
+    """Of each face from a regression that was fitted without it."""
+    fold = np.random.default_rng(0).permutation(len(labels)) % FOLDS
+    answers = np.empty((len(labels), len(EMOTIONS)), np.float32)
+    for one in range(FOLDS):
+        head = fitted(inputs[fold != one], labels[fold != one])
+        answers[fold == one] = softmax(head.predict_on_batch(inputs[fold == one]), 1.0)
+    return answers
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--model", default="emotion")
+    options = parser.parse_args()
+    test = read_faces(options.data).split("PublicTest")
+    logits = EmotionNetwork(find_model(options.model), batch_size=256).logits(test.images)
+    known = {
+        "the model's answer": logits,
+        "ten judges' votes": votes(test),
+        "both": np.concatenate([logits, votes(test)], axis=1),
+    }
+    print("| known | accuracy | six classes | macro F1 | likelihood |\n| --- | --- | --- | --- | --- |")
+    for name, inputs in known.items():
+        of = label_figures(probabilities(inputs, test.labels), test.labels, EMOTIONS)
+        accuracy, six = of["accuracy"], of["six_class_accuracy"]
+        print(f"| {name} | {accuracy:.1%} | {six:.1%} | {of['macro_f1']:.3f} | {-of['nll']:.3f} |")
+
+
+if __name__ == "__main__":
+    main()
