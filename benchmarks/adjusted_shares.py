@@ -17,12 +17,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch.models.folder import find_model
-from fer_batch.models.network import EmotionNetwork
-from fer_batch.shares import ShareCorrection, adjusted_shares
-from fer_batch.training.dataset import read_faces
-from fer_batch.training.recipe import Recipe
-from fer_batch.training.targets import plain_targets
+from fer_batch.analysis.label_shift import adjusted_shares
+from fer_batch.emotion.keras_model import EmotionNetwork
+from fer_batch.emotion.model_folder import find_model
+from fer_batch.share_correction import ShareCorrection
+from fer_batch.training.emotion.dataset import read_faces
+from fer_batch.training.emotion.recipe import Recipe
+from fer_batch.training.emotion.targets import plain_targets
 
 ALL = np.array([0])
 

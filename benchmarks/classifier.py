@@ -26,12 +26,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import tensorflow as tf
 
-from fer_batch.models.architectures import ARCHITECTURES
-from fer_batch.models.folder import INT8_FILE, WEIGHTS_FILE, find_model
-from fer_batch.models.network import EmotionNetwork
-from fer_batch.models.onnx_session import open_network
-from fer_batch.models.preprocessing import CROP_SIZE
-from fer_batch.training.export import export_onnx
+from fer_batch.emotion.architectures import ARCHITECTURES
+from fer_batch.emotion.keras_model import EmotionNetwork
+from fer_batch.emotion.model_folder import find_model
+from fer_batch.emotion.preprocessing import CROP_SIZE
+from fer_batch.model_folder import INT8_FILE, WEIGHTS_FILE
+from fer_batch.onnx.session import open_network
+from fer_batch.training.emotion.export import export_onnx
 
 Call = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 

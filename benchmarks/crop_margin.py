@@ -17,13 +17,13 @@ import cv2
 import numpy as np
 
 from fer_batch.config import DetectorConfig
-from fer_batch.detectors import create_detector
-from fer_batch.detectors.base import CropRule, Detector
-from fer_batch.models.folder import find_model
-from fer_batch.models.network import EmotionNetwork
+from fer_batch.detection import create_detector
+from fer_batch.detection.base import CropRule, Detector
+from fer_batch.emotion.keras_model import EmotionNetwork
+from fer_batch.emotion.model_folder import find_model
+from fer_batch.pipeline.crop import crop_face
 from fer_batch.records import Detection, Frame
-from fer_batch.stages.crop import crop_face
-from fer_batch.training.dataset import Faces, read_faces
+from fer_batch.training.emotion.dataset import Faces, read_faces
 
 SIDE, RIM = 192, 96
 SCALES = (0.8, 0.9, 1.0, 1.1, 1.2, 1.4, 1.6)

@@ -3,7 +3,8 @@
     python benchmarks/intervals.py [--series 4000] [--seed 0]
 
 Makes series of which the mean is known, each value carrying over a share `r` of the one before (autoregressive of order
-one), asks `fer_batch.intervals` for the interval of their means, and prints how many in 100 hold it, by length and r:
+one), asks `fer_batch.analysis.intervals` for the interval of their means, and prints how many in 100 hold it, by length
+and r:
 
 - normal: without a range, as a number of faces is nearly;
 - probability: between 0 and 1, mean 0.21, often near 0 (a logistic function of a normal series);
@@ -20,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from fer_batch.intervals import Means, series_means
-from fer_batch.summaries.pool import pooled
+from fer_batch.analysis.intervals import Means, series_means
+from fer_batch.analysis.pooling import pooled
 
 CORRELATIONS = (0.0, 0.3, 0.6, 0.8, 0.9)
 KINDS = ("normal", "probability", "presence")

@@ -22,12 +22,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 
+from fer_batch.emotion.keras_model import EmotionNetwork
+from fer_batch.emotion.model import softmax
+from fer_batch.emotion.model_folder import find_model
 from fer_batch.emotions import EMOTIONS
-from fer_batch.models.emotion_model import softmax
-from fer_batch.models.folder import find_model
-from fer_batch.models.network import EmotionNetwork
-from fer_batch.training.dataset import Faces, read_faces
-from fer_batch.training.metrics import label_figures
+from fer_batch.training.emotion.dataset import Faces, read_faces
+from fer_batch.training.emotion.metrics import label_figures
 
 FOLDS = 10
 Array = NDArray[np.float32]

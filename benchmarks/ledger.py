@@ -32,11 +32,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fer_batch.emotions import EMOTIONS
-from fer_batch.ledger import Ledger
 from fer_batch.records import Media
-from fer_batch.schema import faces_schema, frames_schema, media_schema
-from fer_batch.stages.write import commit_part
-from fer_batch.tables import part_path, read_schema
+from fer_batch.tables.commit import commit_part
+from fer_batch.tables.ledger import Ledger
+from fer_batch.tables.parquet import read_schema
+from fer_batch.tables.parts import part_path
+from fer_batch.tables.schema import faces_schema, frames_schema, media_schema
 
 RESULTS, ROOTS = {"sampling": {"fps": 1.0}}, {"": "/archive"}
 MODIFIED = datetime(2024, 1, 1, tzinfo=UTC)

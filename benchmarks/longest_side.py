@@ -17,8 +17,8 @@ from typing import Annotated
 import cv2
 import typer
 
-from fer_batch.detectors import create_detector
-from fer_batch.stages.detect import find_faces
+from fer_batch.detection import create_detector
+from fer_batch.detection.search import find_faces
 from fer_batch.training.detector.evaluate import evaluate_detector
 from fer_batch.training.detector.folder import detector_config, validation_part
 from fer_batch.training.detector.photographs import read_photographs

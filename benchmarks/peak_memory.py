@@ -31,10 +31,10 @@ import av
 import numpy as np
 from PIL import Image
 
-from fer_batch import run as orchestrator
 from fer_batch.config import DetectorConfig, ModelId, RunConfig, Sampling
 from fer_batch.emotions import EMOTIONS
-from fer_batch.messages import set_up_logging
+from fer_batch.log import set_up_logging
+from fer_batch.pipeline import run as orchestrator
 from fer_batch.records import Detection, Media, MediaInfo, Prepared, SampledFrame
 
 SAMPLES = Path(__file__).parent.parent / "sample_media" / "photos"

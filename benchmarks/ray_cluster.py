@@ -31,9 +31,9 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
 from fer_batch.emotions import EMOTIONS  # noqa: E402
-from tests.clips import SAMPLES, make_video, steady  # noqa: E402
-from tests.conftest import _make_model  # noqa: E402
-from tests.test_end_to_end import assert_same_rows  # noqa: E402
+from tests.helpers.clips import SAMPLES, make_video, steady  # noqa: E402
+from tests.helpers.models import make_model  # noqa: E402
+from tests.helpers.tables import assert_same_rows  # noqa: E402
 
 ADDRESS = "127.0.0.1:6379"
 _INSIDE = "FER_BATCH_BENCHMARK_NAMESPACE"
@@ -91,7 +91,7 @@ def make_clips(folder: Path, count: int, rng: random.Random) -> Path:
 
 def measure(place: Path, clips: int, seed: int) -> None:
     (place / "model").mkdir()
-    common = ["--model", _make_model(place / "model", EMOTIONS), "--fps", 2]
+    common = ["--model", make_model(place / "model", EMOTIONS), "--fps", 2]
     inputs = {"sample_media": SAMPLES, "clips": make_clips(place / "clips", clips, random.Random(seed))}
     for name, folder in inputs.items():
         started = time.monotonic()

@@ -33,8 +33,8 @@ def fer(video: str, frames: int) -> tuple[int, int, float]:
 def opencv(folder: str, count: int) -> tuple[int, int, float]:
     import cv2
 
-    from fer_batch.detectors import create_detector
-    from fer_batch.usage import choose_detector
+    from fer_batch.cli.options import choose_detector
+    from fer_batch.detection import create_detector
 
     config = choose_detector(None, None, 10, None, 640)
     detector = create_detector(config)

@@ -26,15 +26,15 @@ sys.path.insert(0, str(REPOSITORY))
 
 from stages import parts  # noqa: E402
 
+from fer_batch.cli.options import choose_detector  # noqa: E402
 from fer_batch.config import Sampling  # noqa: E402
 from fer_batch.emotions import EMOTIONS  # noqa: E402
+from fer_batch.pipeline.discover import discover  # noqa: E402
+from fer_batch.pipeline.worker import NO_CROPS, Settings, Worker  # noqa: E402
 from fer_batch.records import Detection, Media, MediaInfo, Prepared, SampledFrame, Unit  # noqa: E402
-from fer_batch.schema import Scored, to_tables  # noqa: E402
-from fer_batch.stages.discover import discover  # noqa: E402
-from fer_batch.tables import write_table  # noqa: E402
-from fer_batch.usage import choose_detector  # noqa: E402
-from fer_batch.work import NO_CROPS, Settings, Worker  # noqa: E402
-from tests.clips import SAMPLES, make_video, steady  # noqa: E402
+from fer_batch.tables.parquet import write_table  # noqa: E402
+from fer_batch.tables.schema import Scored, to_tables  # noqa: E402
+from tests.helpers.clips import SAMPLES, make_video, steady  # noqa: E402
 
 
 def drifting(seconds: int, size: tuple[int, int]) -> list[np.ndarray]:

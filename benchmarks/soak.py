@@ -35,10 +35,11 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
 from fer_batch.emotions import EMOTIONS  # noqa: E402
-from fer_batch.tables import committed_parts, read_table  # noqa: E402
-from tests.clips import SAMPLES, make_video, steady  # noqa: E402
-from tests.conftest import _make_model  # noqa: E402
-from tests.test_end_to_end import KEYS, assert_same_rows, rows  # noqa: E402
+from fer_batch.tables.parquet import read_table  # noqa: E402
+from fer_batch.tables.parts import committed_parts  # noqa: E402
+from tests.helpers.clips import SAMPLES, make_video, steady  # noqa: E402
+from tests.helpers.models import make_model  # noqa: E402
+from tests.helpers.tables import KEYS, assert_same_rows, rows  # noqa: E402
 
 #: Films of few lengths, each under many names; the longest are sent on in pieces.
 FILMS, LONG_FILMS = 16, 2
@@ -190,7 +191,7 @@ def main() -> None:
         for folder in ("in", "model"):
             (place / folder).mkdir()
         bad = make_media(place / "in", options.files, rng)
-        model = _make_model(place / "model", EMOTIONS)
+        model = make_model(place / "model", EMOTIONS)
         arguments = [str(place / "in"), "--model", str(model), "--fps", "25", "--workers", "2"]
         command = [sys.executable, "-m", "fer_batch", "run", *arguments]
         started = time.monotonic()

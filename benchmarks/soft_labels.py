@@ -21,16 +21,16 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 
+from fer_batch.emotion.keras_model import EmotionNetwork, network_logits
+from fer_batch.emotion.model import softmax
+from fer_batch.emotion.model_folder import find_model
 from fer_batch.emotions import EMOTIONS
-from fer_batch.models.emotion_model import softmax
-from fer_batch.models.folder import find_model
-from fer_batch.models.network import EmotionNetwork, network_logits
-from fer_batch.training.batches import training_split
-from fer_batch.training.calibration import fit_temperature
-from fer_batch.training.dataset import Faces, read_faces
-from fer_batch.training.metrics import vote_figures
-from fer_batch.training.recipe import Recipe
-from fer_batch.training.targets import plain_targets
+from fer_batch.training.emotion.batches import training_split
+from fer_batch.training.emotion.calibration import fit_temperature
+from fer_batch.training.emotion.dataset import Faces, read_faces
+from fer_batch.training.emotion.metrics import vote_figures
+from fer_batch.training.emotion.recipe import Recipe
+from fer_batch.training.emotion.targets import plain_targets
 
 JUDGES = Recipe(heads=("ferplus",))
 

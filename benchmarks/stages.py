@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from fer_batch import work
+from fer_batch.cli.options import choose_detector
 from fer_batch.config import Sampling
-from fer_batch.models.folder import find_model, read_config
+from fer_batch.emotion.classifier import Classifier
+from fer_batch.emotion.model_folder import find_model, read_config
+from fer_batch.pipeline import worker as work
+from fer_batch.pipeline.tracker import Tracker
 from fer_batch.records import Media, Outline, Piece, Prepared, Section, Unit
-from fer_batch.stages.classify import Classifier
-from fer_batch.stages.track import Tracker
-from fer_batch.usage import choose_detector
 
 Spent = defaultdict[str, float]
 

@@ -23,10 +23,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fer_batch.emotions import EMOTIONS
-from fer_batch.engagement import add_face_measures, frame_means
-from fer_batch.schema import faces_schema, frames_schema, media_schema
-from fer_batch.shares import ShareCorrection
-from fer_batch.stages.write import commit_part
+from fer_batch.measures import add_face_measures, frame_means
+from fer_batch.share_correction import ShareCorrection
+from fer_batch.tables.commit import commit_part
+from fer_batch.tables.schema import faces_schema, frames_schema, media_schema
 
 FRAMES, FACES_IN_FRAME, INTERVAL_S, VIDEOS_IN_PART = 2000, 5, 0.5, 20
 CORRECTION = ShareCorrection(1.7, (0.08, 0.02, 0.05, 0.3, 0.14, 0.11, 0.3))

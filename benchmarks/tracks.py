@@ -29,11 +29,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from fer_batch.assembly import Film
 from fer_batch.config import DetectorConfig, Sampling
-from fer_batch.detectors import create_detector
+from fer_batch.detection import create_detector
+from fer_batch.pipeline.video_merger import Film
+from fer_batch.pipeline.worker import Settings, make_worker
 from fer_batch.records import Media, Prepared, SampledFrame, Unit
-from fer_batch.work import Settings, make_worker
 
 PHOTOS = Path(__file__).parent.parent / "sample_media" / "photos"
 WAYS = ("moving", "restless", "crossing", "alike", "hidden", "cuts")

@@ -19,13 +19,13 @@ import numpy as np
 from crop_margin import in_a_wider_picture, largest_face
 
 from fer_batch.config import DetectorConfig
-from fer_batch.detectors import create_detector
-from fer_batch.detectors.head_angles import head_angles
-from fer_batch.models.folder import find_model
-from fer_batch.models.network import EmotionNetwork
+from fer_batch.detection import create_detector
+from fer_batch.detection.head_pose import head_angles
+from fer_batch.emotion.keras_model import EmotionNetwork
+from fer_batch.emotion.model_folder import find_model
+from fer_batch.pipeline.crop import crop_face
 from fer_batch.records import Frame
-from fer_batch.stages.crop import crop_face
-from fer_batch.training.dataset import FERPLUS_COLUMNS, Faces, read_faces
+from fer_batch.training.emotion.dataset import FERPLUS_COLUMNS, Faces, read_faces
 
 TILTS = (0, 5, 10, 15, 20, 30, 45)
 

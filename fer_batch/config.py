@@ -9,17 +9,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from fer_batch.shares import ShareCorrection
+from fer_batch.share_correction import ShareCorrection
 
 SCHEMA_VERSION = 1
 
 SamplingMode = Literal["fps", "every", "keyframes"]
 Device = Literal["auto", "cpu", "gpu"]
 Engine = Literal["local", "ray"]
-
-
-class UsageError(Exception):
-    """The command can't be carried out as given; one line that says what is wrong and how to mend it."""
 
 
 def available_cores() -> int:

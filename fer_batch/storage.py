@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from fer_batch.config import UsageError
+from fer_batch.errors import UsageError
 
 _URL = re.compile(r"(s3|gs|az)://")
 _SECRET = re.compile(r"^\w+://[^/]*:[^/]*@|[?&](X-Amz-|X-Goog-|AWSAccessKeyId=|Signature=|sig=|token=)", re.IGNORECASE)

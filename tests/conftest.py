@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from fer_batch.emotions import EMOTIONS, EMOTIONS_MERGED
 from fer_batch.records import Detection, Failure, Media, MediaInfo, Prepared, SampledFrame
-from fer_batch.schema import Scored
+from fer_batch.tables.schema import Scored
+from tests.helpers.models import make_model
 
-pytest_plugins = ["tests.run_folder"]
+pytest_plugins = ["tests.helpers.run_folder", "tests.helpers.worker"]
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -56,32 +57,16 @@ def _messages_as_at_first() -> Iterator[None]:
     reset()
 
 
-def _make_model(folder: Path, labels: tuple[str, ...]) -> Path:
-    import keras
-
-    from fer_batch.models.architectures import ARCHITECTURES
-    from fer_batch.models.folder import WEIGHTS_FILE, ModelConfig, file_sha256, write_config
-
-    keras.utils.set_random_seed(1)
-    network = ARCHITECTURES["classic-cnn"](len(labels), dense=8)
-    network.save_weights(folder / WEIGHTS_FILE)
-    digest = file_sha256(folder / WEIGHTS_FILE)
-    heads = {"fer2013": 1.5}
-    config = ModelConfig("tiny", "1", "classic-cnn", labels, "standardize", heads, "fer2013", digest, {"dense": 8})
-    write_config(folder, config)
-    return folder
-
-
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder with seeded random weights and seven classes. Do not write to it."""
-    return _make_model(tmp_path_factory.mktemp("tiny"), EMOTIONS)
+    return make_model(tmp_path_factory.mktemp("tiny"), EMOTIONS)
 
 
 @pytest.fixture(scope="session")
 def tiny_merged_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with six classes."""
-    return _make_model(tmp_path_factory.mktemp("tiny-merged"), EMOTIONS_MERGED)
+    return make_model(tmp_path_factory.mktemp("tiny-merged"), EMOTIONS_MERGED)
 
 
 @pytest.fixture(scope="session")

@@ -15,15 +15,15 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
-from fer_batch import run as orchestrator
-from fer_batch import work
 from fer_batch.config import DetectorConfig, Sampling
-from fer_batch.preparation import Preparation, Tasks
+from fer_batch.pipeline import run as orchestrator
+from fer_batch.pipeline import worker
+from fer_batch.pipeline.discover import discover
+from fer_batch.pipeline.scheduler import Preparation, Tasks
+from fer_batch.pipeline.worker import Settings, Worker
 from fer_batch.records import Code, Piece, Prepared, Unit
 from fer_batch.runners.base import Outcome
-from fer_batch.stages.discover import discover
-from fer_batch.work import Settings, Worker
-from tests.clips import (
+from tests.helpers.clips import (  # fmt: skip
     SAMPLES,
     SIZE,
     cut,
@@ -35,10 +35,9 @@ from tests.clips import (
     mutated,
     numbered,
     steady,
-)  # fmt: skip
-from tests.test_preparation import joined
-from tests.test_run import config
-from tests.test_work import Stub, check, detector, failed, photo, prepare  # noqa: F401
+)
+from tests.helpers.run_config import config
+from tests.helpers.worker import check, failed, joined, photo, prepare
 
 SMALL: dict[str, Callable[[Path], Path]] = {
     "a.mp4": lambda path: make_video(path, steady(25, 50), b_frames=2, faststart=True),
@@ -134,7 +133,7 @@ def test_an_absurd_length_in_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     path = absurdly_long(tmp_path / "in" / name, 0x7FFFFFFF)
     results = list(orchestrator._prepared(made, orchestrator.plan(discover(made.inputs)), lambda: None))
     assert [frame.time for one in results for frame in one.frames] == [0, 1]
-    monkeypatch.setattr(work, "SECONDS_PER_PIECE", 0.0)
+    monkeypatch.setattr(worker, "SECONDS_PER_PIECE", 0.0)
     settings = Settings(Sampling(fps=5.0), DetectorConfig())
     *ahead, last = Worker(settings).prepare(Unit(tuple(discover([str(path)]))))
     assert isinstance(last, Prepared)

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.clips import SAMPLES, make_video, steady
-from tests.test_command_line import COMMAND, fer_batch
-from tests.test_end_to_end import rows
+from tests.helpers.clips import SAMPLES, make_video, steady
+from tests.helpers.command import COMMAND, fer_batch
+from tests.helpers.tables import rows
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="uses limits and signals as Linux has them")
 

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 from fer_batch.emotions import EMOTIONS
-from fer_batch.engagement import DEFINITIONS
+from fer_batch.measures import DEFINITIONS
 from fer_batch.records import EXPLANATIONS, Code, Stage
-from fer_batch.schema import faces_schema, frames_schema, media_schema
+from fer_batch.tables.schema import faces_schema, frames_schema, media_schema
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 TABLES = (REPOSITORY / "docs" / "tables.md").read_text(encoding="utf-8")

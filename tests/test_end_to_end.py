@@ -19,33 +19,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from fer_batch.emotions import EMOTIONS
-from fer_batch.schema import faces_schema, frames_schema, media_schema
-from tests.privacy import assert_no_pictures
-from tests.processes import children, wait_for
-from tests.test_command_line import COMMAND, SAMPLES, fer_batch
+from fer_batch.tables.schema import faces_schema, frames_schema, media_schema
+from tests.helpers.clips import SAMPLES
+from tests.helpers.command import COMMAND, fer_batch
+from tests.helpers.privacy import assert_no_pictures
+from tests.helpers.processes import children, wait_for
+from tests.helpers.tables import assert_same_rows, rows
 
-KEYS = {
-    "faces": ["media_path", "sample_index", "face_index"],
-    "frames": ["media_path", "sample_index"],
-    "media": ["media_path"],
-}
 CLIPS_WITH_FACES = {"pan_and_zoom.mp4", "meeting.mp4", "phone.mp4", "variable_rate.mp4", "animated.gif"}
-
-
-def rows(out: Path, table: str) -> pd.DataFrame:
-    """A table in a fixed order, without how long it took."""
-    frame = pq.ParquetDataset(out / table).read().to_pandas().sort_values(KEYS[table], ignore_index=True)
-    return frame.drop(columns="processing_s", errors="ignore").astype(
-        {name: str for name in ("media_type", "emotion", "status") if name in frame}
-    )
-
-
-def assert_same_rows(one: Path, other: Path) -> None:
-    for table in KEYS:
-        pd.testing.assert_frame_equal(rows(one, table), rows(other, table), atol=1e-5, rtol=0)
-    for name in ("overall", "by_media", "timeline"):
-        left, right = (pd.read_parquet(out / "summary" / f"{name}.parquet") for out in (one, other))
-        pd.testing.assert_frame_equal(left, right, atol=1e-5, rtol=0)
 
 
 def snapshot(out: Path) -> dict[str, str]:

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.clips import SAMPLES, make_video, steady
-from tests.processes import alive, children, wait_for
-from tests.test_command_line import COMMAND, fer_batch
+from tests.helpers.clips import SAMPLES, make_video, steady
+from tests.helpers.command import COMMAND, fer_batch
+from tests.helpers.processes import alive, children, wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc")
 
@@ -94,8 +94,8 @@ def test_a_signal_ends_a_run_within_seconds(
 
 def test_a_second_signal_ends_at_once() -> None:
     code = (
-        "import time; from fer_batch.cli import _endings\n"
-        "with _endings():\n"
+        "import time; from fer_batch.cli.exit_status import endings\n"
+        "with endings():\n"
         "    try: print('at work', flush=True); time.sleep(60)\n"
         "    finally: print('ending', flush=True); time.sleep(60)\n"
     )
@@ -111,8 +111,8 @@ def test_a_second_signal_ends_at_once() -> None:
 def test_what_is_ignored_stays_ignored() -> None:
     code = (
         "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"  # As nohup does.
-        "from fer_batch.cli import _endings\n"
-        "with _endings(): signal.raise_signal(signal.SIGHUP); print('goes on')\n"
+        "from fer_batch.cli.exit_status import endings\n"
+        "with endings(): signal.raise_signal(signal.SIGHUP); print('goes on')\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, "goes on\n")

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from tests.clips import SAMPLES
-from tests.privacy import assert_no_pictures
+from tests.helpers.clips import SAMPLES
+from tests.helpers.privacy import assert_no_pictures
 
 CROP = np.asarray(Image.open(SAMPLES / "photos" / "astronaut.jpg").convert("L").resize((48, 48)))
 VECTOR = np.random.default_rng(0).normal(size=128)

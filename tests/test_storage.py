@@ -14,16 +14,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fer_batch import lock as lock_module
 from fer_batch import storage
-from fer_batch.config import UsageError
-from fer_batch.files import write_json, write_whole
-from fer_batch.lock import LOCK_FILE, FolderLock, StoreLock, hold
+from fer_batch.atomic import write_json, write_whole
+from fer_batch.errors import UsageError
 from fer_batch.media.video import open_video
-from fer_batch.stages.discover import discover, outside, roots
-from fer_batch.tables import part_path, part_paths
-from tests.clips import SAMPLES, make_video, steady
-from tests.s3 import needs_s3, s3_on_loopback
+from fer_batch.pipeline.discover import discover, outside, roots
+from fer_batch.tables import lock as lock_module
+from fer_batch.tables.layout import LOCK_FILE
+from fer_batch.tables.lock import FolderLock, StoreLock, hold
+from fer_batch.tables.parts import part_path, part_paths
+from tests.helpers.clips import SAMPLES, make_video, steady
+from tests.helpers.s3 import needs_s3, s3_on_loopback
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ def test_workers_load_no_more_than_they_need() -> None:
     loaded = loaded_by(
         "import fer_batch.runners.local\n"
         "from fer_batch.config import DetectorConfig, Sampling\n"
-        "from fer_batch.work import Settings, make_worker\n"
+        "from fer_batch.pipeline.worker import Settings, make_worker\n"
         "make_worker(Settings(Sampling(), DetectorConfig('embedded')))"
     )
     assert {"cv2", "av", "numpy", "onnxruntime", "PIL"} <= loaded
@@ -39,7 +39,7 @@ def test_workers_load_no_more_than_they_need() -> None:
 
 def test_a_run_begins_without_what_is_needed_once_workers_are_at_work() -> None:
     """The start-up budget of docs/speed.md: the workers wait for what is loaded here."""
-    loaded = loaded_by("import fer_batch.cli, fer_batch.usage, fer_batch.run")
+    loaded = loaded_by("import fer_batch.cli, fer_batch.cli.options, fer_batch.pipeline.run")
     assert "pyarrow" in loaded
     assert not {"tensorflow", "keras", "scipy", "h5py", "matplotlib", "duckdb", "streamlit"} & loaded
 

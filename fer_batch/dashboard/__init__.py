@@ -14,7 +14,7 @@ import webbrowser
 from importlib.util import find_spec
 from pathlib import Path
 
-from fer_batch.config import UsageError
+from fer_batch.errors import UsageError
 
 log = logging.getLogger(__name__)
 

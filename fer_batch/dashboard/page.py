@@ -9,10 +9,10 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
+from fer_batch.analysis.summarize import table_labels
 from fer_batch.dashboard.queries import Selection, Tables
-from fer_batch.engagement import MEASURES
-from fer_batch.stages.summarize import table_labels
-from fer_batch.tables import committed_parts
+from fer_batch.measures import MEASURES
+from fer_batch.tables.parts import committed_parts
 
 #: Colours that colour-blind readers can tell apart (Okabe & Ito 2008), in the order of the emotions.
 COLOURS = ("#D55E00", "#8C6D31", "#CC79A7", "#E69F00", "#0072B2", "#009E73", "#999999")

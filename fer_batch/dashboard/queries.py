@@ -10,8 +10,8 @@ from typing import Any
 import duckdb
 import pandas as pd
 
-from fer_batch.engagement import MEASURES
-from fer_batch.sql import FOLDER, views
+from fer_batch.measures import MEASURES
+from fer_batch.tables.sql import FOLDER, views
 
 #: Points of a course over time, at most: more than a chart is wide enough to show tell nothing.
 POINTS = 200

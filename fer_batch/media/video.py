@@ -13,9 +13,9 @@ from typing import Any
 import av
 from av.error import FFmpegError
 
+from fer_batch.media.frame_skipping import Plan, Told
 from fer_batch.media.gif import missing_end
 from fer_batch.media.image import MAX_PIXELS
-from fer_batch.media.lookahead import Plan, Told
 from fer_batch.media.picture import Damage, Picture, Skip
 from fer_batch.media.webp import AnimatedWebpReader
 from fer_batch.records import Code, Failure, MediaError, MediaInfo, Stage

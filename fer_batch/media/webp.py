@@ -7,8 +7,8 @@ from fractions import Fraction
 
 from PIL import Image
 
+from fer_batch.media.frame_skipping import Plan
 from fer_batch.media.image import MAX_PIXELS, flat
-from fer_batch.media.lookahead import Plan
 from fer_batch.media.picture import Damage, Picture, Skip
 from fer_batch.records import Code, Failure, MediaError, MediaInfo, Stage
 from fer_batch.storage import is_url, open_file

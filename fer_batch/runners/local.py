@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Generic
 
 from fer_batch.runners.base import Loss, MakeFunction, Outcome, Result, Task
-from fer_batch.runners.orphans import end_with_parent
+from fer_batch.runners.parent_watch import end_with_parent
 
 #: Results that wait for the consumer, for each worker.
 _RESULTS_PER_WORKER = 2

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic
 
-from fer_batch.config import UsageError
+from fer_batch.errors import UsageError
 from fer_batch.runners.base import Loss, MakeFunction, Outcome, Result, Task
 
 log = logging.getLogger(__name__)

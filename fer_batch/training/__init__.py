@@ -1,1 +1,1 @@
-"""Training and evaluation of emotion models. Nothing outside this folder imports it but the CLI."""
+"""Training and evaluation of both networks. Nothing outside this package imports it but the CLI."""

@@ -12,15 +12,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fer_batch.config import DetectorConfig, Sampling, UsageError
-from fer_batch.detectors import DETECTORS, create_detector
-from fer_batch.detectors.base import Detector
+from fer_batch.config import DetectorConfig, Sampling
+from fer_batch.detection import DETECTORS, create_detector
+from fer_batch.detection.base import Detector
+from fer_batch.detection.search import find_faces
+from fer_batch.errors import UsageError
 from fer_batch.media.image import read_image
+from fer_batch.pipeline.crop import crop_face
+from fer_batch.pipeline.worker import Settings
 from fer_batch.records import Detection
-from fer_batch.stages.crop import crop_face
-from fer_batch.stages.detect import find_faces
-from fer_batch.work import Settings
-from tests.clips import SAMPLES
+from tests.helpers.clips import SAMPLES
 
 PHOTOS = SAMPLES / "photos"
 YUNET = Path(

@@ -15,11 +15,12 @@ import pandas as pd
 import pytest
 
 from fer_batch import storage
-from tests.processes import wait_for
-from tests.ray_cluster import SETTINGS
-from tests.s3 import needs_s3, s3_on_loopback
-from tests.test_command_line import COMMAND, SAMPLES, fer_batch
-from tests.test_end_to_end import rows
+from tests.helpers.clips import SAMPLES
+from tests.helpers.command import COMMAND, fer_batch
+from tests.helpers.processes import wait_for
+from tests.helpers.ray_cluster import SETTINGS
+from tests.helpers.s3 import needs_s3, s3_on_loopback
+from tests.helpers.tables import rows
 
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
 

@@ -18,8 +18,8 @@ import pytest
 from fer_batch.runners.base import Loss, Outcome, Runner
 from fer_batch.runners.local import LocalRunner
 from fer_batch.runners.ray import RayPool, RayRunner
-from tests.ray_cluster import ray_alone
-from tests.runners.test_local import make_eager_worker, make_none, make_worker
+from tests.helpers.ray_cluster import ray_alone
+from tests.helpers.workers import make_eager_worker, make_none, make_worker
 
 MakeRunner = Callable[..., Runner[Any, Any]]
 

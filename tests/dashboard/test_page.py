@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from fer_batch import dashboard
-from fer_batch.config import UsageError
-from tests.chromium import chromium
-from tests.run_folder import HARMFUL
+from fer_batch.errors import UsageError
+from tests.helpers.chromium import chromium
+from tests.helpers.run_folder import HARMFUL
 
 
 def test_without_the_extra_one_line_says_what_installs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from fer_batch.dashboard.queries import Selection, Tables
 from fer_batch.emotions import EMOTIONS
-from tests.run_folder import HARMFUL
+from tests.helpers.run_folder import HARMFUL
 
 ALL = ("a/smiling.mp4", HARMFUL, "picture.png")
 

@@ -12,7 +12,7 @@ from PIL import Image, ImageFile
 from fer_batch.media import image as image_module
 from fer_batch.media.image import read_image
 from fer_batch.records import Code, Failure, MediaError, MediaInfo, Stage
-from tests.clips import (
+from tests.helpers.clips import (
     BRIGHT,
     DARK,
     SAMPLES,

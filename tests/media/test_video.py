@@ -17,7 +17,7 @@ from fer_batch.media.picture import ERROR_BUDGET, Skip
 from fer_batch.media.video import VideoReader, open_video
 from fer_batch.media.webp import AnimatedWebpReader
 from fer_batch.records import Code, Failure, MediaError, MediaInfo, Stage
-from tests.clips import (
+from tests.helpers.clips import (
     SAMPLES,
     SIZE,
     cut,

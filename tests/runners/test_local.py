@@ -13,29 +13,7 @@ import pytest
 
 from fer_batch.runners.base import Loss, Outcome
 from fer_batch.runners.local import LocalRunner
-
-
-def make_worker() -> Callable[[str], Iterator[tuple[str, int]]]:
-    """Tasks say what their worker does: answer, answer and then something else, die, hang."""
-
-    def work(task: str) -> Iterator[tuple[str, int]]:
-        if " then " in task:
-            many, task = task.split(" then ")
-            for number in range(int(many)):
-                yield str(number), os.getpid()
-        if task.startswith("crash"):
-            os.kill(os.getpid(), signal.SIGSEGV)
-        if task.startswith("die"):
-            os.kill(os.getpid(), signal.SIGKILL)
-        if task.startswith("exit"):
-            os._exit(3)
-        if task.startswith("hang"):
-            time.sleep(60)
-        if task.startswith("raise"):
-            raise ValueError(task)
-        yield task.upper(), os.getpid()
-
-    return work
+from tests.helpers.workers import make_eager_worker, make_none, make_worker
 
 
 def run(tasks: list[str], workers: int = 2, timeout: float | None = None) -> dict[str, Outcome[str, tuple[str, int]]]:
@@ -116,15 +94,6 @@ def test_a_deadline_is_for_silence_not_for_long_work() -> None:
     assert outcomes[-1].loss is Loss.TIMEOUT
 
 
-def make_eager_worker() -> Callable[[str], Iterator[bytes]]:
-    def work(task: str) -> Iterator[bytes]:
-        for number in range(1000):
-            Path(task).write_text(str(number))
-            yield bytes(1_000_000)
-
-    return work
-
-
 def test_a_slow_consumer_holds_the_workers_back_and_is_not_held_against_them(tmp_path: Path) -> None:
     outcomes = LocalRunner[str, bytes](make_eager_worker, 1, 2.0).run([str(tmp_path / "progress")])
     next(outcomes)
@@ -133,10 +102,6 @@ def test_a_slow_consumer_holds_the_workers_back_and_is_not_held_against_them(tmp
     assert next(outcomes).loss is None
     assert next(outcomes).loss is None
     outcomes.close()
-
-
-def make_none() -> Callable[[str], Iterator[str]]:
-    raise RuntimeError("can't be made")
 
 
 def test_a_worker_that_can_not_start_ends_it_all() -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from fer_batch.emotions import EMOTIONS
-from fer_batch.training.dataset import FERPLUS_COLUMNS, Faces
-from tests.training.samples import labelled
+from fer_batch.training.emotion.dataset import FERPLUS_COLUMNS, Faces
+from tests.helpers.labelled_faces import labelled
 
 
 @pytest.fixture(scope="module")

@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fer_batch.training.dataset import Faces
+from fer_batch.training.emotion.dataset import Faces
 
 #: Trains, is stopped behind its first epoch, goes on, and leaves what the model answers in a file.
 _TRAINS = """
 import sys
 from pathlib import Path
 import keras, numpy as np
-from fer_batch.models.network import EmotionNetwork
-from fer_batch.training import train, trainer
-from fer_batch.training.dataset import Faces
-from fer_batch.training.recipe import read_recipe
+from fer_batch.emotion.keras_model import EmotionNetwork
+from fer_batch.training.emotion import train, trainer
+from fer_batch.training.emotion.dataset import Faces
+from fer_batch.training.emotion.recipe import read_recipe
 
 data, recipe, out, backend = sys.argv[1:]
 assert keras.backend.backend() == backend
@@ -58,8 +58,8 @@ def backend(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def lessons(voted: Faces, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the data, a teacher whom TensorFlow trained and who sees faces otherwise, and a recipe."""
-    from fer_batch.training import train
-    from fer_batch.training.recipe import read_recipe
+    from fer_batch.training.emotion import train
+    from fer_batch.training.emotion.recipe import read_recipe
 
     folder = tmp_path_factory.mktemp("lessons")
     np.savez(folder / "faces.npz", **vars(voted))
@@ -76,8 +76,8 @@ def lessons(voted: Faces, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"], indirect=True)
 def test_a_recipe_trains_and_goes_on(backend: str, lessons: Path, voted: Faces, tmp_path: Path) -> None:
     """In half precision, with teachers in turn. TensorFlow then gives the answers of the very weights."""
-    from fer_batch.models.folder import read_config
-    from fer_batch.models.network import EmotionNetwork
+    from fer_batch.emotion.keras_model import EmotionNetwork
+    from fer_batch.emotion.model_folder import read_config
 
     out = tmp_path / "out"
     arguments = [str(lessons / "faces.npz"), str(lessons / "pupil.json"), str(out), backend]

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fer_batch.detectors.base import CropRule
-from fer_batch.models.detector_folder import ONNX_FILE, read_detector
-from fer_batch.models.folder import INT8_FILE
-from fer_batch.training.dataset import DatasetError
+from fer_batch.detection.base import CropRule
+from fer_batch.detection.model_folder import ONNX_FILE, read_detector
+from fer_batch.errors import DatasetError
+from fer_batch.model_folder import INT8_FILE
 from fer_batch.training.detector.recipe import RECIPE_FILE, read_detector_recipe
 
 _FRAME = """# {name}, version {version}

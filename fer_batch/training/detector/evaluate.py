@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_batch.config import DetectorConfig
-from fer_batch.detectors import create_detector
-from fer_batch.detectors.base import Detector
-from fer_batch.detectors.head_angles import head_angles
+from fer_batch.detection import create_detector
+from fer_batch.detection.base import Detector
+from fer_batch.detection.head_pose import head_angles
+from fer_batch.detection.search import find_faces
 from fer_batch.records import Detection
-from fer_batch.stages.detect import find_faces
 from fer_batch.training.detector.photographs import SURE, Photograph
 from fer_batch.training.detector.targets import intersection_over_union
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fer_batch.models.face_network import BOX, CHANNELS, LANDMARKS, SCORE, STRIDES
-from fer_batch.training.onnx_graph import Graph
+from fer_batch.detection.network import BOX, CHANNELS, LANDMARKS, SCORE, STRIDES
+from fer_batch.onnx.export import Graph
 
 if TYPE_CHECKING:
     import keras

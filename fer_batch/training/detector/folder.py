@@ -11,23 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_batch.config import DetectorConfig
-from fer_batch.detectors.embedded import whole_cells
-from fer_batch.models.detector_folder import (
-    ONNX_FILE,
-    DetectorModel,
-    embedded_detector,
-    read_detector,
-    write_detector,
-)
-from fer_batch.models.folder import INT8_FILE, file_sha256
-from fer_batch.stages.detect import reduced
-from fer_batch.training.dataset import DatasetError
+from fer_batch.detection.builtin import whole_cells
+from fer_batch.detection.model_folder import ONNX_FILE, DetectorModel, embedded_detector, read_detector, write_detector
+from fer_batch.detection.search import reduced
+from fer_batch.errors import DatasetError
+from fer_batch.model_folder import INT8_FILE, file_sha256
+from fer_batch.onnx.export import check_onnx
+from fer_batch.onnx.quantization import quantize
 from fer_batch.training.detector.evaluate import evaluate_detector
 from fer_batch.training.detector.export import export_onnx
 from fer_batch.training.detector.photographs import Photograph, split
 from fer_batch.training.detector.recipe import RECIPE_FILE, DetectorRecipe, read_detector_recipe
-from fer_batch.training.onnx_graph import check_onnx
-from fer_batch.training.quantize import quantize
 
 if TYPE_CHECKING:
     import keras

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from fer_batch.errors import DatasetError
 from fer_batch.media.image import read_image
 from fer_batch.records import Frame, MediaError
-from fer_batch.training.copies import has_copy
-from fer_batch.training.dataset import DatasetError
+from fer_batch.training.common.near_duplicates import has_copy
 
 #: Labels from this score up count as faces; those below are neither faces nor background.
 SURE = 0.6

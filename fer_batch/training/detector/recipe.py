@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fer_batch.training.dataset import DatasetError
+from fer_batch.errors import DatasetError
 from fer_batch.training.detector.views import Views
 
 RECIPE_FILE = "recipe.json"

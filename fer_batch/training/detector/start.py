@@ -10,12 +10,12 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch.models.detector_folder import ONNX_FILE
-from fer_batch.models.face_network import face_network
-from fer_batch.models.folder import WEIGHTS_FILE
-from fer_batch.training.dataset import DatasetError
+from fer_batch.detection.model_folder import ONNX_FILE
+from fer_batch.detection.network import face_network
+from fer_batch.errors import DatasetError
+from fer_batch.model_folder import WEIGHTS_FILE
+from fer_batch.onnx.export import check_onnx
 from fer_batch.training.detector.recipe import RECIPE_FILE, read_detector_recipe
-from fer_batch.training.onnx_graph import check_onnx
 
 #: Length of a filter as networks of ReLUs begin (He et al. 2015): what the learning rate was chosen for.
 _FILTER_LENGTH = np.sqrt(2.0)

@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch.models.face_network import STRIDES, cells, in_pixels
-from fer_batch.training.dataset import DatasetError
+from fer_batch.detection.network import STRIDES, cells, in_pixels
+from fer_batch.errors import DatasetError
 from fer_batch.training.detector.photographs import SURE
 from fer_batch.training.detector.views import View
 

@@ -17,26 +17,20 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from fer_batch.files import write_json
-from fer_batch.models import face_network as network
-from fer_batch.models.face_network import face_network
-from fer_batch.models.folder import WEIGHTS_FILE
-from fer_batch.training.course import (
-    compiled_whole,
-    cosine_schedule,
-    load_checkpoint,
-    precision,
-    save_checkpoint,
-    write_log,
-)
-from fer_batch.training.dataset import DatasetError
+from fer_batch.atomic import write_json
+from fer_batch.detection import network
+from fer_batch.detection.network import face_network
+from fer_batch.errors import DatasetError
+from fer_batch.model_folder import WEIGHTS_FILE
+from fer_batch.training.common.checkpoints import load_checkpoint, save_checkpoint, write_log
+from fer_batch.training.common.prefetch import prefetched
+from fer_batch.training.common.schedule import compiled_whole, cosine_schedule, precision
 from fer_batch.training.detector import targets as target
 from fer_batch.training.detector.photographs import Photograph, split
 from fer_batch.training.detector.recipe import RECIPE_FILE, DetectorRecipe, check_detector_recipe
 from fer_batch.training.detector.start import start_from
 from fer_batch.training.detector.targets import Teacher, make_targets
 from fer_batch.training.detector.views import degrade, draw_view
-from fer_batch.training.prefetch import prefetched
 
 CHECKPOINT_FILE = "checkpoint.npz"
 LOG_FILE = "training_log.csv"

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from fer_batch.models.detector_folder import ONNX_FILE, DetectorModel, write_detector
-from fer_batch.models.folder import INT8_FILE, file_sha256
-from fer_batch.training.dataset import DatasetError
+from fer_batch.detection.model_folder import ONNX_FILE, DetectorModel, write_detector
+from fer_batch.errors import DatasetError
+from fer_batch.model_folder import INT8_FILE, file_sha256
 from fer_batch.training.detector.card import detector_card, read_figures
 from fer_batch.training.detector.folder import detector_config, detector_folder
 from fer_batch.training.detector.recipe import RECIPE_FILE, DetectorRecipe

@@ -12,7 +12,7 @@ from fer_batch.config import DetectorConfig
 from fer_batch.records import Detection
 from fer_batch.training.detector import evaluate as e
 from fer_batch.training.detector.photographs import Photograph
-from tests.clips import SAMPLES
+from tests.helpers.clips import SAMPLES
 
 A, B, FAR = (0.0, 0.0, 10.0, 10.0), (20.0, 0.0, 10.0, 10.0), (60.0, 60.0, 10.0, 10.0)
 SHIFTED = (1.0, 0.0, 10.0, 10.0)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_batch.training.dataset import DatasetError
+from fer_batch.errors import DatasetError
 from fer_batch.training.detector.photographs import Photograph, read_photographs, split
 
 

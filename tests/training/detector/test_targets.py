@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fer_batch.training.dataset import DatasetError
+from fer_batch.errors import DatasetError
 from fer_batch.training.detector import targets as t
 from fer_batch.training.detector.views import View
 

@@ -14,11 +14,11 @@ import pytest
 from numpy.typing import NDArray
 
 from fer_batch.config import DetectorConfig
-from fer_batch.detectors import create_detector
-from fer_batch.models.detector_folder import ONNX_FILE, read_detector
-from fer_batch.models.face_network import STRIDES
-from fer_batch.models.folder import CONFIG_FILE, INT8_FILE, file_sha256
-from fer_batch.training.dataset import DatasetError
+from fer_batch.detection import create_detector
+from fer_batch.detection.model_folder import ONNX_FILE, read_detector
+from fer_batch.detection.network import STRIDES
+from fer_batch.errors import DatasetError
+from fer_batch.model_folder import CONFIG_FILE, INT8_FILE, file_sha256
 from fer_batch.training.detector import recipe as recipes
 from fer_batch.training.detector.photographs import Photograph
 from fer_batch.training.detector.recipe import DetectorRecipe

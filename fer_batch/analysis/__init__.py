@@ -1,0 +1,1 @@
+"""Summaries of the tables, and the statistics behind them."""

@@ -1,0 +1,38 @@
+"""The faces that were followed through a video."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from fer_batch.analysis.groups import Keys, Part
+from fer_batch.measures import FACE_MEASURES, MEASURES, face_attention, face_engagement
+
+_KEYS: Keys = [("media_path", pa.string()), ("track_id", pa.int32())]
+_KEYS += [(name, pa.float64()) for name in ("first_s", "last_s", "seconds_seen")] + [("frames", pa.int64())]
+
+
+def by_track(part: Part, labels: tuple[str, ...]) -> pa.Table:
+    """A row for each face that was followed: when it was first and last seen, in how many frames, for how long, and its
+    means. `seconds_seen`: its frames times the usual time between two samples of the video."""
+    keys = ["media_path", "track_id"]
+    followed = part.faces.dropna(subset="track_id")
+    values = followed[[*keys, "timestamp_s", *labels, *FACE_MEASURES]].assign(
+        attention=face_attention(followed), engagement=face_engagement(followed)
+    )
+    groups = values.groupby(keys, observed=True)
+    rows = groups[[*labels, *MEASURES]].mean()
+    rows.insert(0, "first_s", groups["timestamp_s"].min())
+    rows.insert(1, "last_s", groups["timestamp_s"].max())
+    rows.insert(2, "frames", groups.size())
+    rows = rows.reset_index()
+    interval = part.frames.groupby("media_path", observed=True)["timestamp_s"].agg(
+        lambda times: times.sort_values().diff().median()
+    )
+    seconds = rows["frames"] * rows["media_path"].astype(object).map(interval).astype(float)
+    rows.insert(4, "seconds_seen", seconds.fillna(0.0))  # Of a video with one sample nothing is known.
+    return pa.Table.from_pandas(rows, tracks_schema(labels), preserve_index=False)
+
+
+def tracks_schema(labels: tuple[str, ...]) -> pa.Schema:
+    """The columns of by_track."""
+    return pa.schema(_KEYS + [(name, pa.float64()) for name in (*labels, *MEASURES)])

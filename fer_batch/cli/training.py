@@ -1,0 +1,184 @@
+"""The commands that train and measure networks."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fer_batch.cli.exit_status import endings
+
+
+def train(
+    data: Annotated[Path, typer.Argument(help="A .parquet or fer2013.csv, or a folder of train/<emotion>/*.jpg.")],
+    out: Annotated[Path, typer.Option(help="Model folder to make.", show_default=False)],
+    recipe: Annotated[Path | None, typer.Option(help="Recipe as JSON; options below override it.")] = None,
+    architecture: Annotated[str | None, typer.Option(help="Network.  [default: compact-resnet]")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1)] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1)] = None,
+    learning_rate: Annotated[float | None, typer.Option(min=0.0)] = None,
+    seed: Annotated[int | None, typer.Option(min=0)] = None,
+    merge_disgust: Annotated[bool, typer.Option("--merge-disgust", help="Six classes: disgust joins angry.")] = False,
+    name: Annotated[str, typer.Option(help="The model's name.")] = "emotion",
+    version: Annotated[str, typer.Option(help="The model's version.")] = "1",
+) -> None:
+    """Train an emotion model; the same command goes on from the last epoch's checkpoint."""
+    with endings():
+        _set_up_backend()
+        from fer_batch.training.emotion.dataset import read_faces
+        from fer_batch.training.emotion.recipe import Recipe, read_recipe, with_overrides
+        from fer_batch.training.emotion.train import train as train_model
+
+        overrides = {
+            "architecture": architecture,
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "seed": seed,
+            "merge_disgust": merge_disgust or None,
+        }
+        chosen = with_overrides(read_recipe(recipe) if recipe else Recipe(), overrides)
+        train_model(read_faces(data), chosen, out, name, version)
+        typer.echo(f"wrote {out}")
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="Model folder, or the name of an embedded model.")],
+    data: Annotated[Path, typer.Argument(help="Labelled faces, as for train.")],
+    usage: Annotated[str, typer.Option(help="The split of DATA to look at.")] = "PublicTest",
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures there too.")] = None,
+    card: Annotated[Path | None, typer.Option(help="Write a model card there, its pictures beside it.")] = None,
+) -> None:
+    """Accuracy, calibration and per-class figures of a model on labelled faces."""
+    with endings():
+        _set_up_backend()
+        from fer_batch.atomic import write_json
+        from fer_batch.emotion.model_folder import find_model
+        from fer_batch.training.emotion.card import HELD_BACK, write_card
+        from fer_batch.training.emotion.dataset import read_faces
+        from fer_batch.training.emotion.evaluate import evaluate as evaluate_model
+        from fer_batch.training.emotion.evaluate import report
+
+        folder = find_model(model)
+        faces = read_faces(data)
+        figures = evaluate_model(folder, faces, usage)
+        typer.echo(report(figures))
+        if json_file is not None:
+            write_json(json_file, figures)
+        if card is not None:
+            others = {HELD_BACK} & set(faces.usages) - {usage}
+            write_card(card, folder, {usage: figures} | {name: evaluate_model(folder, faces, name) for name in others})
+
+
+def quantize(
+    model: Annotated[str, typer.Argument(help="Folder made by train or train-detector.")],
+    data: Annotated[Path, typer.Argument(help="The data it was trained on.")],
+) -> None:
+    """Write a model's network in 8 bits into its folder, as training does where the package onnx is; of a detector the
+    default threshold is chosen anew as well."""
+    with endings():
+        _set_up_backend()
+        from fer_batch.detection.model_folder import ONNX_FILE, read_detector
+        from fer_batch.emotion.model_folder import find_model, read_config
+        from fer_batch.model_folder import INT8_FILE
+        from fer_batch.onnx.export import check_onnx
+
+        check_onnx()  # Not after the data was read.
+        folder = find_model(model)
+        if (folder / ONNX_FILE).is_file():
+            from fer_batch.training.detector.folder import quantize_detector
+            from fer_batch.training.detector.photographs import read_photographs
+            from fer_batch.training.detector.recipe import RECIPE_FILE, read_detector_recipe
+
+            read_detector(folder)
+            recipe = read_detector_recipe(folder / RECIPE_FILE)
+            threshold = quantize_detector(folder, read_photographs(data), recipe)
+            typer.echo(f"its default threshold is {threshold} now")
+        else:
+            from fer_batch.training.emotion.dataset import read_faces
+            from fer_batch.training.emotion.export import quantize_model
+
+            read_config(folder)
+            quantize_model(folder, read_faces(data))
+        typer.echo(f"wrote {folder / INT8_FILE}")
+
+
+def train_detector(
+    data: Annotated[Path, typer.Argument(help="A .parquet of photographs with boxes, landmarks and scores.")],
+    teacher: Annotated[Path, typer.Option(help="ONNX file of the detector to learn from.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Detector folder to make.", show_default=False)],
+    recipe: Annotated[Path | None, typer.Option(help="Recipe as JSON; options below override it.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1)] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1)] = None,
+    learning_rate: Annotated[float | None, typer.Option(min=0.0)] = None,
+    seed: Annotated[int | None, typer.Option(min=0)] = None,
+    name: Annotated[str, typer.Option(help="The detector's name.")] = "face_detector",
+    version: Annotated[str, typer.Option(help="The detector's version.")] = "1",
+) -> None:
+    """Train a face detector; the same command goes on from the last epoch's checkpoint."""
+    with endings():
+        _set_up_backend()
+        from fer_batch.onnx.export import check_onnx
+        from fer_batch.training.detector.folder import write_detector_folder
+        from fer_batch.training.detector.photographs import read_photographs
+        from fer_batch.training.detector.recipe import DetectorRecipe, read_detector_recipe
+        from fer_batch.training.detector.train import CHECKPOINT_FILE
+        from fer_batch.training.detector.train import train_detector as train_network
+
+        check_onnx()  # Not after an hour of training.
+        given = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed}
+        overrides: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+        chosen = read_detector_recipe(recipe) if recipe else DetectorRecipe()
+        chosen = replace(chosen, **overrides)
+        photographs = read_photographs(data)
+        network = train_network(photographs, teacher, chosen, out)
+        write_detector_folder(network, photographs, chosen, out, name, version)
+        (out / CHECKPOINT_FILE).unlink(missing_ok=True)
+        typer.echo(f"wrote {out}")
+
+
+def evaluate_detector(
+    detector: Annotated[str, typer.Argument(help="embedded, haar, yunet, or a folder made by train-detector.")],
+    data: Annotated[
+        Path, typer.Argument(help="A .parquet as for train-detector, or a WIDER FACE style .txt or .json.")
+    ],
+    detector_model: Annotated[Path | None, typer.Option(help="Model file of the detector.")] = None,
+    longest_side: Annotated[int, typer.Option(min=32, help="Pictures are reduced to it, never enlarged.")] = 640,
+    recipe: Annotated[
+        Path | None, typer.Option(help="Recipe whose held-out sources of a .parquet to look at.  [default: its own]")
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures there too.")] = None,
+    card: Annotated[Path | None, typer.Option(help="Write the detector's card there.")] = None,
+    beside: Annotated[
+        list[Path] | None, typer.Option(help="Figures written by --json to set beside, in the card.")
+    ] = None,
+) -> None:
+    """Average precision, landmark error and false faces of a detector on labelled photographs."""
+    with endings():
+        from fer_batch.atomic import write_json
+        from fer_batch.training.detector.card import detector_card, read_figures
+        from fer_batch.training.detector.evaluate import evaluate_detector as measure
+        from fer_batch.training.detector.evaluate import report
+        from fer_batch.training.detector.folder import detector_config, detector_folder, validation_part
+        from fer_batch.training.detector.photographs import read_photographs
+
+        config = detector_config(detector, detector_model, longest_side)
+        photographs = read_photographs(data)
+        if data.suffix == ".parquet":
+            photographs = validation_part(config, photographs, recipe)
+        figures = {"data": data.name, **measure(config, photographs)}
+        typer.echo(report(figures))
+        if json_file is not None:
+            write_json(json_file, figures)
+        if card is not None:
+            table = [figures, *(read_figures(file) for file in beside or ())]
+            card.write_text(detector_card(detector_folder(config), table), encoding="utf-8")
+
+
+def _set_up_backend() -> None:
+    """Let the user's choice of Keras backend stand, TensorFlow being the default, without its start-up notes."""
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

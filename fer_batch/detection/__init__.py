@@ -1,0 +1,28 @@
+"""Face detectors behind one Protocol, an adapter a file. This module loads none of them."""
+
+from __future__ import annotations
+
+from fer_batch.config import DetectorConfig
+from fer_batch.detection.base import Detector
+from fer_batch.errors import UsageError
+
+DETECTORS = ("embedded", "haar", "yunet")
+#: That of a run that names none.
+DEFAULT_DETECTOR = "embedded"
+
+
+def create_detector(config: DetectorConfig) -> Detector:
+    """The detector that a configuration names. Raises UsageError where its model can't be loaded."""
+    if config.name == "embedded":
+        from fer_batch.detection.builtin import EmbeddedDetector
+
+        return EmbeddedDetector(config)
+    if config.name == "haar":
+        from fer_batch.detection.haar import HaarDetector
+
+        return HaarDetector(config)
+    if config.name == "yunet":
+        from fer_batch.detection.yunet import YuNetDetector
+
+        return YuNetDetector(config)
+    raise UsageError(f"--detector {config.name}: is none of {', '.join(DETECTORS)}")

@@ -1,0 +1,75 @@
+"""The folder a trained face detector is kept in: config.json, the network as ONNX in float32 and in 8 bits, a card."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from fer_batch.atomic import write_json
+from fer_batch.errors import ModelFolderError
+from fer_batch.model_folder import CONFIG_FILE, INT8_FILE, check_file, embedded_folder
+
+ONNX_FILE = "detector.onnx"
+FORMAT = 1
+_INPUT = "gray 0..255, one channel"
+
+
+@dataclass(frozen=True)
+class DetectorModel:
+    """What config.json says. `input`: what the network reads; `min_score`: the default threshold, 0..1; `crop_scale`
+    and `crop_shift_y`: how a box becomes the classifier's square (see `CropRule`); `int8_sha256`: of the same network
+    in 8 bits, if the folder has it."""
+
+    name: str
+    version: str
+    min_score: float
+    crop_scale: float
+    crop_shift_y: float
+    onnx_sha256: str
+    int8_sha256: str | None = None
+    input: str = _INPUT
+    format: int = FORMAT
+
+    @property
+    def digest(self) -> str:
+        """A sha256 over all that decides what is found and how it is cut out: neither name nor version."""
+        deciding = {name: value for name, value in asdict(self).items() if name not in ("name", "version")}
+        if self.int8_sha256 is None:  # A folder made before there was such a file keeps its digest.
+            del deciding["int8_sha256"]
+        return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
+
+
+def embedded_detector() -> Path:
+    """The folder of the detector that comes with the package; it may not be there."""
+    return embedded_folder() / "face_detector"
+
+
+def read_detector(folder: Path) -> DetectorModel:
+    """Read and check a detector's config and the digests of its networks. Raises ModelFolderError."""
+    path = folder / CONFIG_FILE
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if (version := values.get("format", FORMAT)) != FORMAT:
+            raise ModelFolderError(f"{path}: format {version}, but this version reads format {FORMAT}")
+        model = DetectorModel(**values)
+        usable = 0 <= model.min_score <= 1 and model.crop_scale > 0 and model.crop_shift_y + 1 > 0
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise ModelFolderError(f"{path}: cannot be read as a detector's config ({error})") from error
+    if not usable or model.input != _INPUT:
+        raise ModelFolderError(f"{path}: min_score must be 0 to 1, crop_scale above 0 and input {_INPUT!r}")
+    check_file(folder / ONNX_FILE, model.onnx_sha256)
+    if model.int8_sha256 is not None:
+        check_file(folder / INT8_FILE, model.int8_sha256)
+    return model
+
+
+def network_file(folder: Path, model: DetectorModel) -> Path:
+    """The file that runs compute with: the one in 8 bits, if there is one."""
+    return folder / (ONNX_FILE if model.int8_sha256 is None else INT8_FILE)
+
+
+def write_detector(folder: Path, model: DetectorModel) -> None:
+    """Write config.json into the folder."""
+    write_json(folder / CONFIG_FILE, asdict(model))

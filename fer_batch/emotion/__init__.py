@@ -1,0 +1,1 @@
+"""Emotion models: architectures, preprocessing, the folder a trained model is kept in, the classifier."""

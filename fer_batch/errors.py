@@ -1,0 +1,15 @@
+"""The exceptions that a user of the command or of the Python API may see."""
+
+from __future__ import annotations
+
+
+class UsageError(Exception):
+    """The command can't be carried out as given; one line that says what is wrong and how to mend it."""
+
+
+class ModelFolderError(UsageError):
+    """The folder is no emotion model this version can use; the message says what is wrong with it."""
+
+
+class DatasetError(UsageError):
+    """The data cannot be read; the message names the place and what would be right."""

@@ -1,1 +1,0 @@
-"""Emotion models: architectures, preprocessing, and the folder a trained model is kept in."""

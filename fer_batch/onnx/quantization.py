@@ -1,0 +1,80 @@
+"""A network in whole numbers of 8 bits: a quarter of the size and, on a processor, about a third of the time."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_batch.atomic import write_whole
+from fer_batch.onnx.export import check_onnx
+from fer_batch.onnx.session import onnx_runtime
+
+if TYPE_CHECKING:
+    import onnx
+
+
+def quantize(network: Path, out: Path, batches: Iterable[NDArray[np.float32]]) -> None:
+    """Write the ONNX file `network` in 8 bits to `out`: weights per output channel, activations per tensor, with the
+    ranges that they have on `batches` (Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient
+    Integer-Arithmetic-Only Inference").
+
+    Layers that give the outputs stay in float32: scores, sizes and places in one map have ranges too different for one
+    scale (of the detector, the correlation of a head's pitch fell from 0.50 to 0.36). Weights use seven bits, for
+    without VNNI instructions x86 adds pairs of products in 16 bits, which eight overflow. Raises UsageError without the
+    package onnx.
+    """
+    check_onnx()
+    onnx_runtime()
+    import onnx
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self._batches = iter(batches)
+
+        def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+            batch = next(self._batches, None)
+            return None if batch is None else {"input": batch}
+
+    model = onnx.load(network)  # Given a path, it would leave a file beside it.
+
+    def write(aside: Path) -> None:
+        quantize_static(
+            model,
+            aside,
+            Reader(),
+            quant_format=QuantFormat.QDQ,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            reduce_range=True,
+            nodes_to_exclude=_last_layers(model.graph),
+        )
+
+    root, level = logging.getLogger(), logging.getLogger().level
+    root.setLevel(logging.ERROR)  # It advises to simplify the graph first; there is nothing here to simplify.
+    try:
+        write_whole(out, write)
+    finally:
+        root.setLevel(level)
+
+
+def _last_layers(graph: onnx.GraphProto) -> list[str]:
+    """The names of the last convolution or dense layer on the way to each output."""
+    made_by = {name: node for node in graph.node for name in node.output}
+    last, waiting, seen = [], [one.name for one in graph.output], set()
+    while waiting:
+        node = made_by.get(waiting.pop())
+        if node is None or node.name in seen:
+            continue
+        seen.add(node.name)
+        if node.op_type in ("Conv", "Gemm"):
+            last.append(node.name)
+        else:
+            waiting += node.input
+    return sorted(last)

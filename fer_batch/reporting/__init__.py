@@ -1,1 +1,0 @@
-"""What the report is made of: figures as text, series for charts, and, in assets/, its page."""

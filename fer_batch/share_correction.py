@@ -1,0 +1,47 @@
+"""What the corrected shares of emotions need to know of a model; `analysis.label_shift` has the method."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_batch.emotions import EMOTIONS, merge_disgust
+
+Floats = NDArray[np.floating]
+
+#: Where part files keep the correction in their schema metadata, as JSON.
+METADATA_KEY = b"fer_batch.share_correction"
+
+
+@dataclass(frozen=True)
+class ShareCorrection:
+    """What is known of a model's answers. The probability that an emotion is the one most judges name is proportional
+    to the probability in the tables to the power of `exponent`; `prior`: its mean over held-out training faces, a value
+    for each label of the model."""
+
+    exponent: float
+    prior: tuple[float, ...]
+
+    def posteriors(self, probabilities: Floats) -> NDArray[np.float64]:
+        """Of each label to be the one that most judges name. (n, labels) to (n, labels); rows sum to 1."""
+        powers = np.maximum(probabilities.astype(np.float64), 0.0) ** self.exponent
+        return np.asarray(powers / np.maximum(powers.sum(axis=-1, keepdims=True), 1e-300))
+
+    def merged(self) -> ShareCorrection:
+        """The same for six classes, where disgust's probability has joined angry: nearly right, for disgust is rare."""
+        if len(self.prior) != len(EMOTIONS):
+            return self
+        return ShareCorrection(self.exponent, tuple(merge_disgust(np.array(self.prior)).tolist()))
+
+    def to_json(self) -> bytes:
+        """For the metadata of a part file."""
+        return json.dumps(asdict(self)).encode()
+
+
+def read_correction(text: bytes) -> ShareCorrection:
+    """What `ShareCorrection.to_json` wrote."""
+    values = json.loads(text)
+    return ShareCorrection(values["exponent"], tuple(values["prior"]))

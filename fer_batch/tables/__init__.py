@@ -1,0 +1,1 @@
+"""The output folder: file names, schemas, Parquet parts, the ledger, the lock."""

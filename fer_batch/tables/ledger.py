@@ -1,0 +1,162 @@
+"""What is done and what failed, read from the media table itself: there is no second book to disagree with it.
+
+A file is known by its path, size and modification time; the folder by its configuration's fingerprint.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fer_batch.atomic import remove_partial
+from fer_batch.config import differences
+from fer_batch.errors import UsageError
+from fer_batch.records import Code, Media
+from fer_batch.share_correction import ShareCorrection
+from fer_batch.storage import remove_folder_if_empty
+from fer_batch.tables.commit import commit_part
+from fer_batch.tables.layout import INDEX_FILE, RUN_FILE, SUMMARY_FILES, SUMMARY_FOLDER, TABLES
+from fer_batch.tables.lock import FolderLock, StoreLock
+from fer_batch.tables.parquet import read_table, write_table
+from fer_batch.tables.part_index import ENTRIES, Parts, read_parts, write_index
+from fer_batch.tables.parts import part_numbers, part_path, part_paths
+from fer_batch.tables.schema import modified_us
+
+
+class Ledger:
+    """The committed files of an output folder, as columns: there may be millions."""
+
+    def __init__(self, out: Path, lock: FolderLock | StoreLock | None = None) -> None:
+        """Read the media table's parts; nothing is touched before `tidy`. `lock`: what holds the folder, asked before
+        each commit whether the folder is still there."""
+        self.out, self._lock = out, lock
+        self._parts: Parts | None = read_parts(out)
+        #: A row per committed file, see `ENTRIES`.
+        self.entries = self._parts.rows.select(ENTRIES.names)
+        #: The highest part number there is, 0 where there is none.
+        self.last_part = int(max(self._parts.numbers, default=0))
+
+    def check(self, results: dict[str, Any], roots: Mapping[str, str]) -> None:
+        """Raise UsageError, naming the difference, if the folder was written under another configuration, or if one
+        file would get two names in the tables or two files one."""
+        assert self._parts is not None
+        new = json.loads(json.dumps(results))
+        for old, old_roots in map(json.loads, self._parts.origins):
+            changed = differences(old, new) if old else []
+            changed += [
+                f"input {lead}: {old_roots[lead]} -> {given}"
+                for lead, given in roots.items()
+                if old_roots.get(lead, given) != given
+            ]
+            changed += [
+                f"{given}: named {before or '.'} -> {lead or '.'} in the tables"
+                for lead, given in roots.items()
+                for before, there in old_roots.items()
+                if there == given and before != lead
+            ]
+            if changed:
+                told = "; ".join(changed)
+                raise UsageError(
+                    f"{self.out} was made otherwise ({told}); use another --out, or --restart to start over"
+                )
+
+    def tidy(self) -> None:
+        """Clear away what an interrupted run left uncommitted, and keep what was read for the next start."""
+        assert self._parts is not None
+        for name in (*TABLES, SUMMARY_FOLDER, "."):
+            remove_partial(self.out / name)
+        for table in TABLES:
+            for number in np.setdiff1d(part_numbers(self.out, table), self._parts.numbers).tolist():
+                part_path(self.out, table, number).unlink()
+        write_index(self.out, self._parts)
+        self._parts = None
+
+    def commit(
+        self,
+        tables: Mapping[str, pa.Table],
+        results: dict[str, Any],
+        roots: Mapping[str, str],
+        correction: ShareCorrection | None = None,
+    ) -> None:
+        """Write the rows of some files as the next part of every table, in place of rows they had before. `results`,
+        `roots` and `correction`: see `commit_part`."""
+        if self._lock is not None:
+            self._lock.check()
+        _assert_sums(tables)
+        media = tables["media"]
+        self._forget(media["media_path"])
+        number = self.last_part + 1
+        commit_part(self.out, number, tables, results, roots, correction)
+        part = pa.array(np.full(media.num_rows, number))
+        columns = [media[field.name].cast(field.type) for field in ENTRIES if field.name != "part"]
+        self.entries = pa.concat_tables([self.entries, pa.table([part, *columns], schema=ENTRIES)])
+        self.last_part = number
+
+    def outstanding(self, found: Sequence[Media], retry_failed: bool) -> list[Media]:
+        """The files that have not been done, have changed since, or, on request, have failed."""
+        paths = pa.array((one.path for one in found), pa.string())
+        at = pc.index_in(paths, value_set=_whole(self.entries["media_path"]))
+        entries = self.entries.select(["size_bytes", "modified", "status", "error_code"]).take(at)
+        sizes = pa.array((one.size_bytes for one in found), pa.int64())
+        times = pa.array(modified_us([one.modified_ns for one in found]))
+        same = pc.and_(pc.equal(entries["size_bytes"], sizes), pc.equal(entries["modified"].cast(pa.int64()), times))
+        # A folder that had gone and is back: that was not the file's fault.
+        settled = pc.and_not(same, pc.equal(entries["error_code"].cast(pa.string()).fill_null(""), Code.CHANGED))
+        if retry_failed:
+            settled = pc.and_not(settled, pc.equal(entries["status"].cast(pa.string()), "failed"))
+        return [found[index] for index in np.flatnonzero(~settled.fill_null(False).to_numpy()).tolist()]
+
+    def _forget(self, gone: pa.ChunkedArray) -> None:
+        """Take the rows of some files out of all tables, because new ones are ready.
+
+        The media rows of a part go last, or first where none is left: interrupted in between, either the same files are
+        found outstanding and forgotten again, or the part no longer counts.
+        """
+        paths = _whole(gone)
+        old = pc.is_in(self.entries["media_path"], value_set=paths)
+        for number in sorted(self.entries["part"].filter(old).unique().to_pylist()):
+            kept = {}
+            for name in TABLES:
+                table = read_table(part_path(self.out, name, number))
+                kept[name] = table.filter(pc.invert(pc.is_in(table["media_path"], value_set=paths)))
+            if kept["media"].num_rows:
+                for name in TABLES:
+                    write_table(part_path(self.out, name, number), kept[name])
+            else:
+                for name in reversed(TABLES):
+                    part_path(self.out, name, number).unlink()
+        if pc.any(old).as_py():
+            self.entries = self.entries.filter(pc.invert(old))
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+
+
+def _assert_sums(tables: Mapping[str, pa.Table]) -> None:
+    """Raise AssertionError unless the media table counts the rows of the other two."""
+    for column, name in (("frames_sampled", "frames"), ("faces_found", "faces")):
+        counted = pc.sum(tables["media"][column]).as_py() or 0
+        if counted != tables[name].num_rows:
+            raise AssertionError(f"{counted} {name} counted, {tables[name].num_rows} rows made")
+
+
+def clear_folder(out: Path) -> None:
+    """Remove what runs leave in a folder, by the names they use, and nothing else that may be there.
+
+    The media table goes first, so that an interruption leaves nothing that counts.
+    """
+    for name in (*reversed(TABLES), SUMMARY_FOLDER):
+        directory = out / name
+        for path in [*part_paths(out, name), *(directory / file for file in SUMMARY_FILES)]:
+            path.unlink(missing_ok=True)
+        remove_partial(directory)
+        remove_folder_if_empty(directory)
+    for name in (INDEX_FILE, RUN_FILE, "report.html"):
+        (out / name).unlink(missing_ok=True)

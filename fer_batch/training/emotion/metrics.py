@@ -1,0 +1,146 @@
+"""Figures of merit of a classifier, from probabilities and labels alone. Fractions, not per cent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_batch.emotions import EMOTIONS, merge_disgust
+from fer_batch.training.emotion.dataset import FERPLUS_COLUMNS
+
+_TINY = 1e-12
+#: FER+ rows with more than this many of ten votes on one emotion have a clear majority.
+CLEAR_MAJORITY = 5
+
+
+def expected_calibration_error(
+    confidence: NDArray[np.floating], correct: NDArray[np.floating], bins: int = 15
+) -> float:
+    """ECE over equal-width bins of confidence (Naeini et al. 2015; 15 bins as in Guo et al. 2017).
+
+    `confidence`: probability of the predicted class, (n,). `correct`: 1 or 0, or the share of judges who
+    agree, (n,).
+    """
+    gaps = [one["n"] * abs(one["confidence"] - one["correct"]) for one in reliability(confidence, correct, bins)]
+    return sum(gaps) / len(confidence)
+
+
+def reliability(
+    confidence: NDArray[np.floating], correct: NDArray[np.floating], bins: int = 15
+) -> list[dict[str, float]]:
+    """The bins of the calibration error that hold faces: mean `confidence`, mean `correct`, and how many, `n`."""
+    index = np.minimum((confidence * bins).astype(int), bins - 1)
+    n = np.bincount(index, minlength=bins)
+    sums = (np.bincount(index, weights=values, minlength=bins) for values in (confidence, correct))
+    rows = zip(*sums, n, strict=True)
+    return [{"confidence": float(c / m), "correct": float(k / m), "n": int(m)} for c, k, m in rows if m > 0]
+
+
+def confusion_matrix(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
+    """Counts, rows are the true class, columns the predicted one; shape (classes, classes)."""
+    return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
+
+
+def label_figures(
+    probabilities: NDArray[np.floating], labels: NDArray[np.int64], names: tuple[str, ...]
+) -> dict[str, Any]:
+    """Accuracy, top-2, macro-F1, NLL, ECE, six-class accuracy, per class figures, confusion matrix.
+
+    `probabilities`: (n, classes), `labels`: (n,) indices into `names`.
+    """
+    predicted = probabilities.argmax(axis=1)
+    matrix = confusion_matrix(labels, predicted, len(names))
+    hits = matrix.diagonal()
+    recall = hits / np.maximum(matrix.sum(axis=1), 1)
+    precision = hits / np.maximum(matrix.sum(axis=0), 1)
+    f1 = 2 * hits / np.maximum(matrix.sum(axis=0) + matrix.sum(axis=1), 1)
+    top2 = np.argsort(-probabilities, axis=1)[:, :2] == labels[:, None]
+    return {
+        "accuracy": float((predicted == labels).mean()),
+        "top2_accuracy": float(top2.any(axis=1).mean()),
+        "macro_f1": float(f1.mean()),
+        "nll": float(-np.log(probabilities[np.arange(len(labels)), labels] + _TINY).mean()),
+        "ece": expected_calibration_error(probabilities.max(axis=1), predicted == labels),
+        "reliability": reliability(probabilities.max(axis=1), predicted == labels),
+        "six_class_accuracy": _six_class_accuracy(probabilities, labels, names),
+        "per_class": {
+            name: {
+                "recall": float(recall[i]),
+                "precision": float(precision[i]),
+                "f1": float(f1[i]),
+                "n": int(matrix[i].sum()),
+            }
+            for i, name in enumerate(names)
+        },
+        "confusion_matrix": matrix.tolist(),
+    }
+
+
+def _six_class_accuracy(
+    probabilities: NDArray[np.floating], labels: NDArray[np.int64], names: tuple[str, ...]
+) -> float:
+    if names != EMOTIONS:  # The model was trained on six classes already.
+        return float((probabilities.argmax(axis=1) == labels).mean())
+    merged_labels = merge_disgust(np.eye(len(EMOTIONS))[labels]).argmax(axis=1)
+    return float((merge_disgust(probabilities).argmax(axis=1) == merged_labels).mean())
+
+
+def vote_figures(
+    probabilities: NDArray[np.floating], votes: NDArray[np.float32], names: tuple[str, ...]
+) -> dict[str, Any] | None:
+    """Agreement with FER+'s judges, on the rows that have votes for one of the emotions; None without any.
+
+    `votes`: (n, 10) counts in FER+'s order, NaN where there are none. `majority_accuracy` is over rows where more
+    than five of ten judges agree; `kl` is the mean of KL(vote shares || probabilities) in nats; `ece` compares
+    the predicted class's probability with the share of judges who chose it.
+    """
+    counts = _emotion_counts(votes, names)
+    rows = counts.sum(axis=1) > 0
+    if not rows.any():
+        return None
+    counts, probabilities = counts[rows], probabilities[rows]
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    predicted = probabilities.argmax(axis=1)
+    clear = counts.max(axis=1) > CLEAR_MAJORITY
+    divergence = shares * (np.log(shares + _TINY) - np.log(probabilities + _TINY))
+    agreement = shares[np.arange(len(shares)), predicted]
+    return {
+        "majority_accuracy": float((predicted == counts.argmax(axis=1))[clear].mean()) if clear.any() else None,
+        "kl": float(divergence.sum(axis=1).mean()),
+        "ece": expected_calibration_error(probabilities.max(axis=1), agreement),
+        "reliability": reliability(probabilities.max(axis=1), agreement),
+        "n": int(rows.sum()),
+        "n_majority": int(clear.sum()),
+    }
+
+
+def judge_figures(
+    labels: NDArray[np.int64], votes: NDArray[np.float32], names: tuple[str, ...]
+) -> dict[str, float | None] | None:
+    """How far one label can speak for a face, from FER+'s votes; None without votes.
+
+    `unanimous`: share of faces on which all votes for an emotion are for the same one; `mean_top_share`: mean share of
+    the most voted emotion; `label_is_majority`: share of faces with a clear majority whose label says the same, None
+    where there is none.
+    """
+    counts = _emotion_counts(votes, names)
+    rows = counts.sum(axis=1) > 0
+    if not rows.any():
+        return None
+    counts, labels = counts[rows], labels[rows]
+    top = counts.max(axis=1) / counts.sum(axis=1)
+    clear = counts.max(axis=1) > CLEAR_MAJORITY
+    same = (counts.argmax(axis=1) == labels)[clear]
+    return {
+        "unanimous": float((top == 1).mean()),
+        "mean_top_share": float(top.mean()),
+        "label_is_majority": float(same.mean()) if clear.any() else None,
+    }
+
+
+def _emotion_counts(votes: NDArray[np.float32], names: tuple[str, ...]) -> NDArray[np.float32]:
+    """Votes for the emotions in the order of `names`, (n, classes); 0 where a face has none."""
+    counts = np.nan_to_num(votes[:, FERPLUS_COLUMNS])
+    return counts if names == EMOTIONS else merge_disgust(counts)

@@ -1,0 +1,196 @@
+"""A folder of train-detector as a detector: what it reads, and what is wrong with one that can't be used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from fer_batch.cli.options import choose_detector
+from fer_batch.config import DetectorConfig
+from fer_batch.detection import create_detector
+from fer_batch.detection.base import DetectorError
+from fer_batch.detection.model_folder import ONNX_FILE, DetectorModel, read_detector, write_detector
+from fer_batch.errors import UsageError
+from fer_batch.model_folder import CONFIG_FILE, INT8_FILE, file_sha256
+from fer_batch.onnx.session import NetworkError
+from fer_batch.training.detector.targets import intersection_over_union
+
+pytest.importorskip("onnx", reason="the extra train is not installed")
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The ONNX file of a tiny network with random weights; Keras makes it."""
+    import keras
+
+    from fer_batch.detection.network import face_network
+    from fer_batch.training.detector.export import export_onnx
+
+    keras.utils.set_random_seed(1)
+    path = tmp_path_factory.mktemp("network") / ONNX_FILE
+    export_onnx(face_network((2, 2, 3, 3, 3), (0, 0, 0, 0), 3), path)
+    return path
+
+
+@pytest.fixture
+def folder(network: Path, tmp_path: Path) -> Path:
+    (tmp_path / ONNX_FILE).write_bytes(network.read_bytes())
+    write_detector(tmp_path, DetectorModel("tiny", "1", 0.009, 1.2, 0.05, file_sha256(network)))
+    return tmp_path
+
+
+def config(folder: Path, **changes: Any) -> DetectorConfig:
+    return DetectorConfig("embedded", str(folder / ONNX_FILE), **changes)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (30, 640), (97, 133), (480, 64)])
+def test_reads_gray_pictures_of_any_shape(folder: Path, shape: tuple[int, int]) -> None:
+    detector = create_detector(config(folder))
+    assert not detector.needs_colour
+    picture = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    for face in detector.detect(picture, 1):
+        assert face.landmarks is not None
+        assert face.landmarks.shape == (5, 2)
+        assert face.score is not None
+        assert 0.009 <= face.score <= 1
+
+
+def test_the_folder_decides_crop_and_threshold(folder: Path) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (160, 160), dtype=np.uint8)
+    detector = create_detector(config(folder))
+    assert (detector.crop_rule.scale, detector.crop_rule.shift_y) == (1.2, 0.05)
+    assert len(detector.detect(picture, 1)) > 0  # Untrained, every cell scores about 0.01.
+    assert len(create_detector(config(folder, min_score=0.9)).detect(picture, 1)) == 0
+
+
+def test_a_run_is_told_by_what_decides_its_faces(folder: Path) -> None:
+    def digest() -> str | None:
+        return choose_detector("embedded", folder / ONNX_FILE, 10, None, 640).model_sha256
+
+    # As before there were networks in 8 bits: a run that was begun then goes on.
+    before = "1953484721df3151dd02a190e9f8e42c9b3218272aa66eb7268bc8b7ab685568"
+    assert DetectorModel("tiny", "1", 0.5, 1.0, 0.0, "00").digest == before
+    first, model = digest(), read_detector(folder)
+    write_detector(folder, DetectorModel(**{**vars(model), "version": "2"}))
+    assert digest() == first
+    write_detector(folder, DetectorModel(**{**vars(model), "min_score": 0.7}))
+    assert digest() != first
+
+
+def broken(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], object]:
+    def write(folder: Path) -> None:
+        values = json.loads((folder / CONFIG_FILE).read_text())
+        change(values)
+        (folder / CONFIG_FILE).write_text(json.dumps(values))
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (lambda folder: (folder / CONFIG_FILE).unlink(), "cannot be read as a detector's config"),
+        (lambda folder: (folder / CONFIG_FILE).write_text("[]"), "cannot be read as a detector's config"),
+        (broken(lambda values: values.update(format=9)), "format 9, but this version reads format 1"),
+        (broken(lambda values: values.pop("min_score")), "cannot be read as a detector's config"),
+        (broken(lambda values: values.update(min_score="high")), "cannot be read as a detector's config"),
+        (broken(lambda values: values.update(min_score=7)), "min_score must be 0 to 1"),
+        (broken(lambda values: values.update(input="colour")), "input 'gray"),
+        (lambda folder: (folder / ONNX_FILE).unlink(), "detector.onnx: missing"),
+        (lambda folder: (folder / ONNX_FILE).write_bytes(b"x"), "its sha256 is not the one in config.json"),
+    ],
+)
+def test_a_folder_that_can_not_be_used_is_named(folder: Path, harm: Callable[[Path], object], words: str) -> None:
+    harm(folder)
+    with pytest.raises(UsageError, match=words):
+        create_detector(config(folder))
+
+
+def test_a_file_that_is_no_network_is_named(folder: Path) -> None:
+    (folder / ONNX_FILE).write_bytes(b"no network")
+    write_detector(folder, DetectorModel("tiny", "1", 0.5, 1.0, 0.0, file_sha256(folder / ONNX_FILE)))
+    with pytest.raises(UsageError, match=r"detector\.onnx: ONNX Runtime can't use it"):
+        create_detector(config(folder))
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (97, 133), (320, 200)])
+def test_finds_what_opencv_finds_with_the_same_network(network: Path, folder: Path, shape: tuple[int, int]) -> None:
+    """The file has the layout of cv2.FaceDetectorYN, which cuts boxes to whole pixels before it looks for overlaps; so
+    all that it finds before that is compared, and what is left of it looked at here."""
+    picture = np.random.default_rng(2).integers(0, 256, shape, dtype=np.uint8)
+    opencv = cv2.FaceDetectorYN.create(str(network), "", shape[::-1], 0.0102, 1.0, 5000)
+    known = opencv.detect(picture)[1]
+    found = create_detector(config(folder, min_score=0.0102)).detect(picture, 1)
+    rows = np.array([[one.x, one.y, one.width, one.height, *one.landmarks.ravel(), one.score] for one in found])
+    assert 3 < len(rows) < len(known)
+    nearest = np.array([known[np.abs(known - row).sum(axis=1).argmin()] for row in rows])
+    np.testing.assert_allclose(rows, nearest, rtol=1e-3, atol=1e-3)
+    assert rows[:, 14].max() == pytest.approx(known[:, 14].max(), rel=1e-5)
+    overlaps = intersection_over_union(rows[:, :4], rows[:, :4])[~np.eye(len(rows), dtype=bool)]
+    assert 0 < overlaps.max() <= 0.3
+
+
+def test_small_faces_are_left_out(folder: Path) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (160, 160), dtype=np.uint8)
+    found = create_detector(config(folder)).detect(picture, 1)
+    sides = sorted(min(one.width, one.height) for one in found)
+    least = sides[len(sides) // 2]
+    kept = create_detector(config(folder)).detect(picture, least)
+    assert sorted(min(one.width, one.height) for one in kept) == [side for side in sides if side >= least]
+
+
+def test_the_network_in_8_bits_is_what_runs(folder: Path) -> None:
+    """Told by its answers: near those of float32, and others."""
+    from fer_batch.onnx.quantization import quantize
+
+    picture = np.random.default_rng(0).integers(0, 256, (160, 160), dtype=np.uint8)
+    expected = create_detector(config(folder)).detect(picture, 1)
+    batches = [picture[None, None].astype(np.float32)]
+    quantize(folder / ONNX_FILE, folder / INT8_FILE, batches)
+    model = replace(read_detector(folder), int8_sha256=file_sha256(folder / INT8_FILE))
+    assert model.digest != read_detector(folder).digest
+    write_detector(folder, model)
+    found = create_detector(config(folder)).detect(picture, 1)
+    assert [one.score for one in found] != [one.score for one in expected]
+    assert np.mean([one.score for one in found]) == pytest.approx(np.mean([one.score for one in expected]), rel=0.05)
+    (folder / INT8_FILE).write_bytes(b"x")
+    with pytest.raises(UsageError, match=r"int8\.onnx: its sha256 is not the one in config\.json"):
+        create_detector(config(folder))
+
+
+def test_where_every_cell_is_a_face_the_best_are_looked_at(folder: Path) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (640, 1280), dtype=np.uint8)
+    detector = create_detector(config(folder, min_score=0.0))
+    found = detector.detect(picture, 1)
+    assert 100 < len(found) < 5000
+    best = create_detector(config(folder)).detect(picture, 1)
+    assert max(one.score for one in found) == max(one.score for one in best)
+
+
+def test_a_network_that_fails_on_a_picture_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(batch: object) -> None:
+        raise NetworkError("no memory for a layer")
+
+    detector = create_detector(config(folder))
+    monkeypatch.setattr(detector, "_network", fail)
+    with pytest.raises(DetectorError, match=r"^no memory for a layer$"):
+        detector.detect(np.zeros((64, 64), np.uint8), 1)
+
+
+def test_another_network_is_named(folder: Path, tmp_path: Path) -> None:
+    """One that ONNX Runtime can load, without the outputs of a detector."""
+    from fer_batch.onnx.export import Graph
+
+    graph = Graph()
+    graph.node("Relu", "other", ["input"])
+    graph.save(folder / ONNX_FILE, "other", [1, 1, "height", "width"], {"other": [1, 1, "height", "width"]})
+    write_detector(folder, DetectorModel("other", "1", 0.5, 1.0, 0.0, file_sha256(folder / ONNX_FILE)))
+    with pytest.raises(UsageError, match=r"detector\.onnx: can't be used as a face detector \(.*cls_8"):
+        create_detector(config(folder))

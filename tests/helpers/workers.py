@@ -1,0 +1,45 @@
+"""Workers that do what their task says: the functions that the tests of runners give to them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+
+def make_worker() -> Callable[[str], Iterator[tuple[str, int]]]:
+    """Tasks say what their worker does: answer, answer and then something else, die, hang."""
+
+    def work(task: str) -> Iterator[tuple[str, int]]:
+        if " then " in task:
+            many, task = task.split(" then ")
+            for number in range(int(many)):
+                yield str(number), os.getpid()
+        if task.startswith("crash"):
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if task.startswith("die"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if task.startswith("exit"):
+            os._exit(3)
+        if task.startswith("hang"):
+            time.sleep(60)
+        if task.startswith("raise"):
+            raise ValueError(task)
+        yield task.upper(), os.getpid()
+
+    return work
+
+
+def make_eager_worker() -> Callable[[str], Iterator[bytes]]:
+    def work(task: str) -> Iterator[bytes]:
+        for number in range(1000):
+            Path(task).write_text(str(number))
+            yield bytes(1_000_000)
+
+    return work
+
+
+def make_none() -> Callable[[str], Iterator[str]]:
+    raise RuntimeError("can't be made")

@@ -1,0 +1,176 @@
+"""Leaving out what is not asked for changes no frame that is, nor which frames are chosen."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fer_batch.config import Sampling
+from fer_batch.media import frame_skipping
+from fer_batch.media.frame_skipping import up_to_last, with_need
+from fer_batch.media.picture import Picture
+from fer_batch.media.video import open_video
+from fer_batch.pipeline.sampling import TooSparse, exact, last_wanted, select, wanted
+from tests.helpers.clips import make_video, number_in, scramble, steady
+
+MILLISECOND = Fraction(1, 1000)
+
+#: Kinds of groups of pictures, as options of `make_video`.
+GROUPS: dict[str, dict[str, Any]] = {
+    "long": {"b_frames": 3, "gop": 100},
+    "short": {"b_frames": 3, "gop": 17},
+    "open": {"b_frames": 2, "gop": 20, "open_gop": True},
+    "no B frames": {"b_frames": 0, "gop": 50},
+}
+
+
+def chosen(path: Path, sampling: Sampling, leave_out: bool) -> tuple[list[tuple[Fraction, bytes]], int]:
+    """The chosen frames with their pixels, and how many were decoded."""
+    decoded = 0
+
+    def counted(pictures):  # type: ignore[no-untyped-def]
+        nonlocal decoded
+        for picture in pictures:
+            decoded += 1
+            yield picture
+
+    with open_video(str(path)) as reader:
+        plan = partial(with_need, wanted=wanted(sampling, reader.tick)) if leave_out else None
+        pictures = counted(reader.pictures("DEFAULT", sampling.start, plan))
+        frames = [(one.time, one.luma().tobytes()) for one in select(pictures, sampling, reader.tick, reader.length)]
+    return frames, decoded
+
+
+def uneven(count: int) -> list[Fraction]:
+    rng = random.Random(count)
+    times = [Fraction(0)]
+    while len(times) < count:
+        times.append(times[-1] + Fraction(rng.choice([20, 33, 40, 80, 300]), 1000))
+    return times
+
+
+@pytest.mark.parametrize("most", [512, 33])
+@pytest.mark.parametrize(("fps", "start"), [(1.0, 0.0), (3.0, 2.1), (25.0, 0.0)])
+@pytest.mark.parametrize("options", [*GROUPS.values(), {"b_frames": 3, "gop": 250}], ids=[*GROUPS, "one group"])
+@pytest.mark.parametrize("times", [steady(25, 200), uneven(200)], ids=["steady", "uneven"])
+def test_the_chosen_frames_are_the_same(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    most: int,
+    fps: float,
+    start: float,
+    options: dict[str, Any],
+    times: list[Fraction],
+) -> None:
+    path = make_video(tmp_path / "a.mkv", times, tick=MILLISECOND, **options)
+    monkeypatch.setattr(frame_skipping, "_MOST", most)
+    sampling = Sampling(fps=fps, start=start)
+    all_frames, all_decoded = chosen(path, sampling, leave_out=False)
+    frames, decoded = chosen(path, sampling, leave_out=True)
+    assert frames == all_frames
+    assert len(frames) > 3
+    assert decoded < 0.8 * all_decoded or fps > 7 or most < 512 or not options["b_frames"]
+
+
+def in_haste(path: Path, sampling: Sampling, up_to: bool) -> tuple[dict[Fraction, bytes] | None, int]:
+    """What fast sampling gives and how many frames were decoded for it; None where frames lie too far apart."""
+    decoded = 0
+    with open_video(str(path)) as reader:
+        plan = partial(up_to_last, span=last_wanted(sampling)) if up_to else None
+
+        def counted() -> Iterator[Picture]:
+            nonlocal decoded
+            for picture in reader.pictures("NONREF", sampling.start, plan):
+                decoded += 1
+                yield picture
+
+        try:
+            shown = list(select(counted(), sampling, reader.tick, reader.length))
+        except TooSparse:
+            return None, decoded
+    return {one.time: one.luma().tobytes() for one in shown}, decoded
+
+
+@pytest.mark.parametrize("most", [512, 33])
+@pytest.mark.parametrize("sampling", [Sampling(fps=1.0), Sampling(fps=3.0, start=2.1, end=7.3), Sampling(fps=0.2)])
+@pytest.mark.parametrize("options", GROUPS.values(), ids=list(GROUPS))
+@pytest.mark.parametrize("times", [steady(25, 250), uneven(250)], ids=["steady", "uneven"])
+def test_haste_takes_frames_as_they_are_and_near_enough(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    most: int,
+    sampling: Sampling,
+    options: dict[str, Any],
+    times: list[Fraction],
+) -> None:
+    path = make_video(tmp_path / "a.mkv", times, tick=MILLISECOND, **options)
+    monkeypatch.setattr(frame_skipping, "_MOST", most)
+    sampling = replace(sampling, fast=True)
+    with open_video(str(path)) as reader:
+        true = {picture.time: picture.luma().tobytes() for picture in reader.pictures()}
+    before, all_decoded = in_haste(path, sampling, up_to=False)
+    frames, decoded = in_haste(path, sampling, up_to=True)
+    if before is None:  # Such a film is sampled exactly.
+        return
+    assert frames is not None
+    assert frames.items() <= true.items()
+    assert len(frames) == len(before)
+    assert decoded <= all_decoded
+    for place, time in enumerate(frames):
+        due = exact(sampling.start) + place / exact(sampling.fps)
+        assert abs(time - due) <= 1 / exact(sampling.fps) / 4
+
+
+def test_where_every_sample_has_a_key_frame_near_no_other_is_decoded(tmp_path: Path) -> None:
+    """But for those behind the last one: nothing tells where they end."""
+    path = make_video(tmp_path / "a.mp4", steady(25, 255), b_frames=3, gop=25)
+    frames, decoded = in_haste(path, Sampling(fps=1.0, fast=True), up_to=True)
+    assert frames is not None
+    assert list(frames) == list(range(11))
+    assert 11 <= decoded <= 11 + 5
+
+
+def test_a_damaged_film_gives_no_less_than_it_did(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.mp4", steady(25, 200), b_frames=3, gop=20, faststart=True)
+    scramble(path, 0.5, 0.55, after=b"mdat")
+    frames, _ = chosen(path, Sampling(fps=5.0), leave_out=True)
+    all_frames, _ = chosen(path, Sampling(fps=5.0), leave_out=False)
+    assert len(frames) >= len(all_frames) - 1
+    assert dict(frames).keys() >= {time for time, _ in all_frames if time < 3 or time > 5}
+
+
+@pytest.mark.parametrize("name", ["a.ts", "a.avi"])
+def test_where_order_is_not_sure_all_is_decoded(tmp_path: Path, name: str) -> None:
+    codec, tick = ("mpeg4", Fraction(1, 25)) if name == "a.avi" else ("libx264", MILLISECOND)
+    path = make_video(tmp_path / name, steady(25, 100), b_frames=0, gop=20, codec=codec, tick=tick)
+    plan = partial(with_need, wanted=lambda time: False)
+    with open_video(str(path)) as reader:
+        numbers = [number_in(one.luma()) for one in reader.pictures("DEFAULT", 0, plan)]
+    assert numbers == list(range(100))
+
+
+@dataclass
+class Packet:
+    pts: int | None
+    is_keyframe: bool = False
+    size: int = 1
+
+
+def test_packets_without_a_time_stamp_are_needed() -> None:
+    packets = [Packet(0, True), Packet(2), Packet(1), Packet(3, True), Packet(None), Packet(5), Packet(None, size=0)]
+    asked: list[int] = []
+
+    def want(time: Fraction) -> bool:
+        asked.append(int(time))
+        return time == 1
+
+    told = [skip for _, skip in with_need(packets, Fraction, want)]
+    assert told == ["NONREF"] * 2 + ["DEFAULT"] * 5
+    assert asked == [0, 1, 2, 3, 5]

@@ -1,0 +1,62 @@
+"""Every SQL view is executed over the tables of a run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import duckdb
+import pytest
+from typer.testing import CliRunner
+
+from fer_batch.cli import app
+from fer_batch.emotions import EMOTIONS
+from fer_batch.tables.sql import views
+from tests.helpers.run_folder import HARMFUL
+
+NAMES = list(views(Path(), EMOTIONS))
+
+
+@pytest.fixture(scope="module")
+def base(run_folder: Path) -> duckdb.DuckDBPyConnection:
+    """What the command prints, in a database."""
+    done = CliRunner().invoke(app, ["sql", str(run_folder)])
+    assert done.exit_code == 0
+    connection = duckdb.connect()
+    connection.execute(done.stdout)
+    return connection
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_view_has_rows_and_says_what_it_answers(base: duckdb.DuckDBPyConnection, name: str) -> None:
+    assert base.sql(f"FROM {name}").to_arrow_table().num_rows > 0
+    assert re.match(r"-- [A-Z].+[.]\nCREATE OR REPLACE VIEW ", views(Path(), EMOTIONS)[name])
+
+
+def rows(base: duckdb.DuckDBPyConnection, query: str) -> list[tuple[object, ...]]:
+    return base.sql(query).fetchall()
+
+
+def test_answers(base: duckdb.DuckDBPyConnection) -> None:
+    assert rows(base, "SELECT media_done, media_failed, faces FROM at_a_glance") == [(3, 1, 121)]
+    assert rows(base, "SELECT status, error_code, media_path FROM failures") == [("failed", "invalid_data", "bad.mp4")]
+    query = "SELECT minute, frames, face_presence FROM per_minute WHERE media_path LIKE 'a/%'"
+    assert rows(base, query) == [(0, 60, 1.0), (1, 30, 1.0)]
+    query = "SELECT folder, files, frames FROM engagement_by_folder ORDER BY folder"
+    assert rows(base, query) == [(".", 1, 1), ("a", 1, 90), ("b", 1, 30)]
+    query = "SELECT minute, faces_followed, most_at_once FROM watching_over_time WHERE media_path LIKE 'b/%'"
+    assert rows(base, query) == [(0, 2, 2)]
+    query = "SELECT track_id, first_s, last_s FROM who_watched_when WHERE media_path LIKE 'b/%'"
+    assert rows(base, query) == [(0, 1.0, 29.0), (1, 2.0, 29.0)]
+    query = "SELECT emotion, share FROM expression_shares WHERE media_path LIKE 'b/%' AND share > 0"
+    assert rows(base, query) == [("sad", 1.0)]
+    query = "SELECT media_path, frames_sampled, frames_with_faces FROM coverage WHERE face_presence < 1"
+    assert rows(base, query) == [(HARMFUL, 30, 20)]
+    assert rows(base, "SELECT status FROM coverage WHERE media_path = 'bad.mp4'") == [("failed",)]
+    assert rows(base, "SELECT max(rank), count(DISTINCT measure) FROM strongest_moments") == [(10, 10)]
+
+
+def test_a_folder_of_no_run(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["sql", str(tmp_path)])
+    assert done.exit_code == 2
+    assert "holds no tables of a run" in done.stderr
