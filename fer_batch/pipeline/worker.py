@@ -23,6 +23,7 @@ from fer_batch.detection.base import Detector, DetectorError
 from fer_batch.detection.search import find_faces
 from fer_batch.emotion.preprocessing import CROP_SIZE
 from fer_batch.log import one_line
+from fer_batch.media.cuts import Scenes
 from fer_batch.media.frame_skipping import Plan, up_to_last, with_need
 from fer_batch.media.gif import missing_end
 from fer_batch.media.image import read_image
@@ -30,7 +31,6 @@ from fer_batch.media.picture import Picture, Skip
 from fer_batch.media.video import VideoReader, open_video
 from fer_batch.media.webp import AnimatedWebpReader
 from fer_batch.pipeline.crop import crop_face
-from fer_batch.pipeline.cuts import Scenes
 from fer_batch.pipeline.sampling import TooSparse, can_split, exact, last_wanted, select, wanted
 from fer_batch.pipeline.tracker import FAINT
 from fer_batch.records import (

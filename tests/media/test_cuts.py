@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from fer_batch.media.cuts import Scenes, is_cut
 from fer_batch.media.picture import Picture
 from fer_batch.media.video import open_video
-from fer_batch.pipeline.cuts import Scenes, is_cut
 from tests.helpers.clips import make_video, steady
 
 

@@ -1,4 +1,4 @@
-"""Tell where a video cuts from one scene to the next. Workers do so, for they see every decoded frame."""
+"""Find the cuts of a video, where one scene ends and the next begins. It takes every decoded frame."""
 
 from __future__ import annotations
 
