@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -32,7 +34,7 @@ class SummaryWriter:
             stream = stack.enter_context(_whole_stream(self._paths[0]))
             self._parquet = stack.enter_context(pq.ParquetWriter(stream, self._schema, compression="zstd"))
             self._csv = stack.enter_context(_whole_stream(self._paths[1]))
-            self._csv.write((",".join(self._schema.names) + "\n").encode())  # Arrow would put names between quotes.
+            self._csv.write(_header(self._schema.names))
             self._open = stack.pop_all()
         return self
 
@@ -41,7 +43,8 @@ class SummaryWriter:
 
     def write(self, table: pa.Table) -> None:
         """Write some rows; of columns, those that the files have."""
-        table = table.select(self._schema.names)
+        # In one chunk: with an empty one in front, Arrow 26 writes the memory of its buffer into the CSV file.
+        table = table.select(self._schema.names).combine_chunks()
         with writing(self._paths[0]):
             self._parquet.write_table(table)
         with writing(self._paths[1]):
@@ -62,13 +65,21 @@ def harmless_in_spreadsheets(table: pa.Table) -> pa.Table:
     A file may be called `=HYPERLINK(...)`. The signs are those of OWASP's page on CSV injection.
     """
 
-    def harmless(value: str) -> str:
-        text = _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), value)
-        return f"'{text}" if _FORMULA.match(value) else text
-
     for index, column in enumerate(table.schema):
         if pa.types.is_string(column.type):
             texts = table[column.name].combine_chunks().dictionary_encode()
-            told = pa.array([harmless(text) for text in texts.dictionary.to_pylist()], pa.string())
+            told = pa.array([_harmless(text) for text in texts.dictionary.to_pylist()], pa.string())
             table = table.set_column(index, column.name, told.take(texts.indices))
     return table
+
+
+def _harmless(value: str) -> str:
+    text = _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), value)
+    return f"'{text}" if _FORMULA.match(value) else text
+
+
+def _header(names: Sequence[str]) -> bytes:
+    """The first line of a CSV file. Arrow would put every name between quotes."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(map(_harmless, names))
+    return line.getvalue().encode()
