@@ -13,3 +13,7 @@ TABLES = ("faces", "frames", "media")
 SUMMARY_FOLDER = "summary"
 SUMMARIES = ("overall", "by_media", "timeline", "by_track", "moments")
 SUMMARY_FILES = tuple(f"{name}.{kind}" for name in SUMMARIES for kind in ("parquet", "csv"))
+
+STUDY_FOLDER = "study"
+STUDY_TABLES = ("by_respondent", "curve", "by_segment", "contrasts", "synchrony", "moments")
+STUDY_FILES = tuple(f"{name}.{kind}" for name in STUDY_TABLES for kind in ("parquet", "csv"))
