@@ -31,7 +31,7 @@ import av
 import numpy as np
 from PIL import Image
 
-from fer_batch.config import DetectorConfig, ModelId, RunConfig, Sampling
+from fer_batch.config import DetectorConfig, ModelId, ResolvedConfig, Sampling
 from fer_batch.emotions import EMOTIONS
 from fer_batch.log import set_up_logging
 from fer_batch.pipeline import run as orchestrator
@@ -103,7 +103,7 @@ def keep(count: int, out: Path) -> None:
             return np.random.default_rng(0).dirichlet(np.ones(len(EMOTIONS)), len(crops))
 
     set_up_logging()
-    config = RunConfig(
+    config = ResolvedConfig(
         Sampling(), DetectorConfig(), out, ModelId("none", "1", "0" * 64, "0" * 64), EMOTIONS, (str(out.parent),), out
     )  # fmt: skip
     with (

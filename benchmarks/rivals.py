@@ -33,10 +33,10 @@ def fer(video: str, frames: int) -> tuple[int, int, float]:
 def opencv(folder: str, count: int) -> tuple[int, int, float]:
     import cv2
 
-    from fer_batch.cli.options import choose_detector
+    from fer_batch.config import DetectorConfig
     from fer_batch.detection import create_detector
 
-    config = choose_detector(None, None, 10, None, 640)
+    config = DetectorConfig()
     detector = create_detector(config)
     started, found = time.perf_counter(), 0
     paths = sorted(Path(folder).glob("*.jpg"))[:count]

@@ -26,8 +26,7 @@ sys.path.insert(0, str(REPOSITORY))
 
 from stages import parts  # noqa: E402
 
-from fer_batch.cli.options import choose_detector  # noqa: E402
-from fer_batch.config import Sampling  # noqa: E402
+from fer_batch.config import DetectorConfig, Sampling  # noqa: E402
 from fer_batch.emotions import EMOTIONS  # noqa: E402
 from fer_batch.pipeline.discover import discover  # noqa: E402
 from fer_batch.pipeline.worker import NO_CROPS, Settings, Worker  # noqa: E402
@@ -77,7 +76,7 @@ def main() -> None:
         place, size = Path(name), tuple(options.size)
         shown = drifting(options.seconds, size)
         clip = make_video(place / "a.mp4", steady(25, len(shown)), size=size, gop=50, shown=shown)
-        worker = Worker(Settings(Sampling(), choose_detector(None, None, 10, None, 640)))
+        worker = Worker(Settings(Sampling(), DetectorConfig()))
         (media,) = discover([str(clip)])
         list(parts(worker, Unit((media,))))  # Once for what the first time loads.
         before = time.process_time()

@@ -18,13 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from fer_batch.cli.options import choose_detector
 from fer_batch.config import Sampling
 from fer_batch.emotion.classifier import Classifier
 from fer_batch.emotion.model_folder import find_model, read_config
 from fer_batch.pipeline import worker as work
+from fer_batch.pipeline.resolve import resolve_detector
 from fer_batch.pipeline.tracker import Tracker
 from fer_batch.records import Media, Outline, Piece, Prepared, Section, Unit
+from fer_batch.run_config import RunConfig
 
 Spent = defaultdict[str, float]
 
@@ -93,7 +94,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     sampling = Sampling(fps=options.fps) if options.every is None else Sampling("every", every=options.every)
-    detector = choose_detector("yunet" if options.yunet else None, options.yunet, 10, None, options.longest_side)
+    name = "yunet" if options.yunet else "embedded"
+    detector = resolve_detector(
+        RunConfig(detector=name, detector_model=options.yunet, longest_side=options.longest_side)
+    )
     worker = work.Worker(work.Settings(sampling, detector))
     folder = find_model("emotion")
     classifier = Classifier(folder, read_config(folder).labels, 64, "cpu")

@@ -1,21 +1,29 @@
-"""The configuration of a run, and the fingerprint of what in it decides the results."""
+"""The configuration of a run once every option is resolved, and the fingerprint of what in it decides the results.
+
+Defaults stand here, once: `RunConfig` (run_config.py), which holds what users give, takes them from these classes.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from fer_batch.share_correction import ShareCorrection
+if TYPE_CHECKING:  # It needs NumPy, which help and usage errors do without.
+    from fer_batch.share_correction import ShareCorrection
 
 SCHEMA_VERSION = 1
 
 SamplingMode = Literal["fps", "every", "keyframes"]
 Device = Literal["auto", "cpu", "gpu"]
 Engine = Literal["local", "ray"]
+DetectorName = Literal["embedded", "haar", "yunet"]
+
+#: The names of the detectors; `detection.create_detector` makes them.
+DETECTORS: tuple[str, ...] = get_args(DetectorName)
 
 
 def available_cores() -> int:
@@ -44,7 +52,7 @@ class DetectorConfig:
     """Which detector, on which model file. `min_face`: pixels of the original frame, the smaller side of the box;
     `min_score`: 0..1, None for the detector's own; `longest_side`: frames are reduced to it before the search."""
 
-    name: str = "haar"
+    name: str = "embedded"
     model_file: str | None = None
     model_sha256: str | None = None
     min_face: int = 10
@@ -65,8 +73,22 @@ class ModelId:
 
 
 @dataclass(frozen=True)
-class RunConfig:
-    """All that a run needs to know. Fields are grouped by whether they change the rows of the tables."""
+class ResolvedConfig:
+    """All that a run needs to know: a `RunConfig` whose files were found and whose models were read.
+
+    Attributes:
+        sampling: Which frames of a video are looked at.
+        detector: Which detector, with the digest of its model.
+        model_folder: The emotion model's folder.
+        model: Which emotion model.
+        labels: The emotions that the tables have columns for.
+        inputs: Absolute paths or URLs.
+        out: Absolute output folder, or one on an object store.
+        timeout: Seconds without a result after which a worker is stopped; None for no limit.
+        window: Seconds per row of the timeline.
+        classifiers: With the engine ray, how many of its workers classify; with 0 the main process does.
+        options: What the user gave, with absolute paths, kept in run.json so that the run can be repeated.
+    """
 
     sampling: Sampling
     detector: DetectorConfig
@@ -82,17 +104,17 @@ class RunConfig:
     batch_size: int = 64
     workers: int = 1
     engine: Engine = "local"
-    #: Of the engine ray: where the cluster is, and how many of its workers classify; with 0 the main process does.
     ray_address: str | None = None
     classifiers: int = 0
-    timeout: float | None = None
+    timeout: float | None = 3600.0
     window: float = 10.0
     report: bool = True
     retry_failed: bool = False
     restart: bool = False
     progress: bool = True
+    options: dict[str, Any] = field(default_factory=dict, compare=False)
 
-    def results(self) -> dict[str, Any]:
+    def result_settings(self) -> dict[str, Any]:
         """The part that decides the rows, as plain values: only these make a folder incompatible."""
         sampling = asdict(self.sampling)
         # Values that the chosen mode does not read must not tell two equal runs apart.
@@ -109,13 +131,13 @@ class RunConfig:
         }
 
     def fingerprint(self) -> str:
-        """A sha256 over `results()`."""
-        return fingerprint(self.results())
+        """A sha256 over `result_settings()`."""
+        return fingerprint(self.result_settings())
 
 
-def fingerprint(results: dict[str, Any]) -> str:
+def fingerprint(settings: dict[str, Any]) -> str:
     """A sha256, in hexadecimal, over plain values, whatever the order of their keys."""
-    return hashlib.sha256(json.dumps(results, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
 def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:

@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 
 from fer_batch.errors import UsageError
 
@@ -72,7 +71,7 @@ class _JsonLines(logging.FileHandler):
         logging.getLogger("fer_batch").error("the log file can't be written any more (%s)", sys.exc_info()[1])
 
 
-def set_up_logging(quiet: bool = False, verbose: bool = False, log_file: Path | None = None) -> None:
+def set_up_logging(quiet: bool = False, verbose: bool = False, log_file: str | None = None) -> None:
     """Send the package's messages to stderr and to a file. Raises UsageError where that can't be written."""
     to_stderr = _AboveTheBar()
     to_stderr.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO)

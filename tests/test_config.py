@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from fer_batch import config as config_module
-from fer_batch.config import DetectorConfig, ModelId, RunConfig, Sampling, differences, fingerprint
+from fer_batch.config import DetectorConfig, ModelId, ResolvedConfig, Sampling, differences, fingerprint
 from fer_batch.emotions import EMOTIONS, EMOTIONS_MERGED
 
-CONFIG = RunConfig(
+CONFIG = ResolvedConfig(
     sampling=Sampling(),
     detector=DetectorConfig("yunet", "/a/yunet.onnx", "abc"),
     model_folder=Path("/models/emotion"),
@@ -48,11 +48,12 @@ OTHER: dict[str, Any] = {
     "restart": True,
     "report": False,
     "progress": False,
+    "options": {"fps": 2.0},
 }
 
 
 def test_every_field_is_on_one_of_the_two_lists() -> None:
-    assert sorted([*DECIDING, *OTHER]) == sorted(field.name for field in fields(RunConfig))
+    assert sorted([*DECIDING, *OTHER]) == sorted(field.name for field in fields(ResolvedConfig))
 
 
 @pytest.mark.parametrize("name", DECIDING)
@@ -116,7 +117,7 @@ def test_schema_version_changes_it(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_fingerprint_does_not_depend_on_order_and_survives_json() -> None:
     assert fingerprint({"a": 1, "b": {"c": 2, "d": 3}}) == fingerprint({"b": {"d": 3, "c": 2}, "a": 1})
-    assert fingerprint(json.loads(json.dumps(CONFIG.results()))) == CONFIG.fingerprint()
+    assert fingerprint(json.loads(json.dumps(CONFIG.result_settings()))) == CONFIG.fingerprint()
     assert len(CONFIG.fingerprint()) == 64
 
 

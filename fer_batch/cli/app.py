@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 import typer
 
 from fer_batch.cli.exit_status import endings
+from fer_batch.cli.help import CONTEXT_SETTINGS, Command, Group, examples
 from fer_batch.cli.run import run
 from fer_batch.cli.tables import compact, dashboard, report, sql, summarize
 from fer_batch.cli.training import evaluate, evaluate_detector, quantize, train, train_detector
 
 app = typer.Typer(
-    add_completion=False,
+    cls=Group,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings=CONTEXT_SETTINGS,
     help="Apparent facial expressions in folders of images and videos, as Parquet tables.",
+    epilog=examples("fer-batch run ~/footage --out ~/results", "fer-batch run --help"),
 )
 
 
@@ -28,7 +33,44 @@ def info() -> None:
         typer.echo(json.dumps(describe(), indent=2, ensure_ascii=False))
 
 
-for command in (
-    run, summarize, compact, report, sql, dashboard, train, evaluate, quantize, train_detector, evaluate_detector, info,
-):  # fmt: skip
-    app.command()(command)
+#: Every command by the heading it stands under, with examples for its help.
+COMMANDS: dict[str, dict[Callable[..., Any], tuple[str, ...]]] = {
+    "Runs": {
+        run: (
+            "# every image and video below a folder, a frame a second",
+            "fer-batch run ~/footage --out ~/results",
+            "# videos alone, five frames a second, small faces too",
+            "fer-batch run ~/footage --out ~/results --include '*.mp4' --fps 5 --longest-side 1280",
+            "# read the files again that failed last time",
+            "fer-batch run ~/footage --out ~/results --retry-failed",
+            "# options from a file; those on the command line win",
+            "fer-batch run --config night.toml --workers 2",
+            "# repeat an earlier run",
+            "fer-batch run --config ~/results/run.json",
+        ),
+        info: ("fer-batch info",),
+    },
+    "Results": {
+        summarize: ("fer-batch summarize ~/results --window 5",),
+        report: ("fer-batch report ~/results",),
+        dashboard: ("fer-batch dashboard ~/results",),
+        sql: ("fer-batch sql ~/results > views.sql",),
+        compact: ("fer-batch compact ~/results",),
+    },
+    "Models": {
+        train: ("fer-batch train fer2013.csv --out my_model",),
+        evaluate: (
+            "fer-batch evaluate emotion fer2013.csv",
+            "fer-batch evaluate my_model fer2013.csv --json figures.json --card my_model/CARD.md",
+        ),
+        quantize: ("fer-batch quantize my_model fer2013.csv",),
+        train_detector: ("fer-batch train-detector faces.parquet --teacher yunet.onnx --out my_detector",),
+        evaluate_detector: ("fer-batch evaluate-detector embedded wider_val.txt",),
+    },
+}
+
+for panel, commands in COMMANDS.items():
+    for command, lines in commands.items():
+        app.command(cls=Command, context_settings=CONTEXT_SETTINGS, rich_help_panel=panel, epilog=examples(*lines))(
+            command
+        )

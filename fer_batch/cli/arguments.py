@@ -23,5 +23,4 @@ Directory = Annotated[
     Path, typer.Argument(metavar="DIR", help="Folder of a run.", show_default=False, parser=location_of)
 ]
 
-
-Window = Annotated[float, typer.Option(min=0.001, help="Seconds per row of the timeline.")]
+Window = Annotated[float, typer.Option(min=0.001, metavar="SECONDS", help="Seconds per row of the timeline.")]

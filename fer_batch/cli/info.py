@@ -7,7 +7,7 @@ from typing import Any
 import av
 import cv2
 
-from fer_batch.detection import DETECTORS
+from fer_batch.config import DETECTORS
 from fer_batch.detection.model_folder import ONNX_FILE, read_detector
 from fer_batch.emotion.device import prepare_device
 from fer_batch.emotion.model_folder import read_config

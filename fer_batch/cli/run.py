@@ -1,117 +1,97 @@
-"""`fer-batch run`: parse, make a configuration, run. Heavy libraries are imported when needed."""
+"""`fer-batch run`: options, from the command line and from a file, to a run and an exit status."""
 
 from __future__ import annotations
 
-from enum import StrEnum
-from pathlib import Path
-from typing import Annotated
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
-from fer_batch.cli.arguments import Window, location_of
 from fer_batch.cli.exit_status import EXIT_DONE, EXIT_SOME_FAILED, endings
+from fer_batch.config_file import make_config
+from fer_batch.run_config import GROUPS, MESSAGES, choices, flag, option_info, options, value_types
 
 
-class DeviceOption(StrEnum):
-    """Where faces are classified."""
-
-    auto = "auto"
-    cpu = "cpu"
-    gpu = "gpu"
-
-
-class EngineOption(StrEnum):
-    """Where workers run."""
-
-    local = "local"
-    ray = "ray"
-
-
-def run(
-    paths: Annotated[
-        list[Path], typer.Argument(help="Files and directories to analyse.", show_default=False, parser=location_of)
-    ],
-    out: Annotated[Path, typer.Option(help="Folder for the results.", show_default=False, parser=location_of)],
-    fps: Annotated[float | None, typer.Option(help="Samples per second of video.  [default: 1.0]")] = None,
-    every: Annotated[int | None, typer.Option(min=1, help="Sample every Nth frame instead.")] = None,
-    keyframes: Annotated[bool, typer.Option("--keyframes", help="Sample only key frames.")] = False,
-    fast: Annotated[
-        bool, typer.Option("--fast", help="Take the nearest frame that is cheap to decode, at most 1/4 interval away.")
-    ] = False,
-    start: Annotated[float, typer.Option(min=0.0, help="Seconds into each video to start at.")] = 0.0,
-    end: Annotated[float | None, typer.Option(min=0.0, help="Seconds into each video to stop before.")] = None,
-    detector: Annotated[
-        str | None, typer.Option(help="Face detector: embedded, haar or yunet.  [default: embedded]")
-    ] = None,
-    detector_model: Annotated[Path | None, typer.Option(help="Model file of the detector.")] = None,
-    min_face: Annotated[int, typer.Option(min=1, help="Smallest face, in pixels of the frame.")] = 10,
-    min_score: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0,
-            max=1.0,
-            help="Least score of a face; in videos three quarters of it suffice for one that is followed.",
-        ),
-    ] = None,
-    longest_side: Annotated[int, typer.Option(min=64, help="Size of the search; more for small faces.")] = 640,
-    model: Annotated[str, typer.Option(help="Emotion model: an embedded one's name, or a folder.")] = "emotion",
-    merge_disgust: Annotated[bool, typer.Option("--merge-disgust", help="Six classes: disgust joins angry.")] = False,
-    device: Annotated[DeviceOption, typer.Option(help="Where faces are classified.")] = DeviceOption.auto,
-    batch_size: Annotated[int, typer.Option(min=1, help="Faces per call of the classifier.")] = 64,
-    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes.  [default: the cores]")] = None,
-    engine: Annotated[EngineOption, typer.Option(help="Where they run: this machine, or a Ray cluster.")] = (
-        EngineOption.local
-    ),
-    ray_address: Annotated[
-        str | None, typer.Option(help="The cluster's head, host:port, or auto.  [default: this machine alone]")
-    ] = None,
-    classifiers: Annotated[
-        int | None, typer.Option(min=0, help="Ray workers that classify.  [default: the cluster's GPUs]")
-    ] = None,
-    include: Annotated[list[str] | None, typer.Option(help="Only paths or names that match this glob.")] = None,
-    exclude: Annotated[list[str] | None, typer.Option(help="No paths or names that match this glob.")] = None,
-    follow_symlinks: Annotated[bool, typer.Option("--follow-symlinks", help="Follow links found in folders.")] = False,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try files again that have failed.")] = False,
-    restart: Annotated[bool, typer.Option("--restart", help="Remove earlier results in the folder first.")] = False,
-    window: Window = 10.0,
-    report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html at the end.")] = True,
-    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds without a result that end a worker.")] = 3600.0,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Only errors.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", help="More messages.")] = False,
-    log_file: Annotated[Path | None, typer.Option(help="Write all messages there too, as JSON lines.")] = None,
-) -> None:
-    """Find, classify and tabulate the faces of all images and videos under PATHS."""
+def run(**given: Any) -> None:
+    """Find, classify and tabulate the faces of all images and videos under PATH."""
     with endings():
         from fer_batch.log import set_up_logging
 
-        set_up_logging(quiet, verbose, log_file)
-        from fer_batch.cli import options
-        from fer_batch.config import RunConfig
-        from fer_batch.emotion.model_folder import find_model, read_config
-        from fer_batch.pipeline import run as orchestrator
+        file = given.pop("config")
+        config = make_config({name: value for name, value in given.items() if value not in (None, [])}, file)
+        set_up_logging(config.quiet, config.verbose, config.log_file)
+        from fer_batch.pipeline.resolve import resolve
 
-        model_folder = find_model(model)
-        model_config = read_config(model_folder)
-        config = RunConfig(
-            sampling=options.choose_sampling(fps, every, keyframes, fast, start, end),
-            detector=options.choose_detector(detector, detector_model, min_face, min_score, longest_side),
-            model_folder=model_folder,
-            model=options.identify_model(model_config, merge_disgust),
-            labels=options.choose_labels(model_config, merge_disgust),
-            inputs=options.check_inputs(paths),
-            out=options.check_out(out),
-            include=tuple(include or ()),
-            exclude=tuple(exclude or ()),
-            follow_symlinks=follow_symlinks,
-            device=device.value,
-            batch_size=batch_size,
-            **options.choose_engine(engine.value, ray_address, workers, classifiers, device.value),
-            timeout=timeout,
-            window=window,
-            report=report,
-            retry_failed=retry_failed,
-            restart=restart,
-            progress=not quiet,
-        )
-        all_done = orchestrator.run(config)
+        resolved = resolve(config)
+        from fer_batch.pipeline.run import run as run_pipeline
+
+        all_done = run_pipeline(resolved)
     raise typer.Exit(EXIT_DONE if all_done else EXIT_SOME_FAILED)
+
+
+def _parameter(name: str) -> inspect.Parameter:
+    """An option as a parameter that Typer reads. All default to None, so that what was typed is known."""
+    kind, field = value_types()[name], options()[name]
+    info = option_info(field)
+    kind = {tuple[str, ...]: list[str]}.get(kind, str if choices(name) else kind)
+    annotation: Any
+    if info.positional:
+        annotation = typer.Argument(metavar=info.metavar, help=info.help, show_default=False)
+    else:
+        default, on_off = _default_text(name), f"{flag(name)}/--no-{flag(name)[2:]}"
+        annotation = typer.Option(
+            on_off if kind is bool else flag(name),
+            help=f"{info.help}  [default: {default}]" if default else info.help,
+            metavar=_metavar(name, on_off),
+            show_default=False,
+            rich_help_panel=info.group,
+            autocompletion=_completion(choices(name)) if choices(name) else None,
+        )
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, annotation]
+    )
+
+
+def _metavar(name: str, on_off: str) -> str | None:
+    """What stands for the option's value in help; of a switch, what help calls it."""
+    default = options()[name].default
+    if isinstance(default, bool):
+        return on_off if default else flag(name)
+    return "|".join(choices(name)) or option_info(options()[name]).metavar
+
+
+def _default_text(name: str) -> str:
+    """What help says of the default; empty where it says nothing."""
+    field = options()[name]
+    if (text := option_info(field).default_help) is not None:
+        return text
+    if field.default in (None, ()) or isinstance(field.default, bool):
+        return ""
+    return f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
+
+
+def _completion(values: tuple[str, ...]) -> Callable[[str], list[str]]:
+    def complete(incomplete: str) -> list[str]:
+        return [value for value in values if value.startswith(incomplete)]
+
+    return complete
+
+
+_CONFIG = inspect.Parameter(
+    "config",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=None,
+    annotation=Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Options from a TOML file, or from the run.json of an earlier run; those given here win.",
+            rich_help_panel=MESSAGES,
+        ),
+    ],
+)
+_NAMES = sorted(options(), key=lambda name: GROUPS.index(option_info(options()[name]).group))
+_PARAMETERS = [*map(_parameter, _NAMES), _CONFIG]
+run.__signature__ = inspect.Signature(_PARAMETERS)  # type: ignore[attr-defined]
+run.__annotations__ = {parameter.name: parameter.annotation for parameter in _PARAMETERS} | {"return": None}

@@ -9,11 +9,12 @@ import typer
 
 from fer_batch.cli.arguments import Directory, Window, location_of
 from fer_batch.cli.exit_status import endings
+from fer_batch.config import ResolvedConfig
 
 
 def summarize(
     directory: Directory,
-    window: Window = 10.0,
+    window: Window = ResolvedConfig.window,
 ) -> None:
     """Rebuild summary/ from the tables in DIR, without decoding anything again."""
     with endings():

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from fer_batch.cli.exit_status import endings
+from fer_batch.config import DetectorConfig
 
 
 def train(
@@ -146,7 +147,9 @@ def evaluate_detector(
         Path, typer.Argument(help="A .parquet as for train-detector, or a WIDER FACE style .txt or .json.")
     ],
     detector_model: Annotated[Path | None, typer.Option(help="Model file of the detector.")] = None,
-    longest_side: Annotated[int, typer.Option(min=32, help="Pictures are reduced to it, never enlarged.")] = 640,
+    longest_side: Annotated[int, typer.Option(min=32, help="Pictures are reduced to it, never enlarged.")] = (
+        DetectorConfig.longest_side
+    ),
     recipe: Annotated[
         Path | None, typer.Option(help="Recipe whose held-out sources of a .parquet to look at.  [default: its own]")
     ] = None,

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from fer_batch.config import DetectorConfig
+from fer_batch.config import DETECTORS, DetectorConfig
 from fer_batch.detection.base import Detector
 from fer_batch.errors import UsageError
-
-DETECTORS = ("embedded", "haar", "yunet")
-#: That of a run that names none.
-DEFAULT_DETECTOR = "embedded"
+from fer_batch.suggestions import did_you_mean
 
 
 def create_detector(config: DetectorConfig) -> Detector:
@@ -25,4 +22,6 @@ def create_detector(config: DetectorConfig) -> Detector:
         from fer_batch.detection.yunet import YuNetDetector
 
         return YuNetDetector(config)
-    raise UsageError(f"--detector {config.name}: is none of {', '.join(DETECTORS)}")
+    raise UsageError(
+        f"--detector {config.name}: is none of {', '.join(DETECTORS)}{did_you_mean(config.name, DETECTORS)}"
+    )

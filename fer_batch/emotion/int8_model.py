@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch.config import available_cores
+from fer_batch.config import ResolvedConfig, available_cores
 from fer_batch.emotion.model import EmotionModel, with_mirror
 from fer_batch.emotion.model_folder import read_config
 from fer_batch.emotion.preprocessing import CROP_SIZE
@@ -22,7 +22,7 @@ _MOST_THREADS = 8
 class Int8Model(EmotionModel):
     """A folder that has an int8.onnx. What a crop gets depends on nothing else in its batch."""
 
-    def __init__(self, folder: Path, batch_size: int = 64) -> None:
+    def __init__(self, folder: Path, batch_size: int = ResolvedConfig.batch_size) -> None:
         """Load the folder and try it. Raises ModelFolderError where the file can't be used."""
         self.config = read_config(folder)
         self.batch_size = batch_size

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_batch.config import ResolvedConfig
 from fer_batch.emotion.architectures import ARCHITECTURES, fold
 from fer_batch.emotion.model import EmotionModel, with_mirror
 from fer_batch.emotion.model_folder import read_config
@@ -27,7 +28,7 @@ class EmotionNetwork(EmotionModel):
     night (`model.predict` in a loop traces and leaks).
     """
 
-    def __init__(self, folder: Path, batch_size: int = 64) -> None:
+    def __init__(self, folder: Path, batch_size: int = ResolvedConfig.batch_size) -> None:
         """Load the folder. Raises ModelFolderError where the weights do not fit the architecture."""
         self.config = read_config(folder)
         self.batch_size = batch_size

@@ -21,6 +21,7 @@ from fer_batch.emotions import EMOTIONS, EMOTIONS_MERGED
 from fer_batch.errors import ModelFolderError
 from fer_batch.model_folder import CONFIG_FILE, INT8_FILE, WEIGHTS_FILE, check_file, embedded_folder
 from fer_batch.share_correction import ShareCorrection
+from fer_batch.suggestions import did_you_mean
 
 FORMAT = 2
 
@@ -86,8 +87,11 @@ def find_model(name: str) -> Path:
     for folder in (Path(name), embedded_folder() / name):
         if os.path.isfile(folder / CONFIG_FILE):  # Unlike Path.is_file, never raises: a name may be too long.
             return folder
-    known = ", ".join(sorted(path.parent.name for path in embedded_folder().glob(f"*/{WEIGHTS_FILE}")))
-    raise ModelFolderError(f"{name}: neither a folder with a {CONFIG_FILE} nor one of the embedded models ({known})")
+    known = sorted(path.parent.name for path in embedded_folder().glob(f"*/{WEIGHTS_FILE}"))
+    raise ModelFolderError(
+        f"{name}: neither a folder with a {CONFIG_FILE} nor one of the embedded models ({', '.join(known)})"
+        f"{did_you_mean(name, known)}"
+    )
 
 
 def read_config(folder: Path) -> ModelConfig:

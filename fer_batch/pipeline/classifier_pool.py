@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch.config import RunConfig
+from fer_batch.config import ResolvedConfig
 from fer_batch.emotion.classifier import Classifier
 from fer_batch.runners.ray import RayPool, connect
 
@@ -18,7 +18,7 @@ class ClassifierPool:
     a GPU each, unless `--device cpu` or a cluster without GPUs says otherwise. The model's folder has to be there on
     every node."""
 
-    def __init__(self, make: Callable[[], Classifier], config: RunConfig) -> None:
+    def __init__(self, make: Callable[[], Classifier], config: ResolvedConfig) -> None:
         self._make, self._config = make, config
         self._pool: RayPool[NDArray[np.uint8], tuple[NDArray[np.float64], str | None]] | None = None
         #: What the classifiers run on, once they have run.

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from fer_batch.analysis import summarize
-from fer_batch.config import RunConfig
+from fer_batch.config import ResolvedConfig
 from fer_batch.detection import create_detector
 from fer_batch.emotion.classifier import Classifier
 from fer_batch.errors import UsageError
@@ -47,7 +47,7 @@ _BATCHES_PER_CALL = 4
 _ROWS_PER_PART = 200_000
 
 
-def run(config: RunConfig) -> bool:
+def run(config: ResolvedConfig) -> bool:
     """Carry out a run. Returns whether every file found is done; False where some have failed.
 
     Raises UsageError before anything is touched, and KeyboardInterrupt after what was finished has been committed.
@@ -58,7 +58,7 @@ def run(config: RunConfig) -> bool:
         return _run(config, lock)
 
 
-def _run(config: RunConfig, lock: FolderLock | StoreLock) -> bool:
+def _run(config: ResolvedConfig, lock: FolderLock | StoreLock) -> bool:
     started = datetime.now(UTC)
     found = discover(config.inputs, config.include, config.exclude, config.follow_symlinks)
     make_classifier = partial(Classifier, config.model_folder, config.labels, config.batch_size, config.device)
@@ -67,7 +67,7 @@ def _run(config: RunConfig, lock: FolderLock | StoreLock) -> bool:
         classifier.load()  # Earlier results go only once it is sure that new ones can be made.
         clear_folder(config.out)
     ledger = Ledger(config.out, lock)
-    ledger.check(config.results(), roots(config.inputs))
+    ledger.check(config.result_settings(), roots(config.inputs))
     ledger.tidy()
     outstanding = ledger.outstanding(found, config.retry_failed)
     tasks, skipped = plan(outstanding), len(found) - len(outstanding)
@@ -131,19 +131,19 @@ def _tell_of_last(out: Path, ledger: Ledger) -> None:
         log.warning("the run begun at %s was killed; going on after the %d files it left in the tables", begun, there)
 
 
-def _origin(config: RunConfig) -> tuple[dict[str, Any], dict[str, str], ShareCorrection | None]:
+def _origin(config: ResolvedConfig) -> tuple[dict[str, Any], dict[str, str], ShareCorrection | None]:
     """What every part keeps beside its rows; see `commit_part`."""
-    return config.results(), roots(config.inputs), config.model.share_correction
+    return config.result_settings(), roots(config.inputs), config.model.share_correction
 
 
-def _check_place(config: RunConfig) -> None:
+def _check_place(config: ResolvedConfig) -> None:
     """Raise UsageError where the run would write among what it reads."""
     for directory in (config.out, *(config.out / table for table in TABLES)):
         if not outside(directory, config.inputs):
             raise UsageError(f"--out {config.out}: {directory} lies inside an input; choose a folder outside of them")
 
 
-def _is_complete(config: RunConfig, ledger: Ledger) -> bool:
+def _is_complete(config: ResolvedConfig, ledger: Ledger) -> bool:
     """Whether the last run ended after the last part, with the summaries that are wanted now."""
     last = read_run_file(config.out)
     same_window = last.get("configuration", {}).get("window") == config.window
@@ -160,7 +160,7 @@ def plan(media: Sequence[Media]) -> Tasks:
 
 
 def _process(
-    config: RunConfig, ledger: Ledger, tasks: Tasks, done: Processed, classifier: Classifier | ClassifierPool
+    config: ResolvedConfig, ledger: Ledger, tasks: Tasks, done: Processed, classifier: Classifier | ClassifierPool
 ) -> None:
     """Prepare, classify and commit the files of all tasks; what is classified is committed even when interrupted."""
     committer = _Committer(config, ledger, classifier)
@@ -183,7 +183,7 @@ def _tell(prepared: Prepared) -> None:
         log.warning("%s [%s]", failure.message, failure.code.value, extra={"fields": fields})
 
 
-def _prepared(config: RunConfig, tasks: Tasks, load: Callable[[], object]) -> Iterator[Piece | Prepared]:
+def _prepared(config: ResolvedConfig, tasks: Tasks, load: Callable[[], object]) -> Iterator[Piece | Prepared]:
     """Every file prepared by workers, long ones in pieces, those of one file in order. `load`: loads the classifier,
     while workers are at the first files and before anything is written, for the model may not fit."""
     settings = Settings(config.sampling, config.detector)
@@ -205,7 +205,7 @@ def _prepared(config: RunConfig, tasks: Tasks, load: Callable[[], object]) -> It
 class _Committer:
     """Gathers prepared files, classifies their crops in full batches and commits them part by part."""
 
-    def __init__(self, config: RunConfig, ledger: Ledger, classifier: Classifier | ClassifierPool) -> None:
+    def __init__(self, config: ResolvedConfig, ledger: Ledger, classifier: Classifier | ClassifierPool) -> None:
         self._config, self._ledger, self._classifier = config, ledger, classifier
         self._origin = _origin(config)
         self._waiting: list[Piece | Prepared] = []

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from fer_batch.atomic import write_json, write_whole
-from fer_batch.config import SCHEMA_VERSION, RunConfig
+from fer_batch.config import SCHEMA_VERSION, ResolvedConfig
+from fer_batch.config_file import OPTIONS_KEY
 from fer_batch.tables.layout import RUN_FILE
 
 _PACKAGES = (
@@ -46,7 +47,12 @@ def put_back_run_file(out: Path, content: bytes | None) -> None:
 
 
 def write_run_file(
-    config: RunConfig, status: str, started: datetime, counts: Mapping[str, Any], device: str | None, last_part: int
+    config: ResolvedConfig,
+    status: str,
+    started: datetime,
+    counts: Mapping[str, Any],
+    device: str | None,
+    last_part: int,
 ) -> None:
     """Write run.json. `status`: running, done, interrupted or failed; `counts`: of the folder and of this run;
     `device`: what classified the faces, None where none was classified; `last_part`: the number of the last part file.
@@ -58,7 +64,8 @@ def write_run_file(
             "status": status,
             "schema_version": SCHEMA_VERSION,
             "fingerprint": config.fingerprint(),
-            "configuration": {**config.results(), **_operation(config)},
+            OPTIONS_KEY: config.options,
+            "configuration": {**config.result_settings(), **_operation(config)},
             "model": {
                 "name": config.model.name,
                 "version": config.model.version,
@@ -88,7 +95,7 @@ def package_versions() -> dict[str, str]:
     return versions
 
 
-def _operation(config: RunConfig) -> dict[str, Any]:
+def _operation(config: ResolvedConfig) -> dict[str, Any]:
     """The part of the configuration that does not decide the rows."""
     return {
         "inputs": list(config.inputs),

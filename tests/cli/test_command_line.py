@@ -40,13 +40,6 @@ def test_an_engine_that_is_not_installed_is_told_with_the_line_that_installs_it(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("option", ["--ray-address=127.0.0.1:6379", "--classifiers=2"])
-def test_options_of_ray_without_ray(tmp_path: Path, option: str) -> None:
-    done = fer_batch("run", SAMPLES, "--out", tmp_path / "out", option)
-    assert done.returncode == 2
-    assert f"{option.split('=')[0]} goes with --engine ray" in done.stderr
-
-
 def test_help_costs_under_half_a_second_of_cpu() -> None:
     fer_batch("--help")  # The first call compiles the modules.
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -58,6 +51,7 @@ def test_help_costs_under_half_a_second_of_cpu() -> None:
 def test_help_names_every_option_of_the_contract() -> None:
     text = fer_batch("run", "--help").stdout
     options = (
+        "--config --engine "
         "--fps --every --keyframes --fast --start --end --detector --detector-model --min-face --min-score --model "
         "--longest-side --merge-disgust --device --batch-size --workers --include --exclude --follow-symlinks "
         "--retry-failed --restart --window --timeout --no-report --quiet --verbose --log-file --out"
@@ -76,6 +70,7 @@ def test_help_names_every_option_of_the_contract() -> None:
         ([SAMPLES, "--model", "nothing"], "nothing: neither a folder"),
         ([SAMPLES, "--model", SAMPLES], "neither a folder with a config.json"),
         ([SAMPLES, "--detector", "yolo"], "is none of embedded, haar, yunet"),
+        ([SAMPLES, "--config", "gone.toml"], "gone.toml: no such file"),
         ([SAMPLES, "--detector", "yunet"], "--detector-model FILE"),
         ([SAMPLES, "--detector", "yunet", "--detector-model", SAMPLES / "README.md"], "OpenCV can't use it"),
         ([SAMPLES, "--detector", "haar", "--min-score", 0.5], "gives no scores"),

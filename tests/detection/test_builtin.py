@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_batch.cli.options import choose_detector
 from fer_batch.config import DetectorConfig
 from fer_batch.detection import create_detector
 from fer_batch.detection.base import DetectorError
@@ -20,6 +19,8 @@ from fer_batch.detection.model_folder import ONNX_FILE, DetectorModel, read_dete
 from fer_batch.errors import UsageError
 from fer_batch.model_folder import CONFIG_FILE, INT8_FILE, file_sha256
 from fer_batch.onnx.session import NetworkError
+from fer_batch.pipeline.resolve import resolve_detector
+from fer_batch.run_config import RunConfig
 from fer_batch.training.detector.targets import intersection_over_union
 
 pytest.importorskip("onnx", reason="the extra train is not installed")
@@ -72,7 +73,7 @@ def test_the_folder_decides_crop_and_threshold(folder: Path) -> None:
 
 def test_a_run_is_told_by_what_decides_its_faces(folder: Path) -> None:
     def digest() -> str | None:
-        return choose_detector("embedded", folder / ONNX_FILE, 10, None, 640).model_sha256
+        return resolve_detector(RunConfig(detector_model=str(folder / ONNX_FILE))).model_sha256
 
     # As before there were networks in 8 bits: a run that was begun then goes on.
     before = "1953484721df3151dd02a190e9f8e42c9b3218272aa66eb7268bc8b7ab685568"

@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fer_batch.config import DetectorConfig, ModelId, RunConfig, Sampling
+from fer_batch.config import DetectorConfig, ModelId, ResolvedConfig, Sampling
 from fer_batch.emotions import EMOTIONS
 
 
-def config(tmp_path: Path, **changes: Any) -> RunConfig:
+def config(tmp_path: Path, **changes: Any) -> ResolvedConfig:
     (tmp_path / "in").mkdir(exist_ok=True)
-    made = RunConfig(
+    made = ResolvedConfig(
         sampling=Sampling(),
         detector=DetectorConfig(),
         model_folder=tmp_path / "model",

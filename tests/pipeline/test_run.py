@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from fer_batch.config import RunConfig
+from fer_batch.config import ResolvedConfig
 from fer_batch.emotions import EMOTIONS
 from fer_batch.errors import UsageError
 from fer_batch.pipeline import run as orchestrator
@@ -122,7 +122,7 @@ class StubClassifier:
         return np.full((len(crops), 7), 1 / 7)
 
 
-def commit(made: RunConfig, ledger: Ledger, *files: Prepared) -> None:
+def commit(made: ResolvedConfig, ledger: Ledger, *files: Prepared) -> None:
     committer = orchestrator._Committer(made, ledger, StubClassifier())  # type: ignore[arg-type]
     for one in files:
         committer.add(one)
@@ -310,18 +310,18 @@ def test_files_of_others_stay(tmp_path: Path) -> None:
 )
 def test_inputs_that_would_mix_up_names_are_refused(tmp_path: Path, roots: dict[str, str], words: str | None) -> None:
     made = config(tmp_path)
-    Ledger(made.out).commit(to_tables([], EMOTIONS), made.results(), {"": "/x/in"})
+    Ledger(made.out).commit(to_tables([], EMOTIONS), made.result_settings(), {"": "/x/in"})
     if words is None:
-        Ledger(made.out).check(made.results(), roots)
+        Ledger(made.out).check(made.result_settings(), roots)
         return
     with pytest.raises(UsageError, match=words):
-        Ledger(made.out).check(made.results(), roots)
+        Ledger(made.out).check(made.result_settings(), roots)
 
 
 def test_another_file_may_join_in(tmp_path: Path) -> None:
     made = config(tmp_path)
-    Ledger(made.out).commit(to_tables([], EMOTIONS), made.results(), {"a.mp4": "/x/a.mp4"})
-    Ledger(made.out).check(made.results(), {"a.mp4": "/x/a.mp4", "b.mp4": "/x/b.mp4"})
+    Ledger(made.out).commit(to_tables([], EMOTIONS), made.result_settings(), {"a.mp4": "/x/a.mp4"})
+    Ledger(made.out).check(made.result_settings(), {"a.mp4": "/x/a.mp4", "b.mp4": "/x/b.mp4"})
 
 
 @pytest.mark.parametrize("before", [None, b"{}"])

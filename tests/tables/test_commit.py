@@ -13,7 +13,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from fer_batch.config import DetectorConfig, ModelId, RunConfig, Sampling, fingerprint
+from fer_batch.config import DetectorConfig, ModelId, ResolvedConfig, Sampling, fingerprint
 from fer_batch.emotions import EMOTIONS
 from fer_batch.tables import commit
 from fer_batch.tables.commit import commit_part, origin
@@ -49,13 +49,13 @@ def test_metadata_and_compression(tmp_path: Path, tables: dict[str, pa.Table], n
 
 
 def test_the_fingerprint_is_that_of_the_configuration(tmp_path: Path, tables: dict[str, pa.Table]) -> None:
-    config = RunConfig(
+    config = ResolvedConfig(
         Sampling(), DetectorConfig(), Path("m"), ModelId("m", "1", "00", "11"), EMOTIONS, ("/data",), tmp_path
     )
-    commit_part(tmp_path, 1, tables, config.results(), {"in": "/x/in"})
+    commit_part(tmp_path, 1, tables, config.result_settings(), {"in": "/x/in"})
     metadata = pq.read_schema(part_path(tmp_path, "media", 1)).metadata
     assert metadata[b"fer_batch.fingerprint"].decode() == config.fingerprint()
-    assert json.loads(origin(metadata)) == [config.results(), {"in": "/x/in"}]
+    assert json.loads(origin(metadata)) == [config.result_settings(), {"in": "/x/in"}]
 
 
 def test_no_configuration_in_a_foreign_file(tmp_path: Path) -> None:
