@@ -4,7 +4,7 @@
 
 Makes an H.264 video of 25 frames a second in which two photographs drift, and has a worker prepare it at one sample a
 second: decode, search, crop. What counts is processor time, so that other work on the machine does not matter. The
-classifier's time comes on top and depends on the faces (docs/emotion_model.md). Photographs compress better than
+classifier's time comes on top and depends on the faces (docs/models/emotion.md). Photographs compress better than
 footage, so real videos take longer to decode. The bytes are those of an hour of one face a second whose every figure
 is random: real ones take less.
 """

@@ -1,7 +1,7 @@
 """How fast is a run, beside decoding alone, the fer package, and itself with other settings?
 
     python benchmarks/speed.py [SCENARIO...] [--footage DIR] [--rounds 5] [--minutes 5] [--photos 200] [--clip FILE]
-    python benchmarks/speed.py --page          # write docs/speed.md from what was measured so far
+    python benchmarks/speed.py --page          # write docs/development/speed.md from what was measured so far
 
 Makes the footage it needs (benchmarks/footage.py) in DIR, once; takes the entries of a scenario in turn in every round,
 so that what else the machine does falls on all of them; and prints for each the wall time, and the ratio to the
@@ -32,7 +32,7 @@ sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "benchmarks")]
 
 import footage  # noqa: E402
 
-PAGE = REPOSITORY / "docs" / "speed.md"
+PAGE = REPOSITORY / "docs" / "development" / "speed.md"
 RIVALS = str(REPOSITORY / "benchmarks" / "rivals.py")
 FER = ["fer==25.10.3", "setuptools<80", "opencv-contrib-python<5"]
 

@@ -23,7 +23,7 @@ class Stage(StrEnum):
 
 
 class Code(StrEnum):
-    """What went wrong; the closed set of values of `error_code`. docs/tables.md explains each for users."""
+    """What went wrong; the closed set of values of `error_code`. docs/guide/tables.md explains each for users."""
 
     EMPTY_FILE = "empty_file"
     UNREADABLE = "unreadable"
@@ -45,7 +45,7 @@ class Code(StrEnum):
     INTERNAL = "internal"
 
 
-#: What each code means and what to do about it. docs/tables.md has the same words.
+#: What each code means and what to do about it. docs/guide/tables.md has the same words.
 EXPLANATIONS: dict[Code, tuple[str, str]] = {
     Code.EMPTY_FILE: ("the file has no bytes", "copy it again"),
     Code.UNREADABLE: ("the system would not let it be read", "check permissions and the disk"),

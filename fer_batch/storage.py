@@ -51,7 +51,7 @@ def location(text: str) -> Path:
             raise UsageError(f"{text.split(':')[0]}://: only s3://, gs:// and az:// are known, and local paths")
         return Path(text)
     if _SECRET.search(text):
-        raise UsageError(f"{text[:5]}…: credentials don't belong into a URL; see docs/cluster.md for where they do")
+        raise UsageError(f"{text[:5]}…: credentials don't belong in a URL; docs/guide/cluster.md has the other ways")
     try:
         from upath import UPath
 

@@ -1,4 +1,4 @@
-"""The code of docs/dashboards.md, block by block, as it stands there."""
+"""The code of docs/guide/dashboards.md, block by block, as it stands there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-PAGE = (REPOSITORY / "docs" / "dashboards.md").read_text(encoding="utf-8")
+PAGE = (REPOSITORY / "docs" / "guide" / "dashboards.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
 

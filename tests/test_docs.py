@@ -11,7 +11,7 @@ from fer_batch.records import EXPLANATIONS, Code, Stage
 from fer_batch.tables.schema import faces_schema, frames_schema, media_schema
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-TABLES = (REPOSITORY / "docs" / "tables.md").read_text(encoding="utf-8")
+TABLES = (REPOSITORY / "docs" / "guide" / "tables.md").read_text(encoding="utf-8")
 
 
 def test_every_error_code_is_explained_once() -> None:
@@ -45,6 +45,6 @@ def test_the_readme_has_both_commands_and_they_are_targets() -> None:
 
 
 def test_links_between_the_docs_lead_somewhere() -> None:
-    for page in [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")]:
+    for page in [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")]:
         for link in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / link).exists(), f"{page.name} links to {link}"

@@ -26,7 +26,7 @@ def loaded_by(code: str) -> set[str]:
 
 
 def test_workers_load_no_more_than_they_need() -> None:
-    """The start-up budget of docs/speed.md: each worker pays for what is loaded here."""
+    """The start-up budget of docs/development/speed.md: each worker pays for what is loaded here."""
     loaded = loaded_by(
         "import fer_batch.runners.local\n"
         "from fer_batch.config import DetectorConfig, Sampling\n"
@@ -38,7 +38,7 @@ def test_workers_load_no_more_than_they_need() -> None:
 
 
 def test_a_run_begins_without_what_is_needed_once_workers_are_at_work() -> None:
-    """The start-up budget of docs/speed.md: the workers wait for what is loaded here."""
+    """The start-up budget of docs/development/speed.md: the workers wait for what is loaded here."""
     loaded = loaded_by("import fer_batch.cli, fer_batch.pipeline.resolve, fer_batch.pipeline.run")
     assert "pyarrow" in loaded
     assert not {"tensorflow", "keras", "scipy", "h5py", "matplotlib", "duckdb", "streamlit"} & loaded

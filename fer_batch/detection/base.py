@@ -21,7 +21,7 @@ class CropRule:
     """How a detector's box becomes the square that the classifier sees. `scale`: side of the square over the longer
     side of the box; `shift_y`: how far the centre moves down, as a share of the box's height.
     `upright_from`: heads that lean by that many degrees or more are turned upright, where the detector tells their
-    landmarks. docs/crop.md has the measurements behind the choice."""
+    landmarks. docs/experiments/crop.md has the measurements behind the choice."""
 
     scale: float
     shift_y: float = 0.0

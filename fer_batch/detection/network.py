@@ -55,7 +55,7 @@ def face_network(
 
     `widths`: channels at strides 2, 4, 8, 16, 32; `depths`: further convolutions at strides 4, 8, 16, 32; `neck`:
     channels of the top-down path (Lin et al. 2017, "Feature Pyramid Networks"). All convolutions are plain 3x3 ones:
-    on a processor they cost far less per operation than depthwise ones (docs/detector.md).
+    on a processor they cost far less per operation than depthwise ones (docs/models/detector.md).
     """
     import keras
     from keras import layers

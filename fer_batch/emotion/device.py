@@ -56,7 +56,7 @@ def prepare_device(device: Device) -> str:
 
 def computes_in_bfloat16(cpu_info: Path = Path("/proc/cpuinfo")) -> bool:
     """Whether the processor has instructions for bfloat16, as far as Linux tells. With them a folder without a network
-    in 8 bits is classified in half the time (docs/emotion_model.md); without them it would take longer."""
+    in 8 bits is classified in half the time (docs/models/emotion.md); without them it would take longer."""
     try:
         flags = cpu_info.read_text(encoding="utf-8", errors="replace").split()
     except OSError:

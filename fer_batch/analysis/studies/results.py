@@ -1,4 +1,4 @@
-"""The tables of a study, made from panels of respondents. docs/tables.md says what their columns mean."""
+"""The tables of a study, made from panels of respondents. docs/guide/tables.md says what their columns mean."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from fer_batch.training.detector.recipe import RECIPE_FILE, read_detector_recipe
 _FRAME = """# {name}, version {version}
 
 Finds faces in gray pictures: box, score and five landmarks (eyes, nose, corners of the mouth). A fully convolutional
-network in the output layout of OpenCV's FaceDetectorYN; see docs/detector.md of the project.
+network in the output layout of OpenCV's FaceDetectorYN; see docs/models/detector.md of the project.
 
 {files}
 - Input: {input}. Threshold: {min_score} by default, set on held-out photographs without a face.
