@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from fer_batch.analysis.intervals import Means, series_means
-from fer_batch.analysis.pooling import pooled
+from fer_batch.analysis.pooling import Pool
 
 CORRELATIONS = (0.0, 0.3, 0.6, 0.8, 0.9)
 KINDS = ("normal", "probability", "presence")
@@ -51,9 +51,16 @@ def draw(kind: str, count: int, length: int, correlation: float, seed: int) -> t
     return logistic(values), float(logistic(nodes) @ weights / weights.sum())
 
 
+def pooled(series: Means) -> Means:
+    """The mean over several series, as a single row."""
+    pool = Pool()
+    pool.add(series)
+    return pool.mean()
+
+
 def joined(rows: list[Means]) -> Means:
-    """Single means as one."""
-    names = ("mean", "variance", "freedom", "n", "independent")
+    """Single means, concatenated."""
+    names = ("mean", "variance", "degrees", "n", "effective_n")
     return Means(*(np.concatenate([getattr(row, name) for row in rows]) for name in names))
 
 

@@ -1,4 +1,4 @@
-"""What the corrected shares of emotions need to know of a model; `analysis.label_shift` has the method."""
+"""The parameters of a model for corrected shares of emotions; `analysis.label_shift` has the method."""
 
 from __future__ import annotations
 
@@ -18,20 +18,31 @@ METADATA_KEY = b"fer_batch.share_correction"
 
 @dataclass(frozen=True)
 class ShareCorrection:
-    """What is known of a model's answers. The probability that an emotion is the one most judges name is proportional
-    to the probability in the tables to the power of `exponent`; `prior`: its mean over held-out training faces, a value
-    for each label of the model."""
+    """Parameters fitted on held-out training faces.
+
+    Attributes:
+        exponent: The probability that an emotion is the choice of most annotators is proportional to the probability in
+            the tables, the share of annotators, to this power.
+        prior: Mean of that probability over the held-out faces, one value for each label of the model.
+    """
 
     exponent: float
     prior: tuple[float, ...]
 
     def posteriors(self, probabilities: Floats) -> NDArray[np.float64]:
-        """Of each label to be the one that most judges name. (n, labels) to (n, labels); rows sum to 1."""
+        """The probability of each label to be the choice of most annotators.
+
+        Args:
+            probabilities: As in the tables, (faces, labels).
+
+        Returns:
+            (faces, labels); rows sum to 1.
+        """
         powers = np.maximum(probabilities.astype(np.float64), 0.0) ** self.exponent
         return np.asarray(powers / np.maximum(powers.sum(axis=-1, keepdims=True), 1e-300))
 
     def merged(self) -> ShareCorrection:
-        """The same for six classes, where disgust's probability has joined angry: nearly right, for disgust is rare."""
+        """The parameters for six classes, with disgust added to angry: approximate."""
         if len(self.prior) != len(EMOTIONS):
             return self
         return ShareCorrection(self.exponent, tuple(merge_disgust(np.array(self.prior)).tolist()))

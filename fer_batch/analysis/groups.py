@@ -1,5 +1,5 @@
-"""The figures of many groups of frames at once, as runs of rows in sorted columns: a night's footage has hundreds of
-thousands of windows."""
+"""The summary columns of many groups of frames at once. Groups are runs of rows in sorted columns, because a night's
+footage has hundreds of thousands of windows."""
 
 from __future__ import annotations
 
@@ -23,25 +23,24 @@ Keys = list[tuple[str, pa.DataType]]
 
 MEDIA_KEYS: Keys = [("media_path", pa.string()), ("media_type", pa.string())]
 SPAN: Keys = [("window_index", pa.int64()), ("start_s", pa.float64()), ("end_s", pa.float64())]
-_BESIDE_MEAN = [field.name for field in fields(Means) if field.name != "mean"]
+_MEANS_FIELDS = [field.name for field in fields(Means) if field.name != "mean"]
 
 
-def averaged(labels: Sequence[str]) -> list[str]:
-    """What summaries have means of, in the order of the columns."""
+def averaged_columns(labels: Sequence[str]) -> list[str]:
+    """The columns that summaries average, in their order."""
     return ["face_presence", "faces_per_frame", *labels, *MEASURES]
 
 
 @dataclass(frozen=True)
 class Part:
-    """Some files' rows of the three tables, sorted by file and time. Paths are ordered categories."""
+    """Rows of the three tables for some files, sorted by file and time. Paths are ordered categories."""
 
     media: pd.DataFrame
     frames: pd.DataFrame
     faces: pd.DataFrame
 
-    def pieces(self, rows: int) -> list[Part]:
-        """The same cut between files into pieces of about so many frames, so that what is worked out of them at once is
-        bounded."""
+    def chunks(self, rows: int) -> list[Part]:
+        """The part split between files into chunks of about `rows` frames, which bounds the memory of later steps."""
         paths = self.frames["media_path"]
         borders = list(dict.fromkeys(paths.iloc[rows::rows]))
         cuts = []
@@ -57,7 +56,7 @@ class Part:
         return str(self.media["media_path"].iloc[0])
 
     def windowed(self, window: float) -> Part:
-        """The rows of videos with their window, sorted by it: time stamps may jump back."""
+        """The rows of videos with `window_index`, sorted by it, because time stamps may jump back."""
 
         def cut(table: pd.DataFrame) -> pd.DataFrame:
             videos = table[table["media_type"] == "video"]
@@ -72,7 +71,8 @@ class Groups:
     """Frames and their faces, group by group."""
 
     def __init__(self, part: Part, keys: list[str], labels: tuple[str, ...], correction: ShareCorrection | None):
-        """Rows of one group stand together, frames in the order of time. Every face has its frame."""
+        """`part`: rows of a group are consecutive, frames in the order of time, and every face has its frame; `keys`:
+        the columns that define a group."""
         frames, faces = self._frames, self._faces = part.frames, part.faces
         self._labels, self._correction = labels, correction
         every = pd.concat([frames[keys], faces[keys]], ignore_index=True)
@@ -80,20 +80,20 @@ class Groups:
         mine, self._face_groups = codes[: len(frames)], codes[len(frames) :]
         self._starts = np.flatnonzero(np.diff(mine, prepend=-1))
         first = frames.iloc[self._starts]
-        self._files = pd.factorize(first["media_path"])[0]  # Windows of a file share their correlation.
-        #: The columns that tell the groups apart, a row for each group.
+        self._files = pd.factorize(first["media_path"])[0]  # Windows of a file share their autocorrelation.
+        #: The values of the key columns, a row for each group.
         self.keys = {key: first[key].to_numpy() for key in ("media_path", "media_type", *keys[1:])}
 
     @cached_property
     def emotions(self) -> NDArray[np.int64]:
-        """How many faces of each group have each emotion as the most probable one, (groups, labels)."""
+        """Number of faces by most probable emotion, (groups, labels)."""
         groups, labels = len(self._starts), len(self._labels)
         codes = pd.Index(self._labels).get_indexer(pd.Index(self._faces["emotion"]))
         return np.bincount(self._face_groups * labels + codes, minlength=groups * labels).reshape(groups, labels)
 
     @cached_property
     def posteriors(self) -> NDArray[np.float64] | None:
-        """See `ShareCorrection`, (faces, labels); None without one."""
+        """`ShareCorrection.posteriors` of all faces, (faces, labels); None without a correction."""
         if self._correction is None:
             return None
         return self._correction.posteriors(self._faces[list(self._labels)].to_numpy())
@@ -102,44 +102,52 @@ class Groups:
     def means(self) -> dict[str, Means]:
         """The means of every group, by measure."""
         faces_in = self._frames["face_count"].to_numpy(float)
-        seen = faces_in > 0
-        series = {"face_presence": seen.astype(float), "faces_per_frame": np.where(seen, faces_in, np.nan)}
+        with_face = faces_in > 0
+        series = {"face_presence": with_face.astype(float), "faces_per_frame": np.where(with_face, faces_in, np.nan)}
         for name in (*self._labels, *MEASURES):
-            series[name] = np.where(seen, self._frames[name].astype(float), np.nan)
+            series[name] = np.where(with_face, self._frames[name].astype(float), np.nan)
         return {name: series_means(values, self._starts, self._files) for name, values in series.items()}
 
     def table(self, keys: Keys, more: Mapping[str, Any]) -> pa.Table:
-        """The figures of every group, behind its keys and `more` of them."""
+        """The key columns, `more` key columns, and the summary columns of every group."""
         lengths = np.diff(np.append(self._starts, len(self._frames)))
         adjusted = np.full(self.emotions.shape, np.nan)
         if self.posteriors is not None and self._correction is not None:
             begin = np.searchsorted(self._face_groups, np.arange(len(self._starts)))
             adjusted = adjusted_shares(self.posteriors, begin, self._correction)
-        columns = figures(lengths, self.means, self.emotions, adjusted)
-        return pa.Table.from_pydict({**self.keys, **more, **columns}, figures_schema(self._labels, keys))
+        columns = summary_columns(lengths, self.means, self.emotions, adjusted)
+        return pa.Table.from_pydict({**self.keys, **more, **columns}, summary_schema(self._labels, keys))
 
     def table_and_means(self, keys: Keys) -> pa.Table:
-        """`table`, and behind it what `means_of` needs."""
+        """`table`, followed by the columns that `means_of` needs."""
         table = self.table(keys, {})
         for name, means in self.means.items():
-            for column in _BESIDE_MEAN:
+            for column in _MEANS_FIELDS:
                 table = table.append_column(f"{name} {column}", pa.array(getattr(means, column)))
         return table
 
 
 def means_of(table: pa.Table, labels: tuple[str, ...]) -> dict[str, Means]:
-    """The means that a row of `table_and_means` was made from, by measure."""
+    """The means in the rows of `table_and_means`, by measure."""
     return {
-        name: Means(table[name].to_numpy(), **{column: table[f"{name} {column}"].to_numpy() for column in _BESIDE_MEAN})
-        for name in averaged(labels)
+        name: Means(
+            table[name].to_numpy(), **{column: table[f"{name} {column}"].to_numpy() for column in _MEANS_FIELDS}
+        )
+        for name in averaged_columns(labels)
     }
 
 
-def figures(
+def summary_columns(
     lengths: NDArray[np.int64], means: Mapping[str, Means], emotions: NDArray[np.int64], adjusted: NDArray[np.float64]
 ) -> dict[str, Any]:
-    """The columns that all summaries share. Of groups: `lengths` in frames, faces by most probable emotion, and the
-    corrected shares, (groups, labels)."""
+    """The columns that all summaries share.
+
+    Args:
+        lengths: Frames in each group, (groups,).
+        means: Means of each group, by measure.
+        emotions: Faces by most probable emotion, (groups, labels).
+        adjusted: Corrected shares, (groups, labels).
+    """
     faces = emotions.sum(axis=1)
     columns: dict[str, Any] = {"frames": lengths, "frames_with_faces": means["faces_per_frame"].n.astype(np.int64)}
     columns["faces"] = faces
@@ -155,10 +163,10 @@ def figures(
     return columns
 
 
-def figures_schema(labels: Sequence[str], keys: Keys) -> pa.Schema:
-    """The columns that `figures` gives, behind keys."""
+def summary_schema(labels: Sequence[str], keys: Keys) -> pa.Schema:
+    """The schema of a summary: `keys` and `summary_columns`."""
     columns = [(name, pa.int64()) for name in ("frames", "frames_with_faces", "faces")]
-    for name in averaged(labels):
+    for name in averaged_columns(labels):
         columns += [(name, pa.float64()), (f"{name}_low", pa.float64()), (f"{name}_high", pa.float64())]
     columns += [(f"share_{label}", pa.float64()) for label in labels]
     return pa.schema(keys + columns + [(f"adjusted_share_{label}", pa.float64()) for label in labels])

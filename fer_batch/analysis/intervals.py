@@ -1,20 +1,20 @@
 """Means of time series and their 95 % intervals, for many series at once.
 
-Frames of a video resemble the frames before them, so the interval of a mean comes from a moving-block bootstrap
-(Künsch 1989, "The jackknife and the bootstrap for general stationary observations"): blocks of neighbouring samples are
-drawn, not single ones. By itself it covers 57 % in place of 95 % for 60 samples with a correlation of 0.9; so:
+Consecutive frames of a video are similar, so the interval of a mean comes from a moving-block bootstrap (Künsch 1989,
+"The jackknife and the bootstrap for general stationary observations"): it resamples blocks of consecutive samples, not
+single samples. Alone it covers 57 % instead of 95 % for 60 samples with a lag-1 autocorrelation of 0.9, therefore:
 
-- What a sample carries over from the one before is taken out before blocks are drawn and put back into the variance
-  (prewhitening, Andrews & Monahan 1992), with the small-sample bias of the correlation corrected (Kendall 1954).
-  Windows of one video share their correlation: ten samples cannot tell it.
+- The lag-1 autocorrelation is removed before blocks are formed and put back into the variance (prewhitening, Andrews &
+  Monahan 1992), with its small-sample bias corrected (Kendall 1954). Windows of one video share their autocorrelation:
+  ten samples are too few to estimate it.
 - The bootstrap's variance of a mean has a closed form, the variance of the block sums, which is that of infinitely many
-  replicates. So nothing is drawn at random, and the same rows give the same interval to the last digit.
-- The normal quantile becomes Student's. Its degrees of freedom come from how uncertain that variance is itself
-  (Satterthwaite 1946), the correlation's part in it included: that is what makes short series honest.
-- Measures have a range, and are skewed near its ends: the interval is Wilson's (1927, "Probable inference, the law of
-  succession, and statistical inference"), with as many independent samples as give that variance.
+  replicates. So nothing is random, and the same rows give the same interval to the last digit.
+- The normal quantile becomes Student's. Its degrees of freedom come from the uncertainty of the variance estimate
+  (Satterthwaite 1946), including that of the autocorrelation, which keeps the coverage of short series.
+- Measures have a range and are skewed near its ends: the interval is Wilson's (1927, "Probable inference, the law of
+  succession, and statistical inference"), with the effective sample size that gives that variance.
 
-`benchmarks/intervals.py` shows the coverage; series below `LEAST` have no interval.
+`benchmarks/intervals.py` measures the coverage; series of fewer than `MIN_SAMPLES` have no interval.
 """
 
 from __future__ import annotations
@@ -26,46 +26,59 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-LEVEL = 0.95
-#: Values from which a correlation can be told, of one series or of those that share it; and a variance, of a series.
-LEAST, LEAST_OF_MANY = 30, 7
-_MOST_CORRELATED = 0.97
-#: The correlation of a series that never changes, which cannot tell its own.
-_UNTOLD = 0.8
-#: What sums are counted in: fine enough for every measure, and they stay below 2**63 for 80 million values of 100.
+CONFIDENCE = 0.95
+#: Minimum sample size to estimate an autocorrelation (of a series or its group), and a variance (of a series).
+MIN_SAMPLES, MIN_SAMPLES_OF_WINDOW = 30, 7
+_MAX_AUTOCORRELATION = 0.97
+#: For a series that never changes, whose autocorrelation is undefined.
+_ASSUMED_AUTOCORRELATION = 0.8
+#: Unit of integer sums: fine enough for every measure, and sums of 80 million values of 100 stay below 2**63.
 _UNIT = 2.0**-30
-#: Degrees of freedom of what is not estimated.
-_CERTAIN = 1e9
+#: Degrees of freedom of a variance that is not estimated.
+_NO_UNCERTAINTY = 1e9
 
 
 @dataclass(frozen=True)
 class Means:
-    """A row for each series: `mean` over its values, the `variance` of that mean, the degrees of `freedom` of the
-    variance, how many values there were, `n`, and how many `independent` ones would say as much; float64 (series,).
-    NaN where unknown."""
+    """Means of series, each field float64 of shape (series,), NaN where unknown.
+
+    Attributes:
+        mean: Mean over the values of a series.
+        variance: Variance of that mean.
+        degrees: Degrees of freedom of the variance.
+        n: Number of values.
+        effective_n: Number of independent values with the same variance of the mean.
+    """
 
     mean: Floats
     variance: Floats
-    freedom: Floats
+    degrees: Floats
     n: Floats
-    independent: Floats
+    effective_n: Floats
 
     def bounds(self, least: float, most: float) -> tuple[Floats, Floats]:
-        """The ends of the intervals. `least` and `most`: the measure's range; where both are finite the intervals are
-        Wilson's, else symmetric, and cut off at the range."""
+        """The lower and upper ends of the intervals.
+
+        Args:
+            least: Lower end of the measure's range.
+            most: Upper end. Where both are finite the intervals are Wilson's, else symmetric and clipped to the range.
+
+        Returns:
+            Two arrays of shape (series,).
+        """
         from scipy.special import stdtrit  # Takes a third of a second to load; workers have begun by now.
 
-        student = stdtrit(self.freedom, 0.5 + LEVEL / 2)
+        student = stdtrit(self.degrees, 0.5 + CONFIDENCE / 2)
         if not np.isfinite(most - least):
             half = student * np.sqrt(self.variance)
             return np.maximum(self.mean - half, least), np.minimum(self.mean + half, most)
         share = np.clip((self.mean - least) / (most - least), 0.0, 1.0)
         spread = share * (1 - share)
-        # Student's quantile squared, by the number of independent 0s and 1s of this mean that would vary as much. All
-        # at one end they do not vary: there it is the number of samples that counts.
+        # Student's quantile squared over the number of independent 0s and 1s with this mean and variance. If all are at
+        # one end the variance is 0: then the effective number of samples counts.
         with np.errstate(divide="ignore", invalid="ignore"):
             weight = student**2 * np.where(
-                spread > 0, self.variance / (most - least) ** 2 / spread, 1 / self.independent
+                spread > 0, self.variance / (most - least) ** 2 / spread, 1 / self.effective_n
             )
         centre = share + weight / 2
         half = np.sqrt(weight * spread + weight**2 / 4)
@@ -77,73 +90,76 @@ class Means:
 def series_means(
     values: Floats, starts: NDArray[np.int64], groups: NDArray[np.int64] | None = None, overlap: int = 1
 ) -> Means:
-    """The means of series that lie one after the other in `values`, (samples,), NaN where a sample has no value.
+    """The means of consecutive series in one array.
 
-    `starts`: where each series begins, ascending, the first at 0; none is empty. A series is ordered in time; samples
-    without a value are passed over, and those around them count as neighbours. `groups`: a number for each series,
-    (series,); those of one number share their correlation, as windows of one video do. None: each has its own.
-    `overlap`: how many series of a group hold the same value.
+    Args:
+        values: All series one after the other, each in the order of time, (samples,). NaN where a sample has no value;
+            such samples are skipped, and those on both sides count as neighbours.
+        starts: Index of the first sample of each series, ascending from 0, (series,). No series is empty.
+        groups: A number for each series, (series,). Series of one group share their autocorrelation, as windows of one
+            video do. None: each series has its own.
+        overlap: In how many series of a group each value occurs.
     """
-    there = ~np.isnan(values)
-    n = np.add.reduceat(there.astype(np.int64), starts) if len(starts) else np.zeros(0, np.int64)
+    present = ~np.isnan(values)
+    n = np.add.reduceat(present.astype(np.int64), starts) if len(starts) else np.zeros(0, np.int64)
     some = n > 0
-    mean, variance, freedom, independent = np.full((4, len(starts)), np.nan)
+    mean, variance, degrees, effective_n = np.full((4, len(starts)), np.nan)
     own = np.arange(len(starts)) if groups is None else groups
     if some.any():
-        mean[some], variance[some], freedom[some], independent[some] = _dense_means(
-            values[there], n[some], own[some], overlap
+        mean[some], variance[some], degrees[some], effective_n[some] = _dense_means(
+            values[present], n[some], own[some], overlap
         )
-    return Means(mean, variance, freedom, n.astype(float), independent)
+    return Means(mean, variance, degrees, n.astype(float), effective_n)
 
 
 def _dense_means(
     values: Floats, lengths: NDArray[np.int64], groups: NDArray[np.int64], overlap: int
 ) -> tuple[Floats, ...]:
-    """Mean, variance of the mean, its degrees of freedom and independent values of series of these lengths, one after
-    the other, no gaps."""
+    """Mean, variance of the mean, its degrees of freedom and effective number of values of consecutive series without
+    gaps."""
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
     series = np.repeat(np.arange(len(lengths)), lengths)
     mean = np.add.reduceat(values, starts) / lengths
-    apart = values - mean[series]
-    correlation, told_by = _carried_over(apart, starts, lengths, groups)
-    told_by = told_by / overlap
-    rest = apart.copy()
-    rest[1:] -= correlation[series[1:]] * apart[:-1]
+    deviations = values - mean[series]
+    correlation, samples = _lag1_autocorrelation(deviations, starts, lengths, groups)
+    samples = samples / overlap
+    residuals = deviations.copy()
+    residuals[1:] -= correlation[series[1:]] * deviations[:-1]
     block = _block_lengths(lengths)
-    long_run = _block_variance(rest, starts, lengths, block) / (1 - correlation) ** 2
-    # Of a few samples the mean varies less than in the long run: what lies outside of them is missing from the sum of
-    # correlations, sum over k of (1 - |k| / n) r^|k|.
+    long_run = _block_variance(residuals, starts, lengths, block) / (1 - correlation) ** 2
+    # The mean of few samples varies less than the long-run variance says: the sum of correlations over k of
+    # (1 - |k| / n) r^|k| ends at n.
     missing = 2 * correlation * (1 - correlation**lengths) / (lengths * (1 - correlation**2))
     slow = (1 + correlation) / (1 - correlation)
     # Satterthwaite: 2 / the relative variance of the estimate, which is 4/3 blocks / n for overlapping blocks (Künsch
     # 1989) and, since r enters as (1 - r)^-2, 4 (1 - r^2) / (1 - r)^2 / n for the correlation (Bartlett 1946).
-    freedom = 1 / (np.maximum(1, 2 / 3 * block) / np.maximum(lengths - 1, 1) + 2 * slow / np.maximum(told_by, 1))
-    freedom[long_run == 0] = _CERTAIN
-    known = (lengths >= LEAST_OF_MANY) & (told_by >= LEAST)
+    degrees = 1 / (np.maximum(1, 2 / 3 * block) / np.maximum(lengths - 1, 1) + 2 * slow / np.maximum(samples, 1))
+    degrees[long_run == 0] = _NO_UNCERTAINTY
+    known = (lengths >= MIN_SAMPLES_OF_WINDOW) & (samples >= MIN_SAMPLES)
     variance = np.where(known, long_run * (1 - missing) / lengths, np.nan)
-    return mean, variance, np.where(known, np.maximum(freedom, 1.0), np.nan), lengths / slow
+    return mean, variance, np.where(known, np.maximum(degrees, 1.0), np.nan), lengths / slow
 
 
-def _carried_over(
-    apart: Floats, starts: NDArray[np.int64], lengths: NDArray[np.int64], groups: NDArray[np.int64]
+def _lag1_autocorrelation(
+    deviations: Floats, starts: NDArray[np.int64], lengths: NDArray[np.int64], groups: NDArray[np.int64]
 ) -> tuple[Floats, Floats]:
-    """The correlation of neighbouring samples in each series, that of its group, corrected for its bias of
-    -(1 + 3 r) / n, and how many values told it."""
-    products = np.zeros_like(apart)
-    products[1:] = apart[1:] * apart[:-1]
+    """The lag-1 autocorrelation of each series' group, corrected for its bias of -(1 + 3 r) / n, and the number of
+    values it was estimated from."""
+    products = np.zeros_like(deviations)
+    products[1:] = deviations[1:] * deviations[:-1]
     products[starts] = 0.0
     _, group = np.unique(groups, return_inverse=True)
-    fit = lengths >= LEAST_OF_MANY
+    fit = lengths >= MIN_SAMPLES_OF_WINDOW
 
     def in_group(values: Floats) -> Floats:
         return np.bincount(group, np.where(fit, values, 0.0)).astype(float)
 
-    squares = in_group(np.add.reduceat(apart**2, starts))
-    told_by, series = in_group(lengths.astype(float)), in_group(np.ones(len(lengths)))
+    squares = in_group(np.add.reduceat(deviations**2, starts))
+    samples, series = in_group(lengths.astype(float)), in_group(np.ones(len(lengths)))
     raw = in_group(np.add.reduceat(products, starts)) / np.maximum(squares, 1e-300)
-    length = told_by / np.maximum(series, 1)
-    corrected = np.clip((length * raw + 1) / np.maximum(length - 3, 1), 0.0, _MOST_CORRELATED)
-    return np.where(squares > _UNIT**2, corrected, _UNTOLD)[group], told_by[group]
+    length = samples / np.maximum(series, 1)
+    corrected = np.clip((length * raw + 1) / np.maximum(length - 3, 1), 0.0, _MAX_AUTOCORRELATION)
+    return np.where(squares > _UNIT**2, corrected, _ASSUMED_AUTOCORRELATION)[group], samples[group]
 
 
 def _block_lengths(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -152,13 +168,13 @@ def _block_lengths(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _block_variance(
-    rest: Floats, starts: NDArray[np.int64], lengths: NDArray[np.int64], block: NDArray[np.int64]
+    residuals: Floats, starts: NDArray[np.int64], lengths: NDArray[np.int64], block: NDArray[np.int64]
 ) -> Floats:
-    """The moving-block bootstrap's long-run variance of each series, without its first sample, of which it is unknown
-    what it carried over. `block`: the length of blocks."""
+    """The moving-block bootstrap's long-run variance of each series. The first sample is left out: it has no residual.
+    `block`: the length of blocks."""
     usable = lengths - 1
-    # Whole numbers, so that a series does not depend on what lies before it, to the last digit.
-    sums = np.concatenate([[0], np.cumsum(np.rint(rest / _UNIT).astype(np.int64))])
+    # Integer sums: the rounding errors of float sums would depend on the series before.
+    sums = np.concatenate([[0], np.cumsum(np.rint(residuals / _UNIT).astype(np.int64))])
     variance = np.full(len(starts), np.nan)
     for length in np.unique(block):
         mine = np.flatnonzero((block == length) & (usable > length))
@@ -171,6 +187,6 @@ def _block_variance(
         edges = np.concatenate([[0], np.cumsum(windows)[:-1]])
         mean = np.add.reduceat(blocks, edges) / windows
         spread = np.add.reduceat((blocks - np.repeat(mean, windows)) ** 2, edges) / windows / length
-        # Blocks share the mean they are measured from; the fewer there are, the more of the spread it swallows.
+        # Blocks share the mean that deviations are taken from; the fewer there are, the smaller their spread.
         variance[mine] = spread * usable[mine] / (usable[mine] - length)
     return variance

@@ -1,4 +1,4 @@
-"""Rows of many parts in the order of their files, without all of them in memory."""
+"""Rows of many parts sorted by file, without all of them in memory."""
 
 from __future__ import annotations
 
@@ -8,36 +8,38 @@ from heapq import heappop, heappush
 import pyarrow as pa
 import pyarrow.compute as pc
 
-#: Rows of a slice, the last one excepted: some 8 MB of a summary's columns.
+#: Rows of each slice except the last: about 8 MB of a summary's columns.
 ROWS = 8_192
 
 
-class InOrder:
-    """Merges tables that are each sorted by `media_path` into slices of `ROWS` rows, whatever tables they came in.
+class SortedMerge:
+    """Merges tables that are each sorted by `media_path` into slices of `ROWS` rows.
 
-    What is kept are rows that others may still come before: few where parts follow each other, as a run's photographs
-    do, and all where every part holds files of everywhere, as with its videos, which it reads by size.
+    Rows are kept until no row can come before them: few when parts follow each other, as those of images do, and all
+    when every part holds files from everywhere, as those of videos do, which a run reads by size.
     """
 
     def __init__(self, then: str | None = None) -> None:
-        """`then`: the column that orders the rows of one file."""
+        """`then`: the column by which the rows of one file are sorted."""
         self._sorting = [(key, "ascending") for key in ("media_path", then) if key is not None]
-        #: Tables by their first path; numbered, for tables cannot be compared.
+        #: A heap by first path; numbered, because tables cannot be compared.
         self._waiting: list[tuple[str, int, pa.Table]] = []
         self._number = 0
         #: Sorted rows before all others, fewer than a slice.
         self._ready: list[pa.Table] = []
 
     def add(self, table: pa.Table, bound: str | None) -> Iterator[pa.Table]:
-        """Take in a table. `bound`: no path that is still to come lies before it; None: nothing is to come.
+        """Add a table, and yield the slices that are complete.
 
-        Yields the slices that are whole now, and at the end what is left.
+        Args:
+            table: Rows sorted by `media_path`.
+            bound: No later table has a path before it. None: this is the last table.
         """
         self._number += 1
         self._wait(table, self._number)
         while self._waiting and (bound is None or self._waiting[0][0] < bound):
             self._ready.append(self._first(bound))
-            if sum(rows.num_rows for rows in self._ready) >= ROWS:  # Put together once: there are a hundred columns.
+            if sum(rows.num_rows for rows in self._ready) >= ROWS:  # Concatenated once: a hundred columns.
                 rows = pa.concat_tables(self._ready).combine_chunks()
                 whole = rows.num_rows // ROWS * ROWS
                 for start in range(0, whole, ROWS):
@@ -47,7 +49,7 @@ class InOrder:
             yield pa.concat_tables(self._ready).combine_chunks()
 
     def _first(self, bound: str | None) -> pa.Table:
-        """Take out the first of the rows before `bound`, at least a file and not many more than a slice, sorted."""
+        """Remove and return the first rows before `bound`, sorted: at least one file, not many more than a slice."""
         tables = [table for first, _, table in self._waiting if bound is None or first < bound]
         each = ROWS // len(tables)
         last = min(table["media_path"][min(each, table.num_rows - 1)].as_py() for table in tables)

@@ -1,7 +1,7 @@
 """Aggregate the tables of an output folder into summary/, from the Parquet files alone.
 
-Part by part, in the order of their files, and a large part piece by piece: all rows of a file are in one part, so
-memory is bounded by the largest part, however many there are.
+Parts are read in the order of their files, large ones in chunks. All rows of a file are in one part, so memory is
+bounded by the largest part.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fer_batch.analysis import sorted_merge
-from fer_batch.analysis.groups import MEDIA_KEYS, SPAN, Groups, Part, figures_schema
+from fer_batch.analysis.groups import MEDIA_KEYS, SPAN, Groups, Part, summary_schema
 from fer_batch.analysis.moments import MOMENTS_SCHEMA, Moments
 from fer_batch.analysis.overall import Overall, overall_schema
-from fer_batch.analysis.sorted_merge import InOrder
+from fer_batch.analysis.sorted_merge import SortedMerge
 from fer_batch.analysis.summary_writer import SummaryWriter
 from fer_batch.analysis.tracks import by_track, tracks_schema
 from fer_batch.emotions import EMOTIONS
@@ -31,30 +31,36 @@ _MEDIA = ["media_path", "media_type"]
 
 
 def summarize(out: Path, window: float) -> None:
-    """Write the tables of `SUMMARIES` into summary/, as .parquet and .csv. `window`: seconds of a timeline row.
+    """Write the tables of `SUMMARIES` into summary/, as .parquet and .csv.
 
-    Means are over frames with faces; `face_presence` is over all sampled frames; all have 95 % intervals. Raises
-    FileNotFoundError where the folder has no tables.
+    Means are over frames with faces; `face_presence` is over all sampled frames; all have 95 % intervals.
+
+    Args:
+        out: The output folder of a run.
+        window: Seconds of a row of timeline.
+
+    Raises:
+        FileNotFoundError: The folder has no tables.
     """
     names = committed_parts(out)
     if not names:
         raise FileNotFoundError(f"{out}: holds no tables of a run")
     labels = table_labels(out, names)
-    parts, correction = _in_order(out, names)
+    parts, correction = _sorted_parts(out, names)
     schemas = {
         "overall": overall_schema(labels),
-        "by_media": figures_schema(labels, MEDIA_KEYS),
-        "timeline": figures_schema(labels, MEDIA_KEYS + SPAN),
+        "by_media": summary_schema(labels, MEDIA_KEYS),
+        "timeline": summary_schema(labels, MEDIA_KEYS + SPAN),
         "by_track": tracks_schema(labels),
         "moments": MOMENTS_SCHEMA,
     }
-    ordered = {"by_media": InOrder(), "timeline": InOrder("window_index"), "by_track": InOrder("track_id")}
+    ordered = {"by_media": SortedMerge(), "timeline": SortedMerge("window_index"), "by_track": SortedMerge("track_id")}
     overall, moments = Overall(labels, correction), Moments([*labels, *MEASURES])
     with ExitStack() as stack:
         files = {
             name: stack.enter_context(SummaryWriter(out / SUMMARY_FOLDER, name, schemas[name])) for name in SUMMARIES
         }
-        for part, bound in _pieces(out, parts, labels):
+        for part, bound in _chunks(out, parts, labels):
             media = Groups(part, ["media_path"], labels, correction)
             overall.count(part, media)
             tables = {
@@ -63,12 +69,12 @@ def summarize(out: Path, window: float) -> None:
                 "by_track": by_track(part, labels),
             }
             for table, rows in tables.items():
-                for some in ordered[table].add(rows, bound):
-                    files[table].write(some)
+                for rows_in_order in ordered[table].add(rows, bound):
+                    files[table].write(rows_in_order)
                     if table == "by_media":
-                        overall.pool(some)
+                        overall.pool(rows_in_order)
                     elif table == "timeline":
-                        moments.add(some)
+                        moments.add(rows_in_order)
         files["overall"].write(overall.table())
         files["moments"].write(moments.table())
 
@@ -80,13 +86,12 @@ def table_labels(out: Path, parts: Sequence[str]) -> tuple[str, ...]:
 
 
 def has_summaries(out: Path) -> bool:
-    """Whether all summary files are there."""
+    """Whether all summary files exist."""
     return all((out / SUMMARY_FOLDER / name).is_file() for name in SUMMARY_FILES)
 
 
-def _in_order(out: Path, names: list[str]) -> tuple[list[tuple[str, str]], ShareCorrection | None]:
-    """The parts in the order of their first files: path of that and name of the part. And the last part's correction;
-    None: corrected shares stay unknown."""
+def _sorted_parts(out: Path, names: list[str]) -> tuple[list[tuple[str, str]], ShareCorrection | None]:
+    """The parts as pairs of first file and name, sorted; and the last part's correction, None where it has none."""
     paths = [out / "media" / name for name in names]
     firsts, correction = [], None
     for media in read_many(paths, lambda path: read_small(path, ["media_path"])):
@@ -95,14 +100,13 @@ def _in_order(out: Path, names: list[str]) -> tuple[list[tuple[str, str]], Share
     return sorted(zip(firsts, names, strict=True)), None if correction is None else read_correction(correction)
 
 
-def _pieces(out: Path, parts: Sequence[tuple[str, str]], labels: tuple[str, ...]) -> Iterator[tuple[Part, str | None]]:
-    """The rows of all parts in pieces, each with the path that no row of a later one comes before; None: it is the
-    last."""
+def _chunks(out: Path, parts: Sequence[tuple[str, str]], labels: tuple[str, ...]) -> Iterator[tuple[Part, str | None]]:
+    """The rows of all parts in chunks, each with the first path of all later chunks; None for the last."""
     for number, (_, name) in enumerate(parts, start=1):
         after = [path for path, _ in parts[number : number + 1]]
-        pieces = _read_part(out, name, labels).pieces(sorted_merge.ROWS)
-        for index, piece in enumerate(pieces, start=1):  # Only the first of them can be empty.
-            yield piece, min([*(then.first for then in pieces[index : index + 1]), *after], default=None)
+        chunks = _read_part(out, name, labels).chunks(sorted_merge.ROWS)
+        for index, chunk in enumerate(chunks, start=1):  # Only the first of them can be empty.
+            yield chunk, min([*(then.first for then in chunks[index : index + 1]), *after], default=None)
 
 
 def _timeline(part: Part, window: float, labels: tuple[str, ...], correction: ShareCorrection | None) -> pa.Table:
@@ -122,7 +126,7 @@ def _read_part(out: Path, name: str, labels: tuple[str, ...]) -> Part:
     media, frames, faces = (
         _categorical(read_table(out / table / name, columns[table])).to_pandas() for table in columns
     )
-    # Rows come as they were written; sums of floats must not depend on it.
+    # Sums of floats must not depend on the order in which rows were written.
     return Part(
         media.sort_values("media_path", ignore_index=True),
         frames.sort_values(["media_path", "sample_index"], ignore_index=True),
@@ -131,7 +135,7 @@ def _read_part(out: Path, name: str, labels: tuple[str, ...]) -> Part:
 
 
 def _categorical(table: pa.Table) -> pa.Table:
-    """Paths as numbers in their order: texts would be compared millions of times."""
+    """Paths as ordered categories: comparing strings millions of times is slow."""
     paths = table["media_path"].combine_chunks().dictionary_encode()
     order = pc.array_sort_indices(paths.dictionary)
     rank = pc.array_sort_indices(order)  # The inverse of a permutation.

@@ -1,4 +1,4 @@
-"""The faces that were followed through a video."""
+"""The table by_track."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _KEYS += [(name, pa.float64()) for name in ("first_s", "last_s", "seconds_seen")
 
 
 def by_track(part: Part, labels: tuple[str, ...]) -> pa.Table:
-    """A row for each face that was followed: when it was first and last seen, in how many frames, for how long, and its
-    means. `seconds_seen`: its frames times the usual time between two samples of the video."""
+    """A row for each track: first and last time, frames, seconds, and means. `seconds_seen` is the number of frames
+    times the median time between two samples of the video."""
     keys = ["media_path", "track_id"]
-    followed = part.faces.dropna(subset="track_id")
-    values = followed[[*keys, "timestamp_s", *labels, *FACE_MEASURES]].assign(
-        attention=face_attention(followed), engagement=face_engagement(followed)
+    tracked = part.faces.dropna(subset="track_id")
+    values = tracked[[*keys, "timestamp_s", *labels, *FACE_MEASURES]].assign(
+        attention=face_attention(tracked), engagement=face_engagement(tracked)
     )
     groups = values.groupby(keys, observed=True)
     rows = groups[[*labels, *MEASURES]].mean()
@@ -29,7 +29,7 @@ def by_track(part: Part, labels: tuple[str, ...]) -> pa.Table:
         lambda times: times.sort_values().diff().median()
     )
     seconds = rows["frames"] * rows["media_path"].astype(object).map(interval).astype(float)
-    rows.insert(4, "seconds_seen", seconds.fillna(0.0))  # Of a video with one sample nothing is known.
+    rows.insert(4, "seconds_seen", seconds.fillna(0.0))  # Unknown for a video with a single sample.
     return pa.Table.from_pandas(rows, tracks_schema(labels), preserve_index=False)
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from fer_batch.analysis import sorted_merge
-from fer_batch.analysis.sorted_merge import InOrder
+from fer_batch.analysis.sorted_merge import SortedMerge
 
 Rows = list[tuple[str, int]]
 
@@ -27,7 +27,7 @@ def table(rows: Rows) -> pa.Table:
 def merged(parts: Sequence[Rows], then: str | None = "n") -> Iterator[Rows]:
     """The slices of parts, which come by their first path, as `summarize` reads them."""
     parts = sorted((sorted(part) for part in parts), key=lambda rows: rows[0][0] if rows else "")
-    ordered = InOrder(then)
+    ordered = SortedMerge(then)
     for number, part in enumerate(parts, start=1):
         bound = next((rows[0][0] for rows in parts[number:] if rows), None) if number < len(parts) else None
         for some in ordered.add(table(part), bound):
@@ -48,14 +48,14 @@ def test_slices_do_not_depend_on_the_parts(count: int) -> None:
 
 def test_no_more_than_some_slices_are_sorted_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     sorted_at_once = []
-    first = InOrder._first
+    first = SortedMerge._first
 
-    def spy(ordered: InOrder, bound: str | None) -> pa.Table:
+    def spy(ordered: SortedMerge, bound: str | None) -> pa.Table:
         rows = first(ordered, bound)
         sorted_at_once.append(rows.num_rows)
         return rows
 
-    monkeypatch.setattr(InOrder, "_first", spy)
+    monkeypatch.setattr(SortedMerge, "_first", spy)
     names = np.random.default_rng(0).permutation(1000)
     parts = [[(f"{name:04}", 0) for name in some] for some in np.array_split(names, 30)]
     assert [len(some) for some in merged(parts)] == [7] * 142 + [6]
@@ -68,18 +68,18 @@ def test_no_more_than_some_slices_are_sorted_at_once(monkeypatch: pytest.MonkeyP
 
 
 def test_what_nothing_can_come_before_is_not_kept() -> None:
-    ordered = InOrder()
+    ordered = SortedMerge()
     assert [some.num_rows for some in ordered.add(table([(f"a{n}", n) for n in range(7)]), "b")] == [7]
     assert list(ordered.add(table([(f"b{n}", n) for n in range(7)]), "b")) == []  # Others may begin with it.
     assert [some.num_rows for some in ordered.add(table([("b", 0)]), None)] == [7, 1]
 
 
 def test_what_is_left_comes_with_an_empty_end() -> None:
-    ordered = InOrder()
+    ordered = SortedMerge()
     assert list(ordered.add(table([("a", 1)]), "b")) == []
     assert [some.num_rows for some in ordered.add(table([]), None)] == [1]
 
 
 def test_no_rows_at_all() -> None:
-    assert list(InOrder().add(table([]), None)) == []
+    assert list(SortedMerge().add(table([]), None)) == []
     assert list(chain.from_iterable(merged([[], [("a", 1)], []]))) == [("a", 1)]
