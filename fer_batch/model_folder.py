@@ -15,6 +15,9 @@ WEIGHTS_FILE = "model.weights.h5"
 #: The network as ONNX, in whole numbers of 8 bits: what processors compute with, where a folder has it.
 INT8_FILE = "int8.onnx"
 
+#: What `evaluate` measured, by split of the data: what the card and the report print.
+METRICS_FILE = "metrics.json"
+
 
 def file_sha256(path: Path) -> str:
     """The sha256 of a file's bytes, in hexadecimal."""

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from fer_batch.atomic import write_json
 from fer_batch.emotion.int8_model import Int8Model
 from fer_batch.emotion.keras_model import EmotionNetwork
 from fer_batch.emotion.model import EmotionModel
 from fer_batch.emotion.model_folder import ModelConfig, read_config
 from fer_batch.emotion.preprocessing import CROP_SIZE
 from fer_batch.errors import DatasetError
-from fer_batch.model_folder import INT8_FILE, WEIGHTS_FILE
+from fer_batch.model_folder import INT8_FILE, METRICS_FILE, WEIGHTS_FILE
 from fer_batch.training.emotion.pictures import draw_pictures
 from fer_batch.training.emotion.recipe import RECIPE_FILE
 from fer_batch.training.emotion.train import LOG_FILE
@@ -31,7 +32,7 @@ _QUESTIONS = {
 
 
 def write_card(path: Path, folder: Path, figures: dict[str, dict[str, Any]]) -> None:
-    """Write the card to `path` and its pictures beside it.
+    """Write the card to `path`, and its pictures and metrics.json beside it.
 
     `figures`: what `evaluate` gave for this folder, by split; the first is told in full.
     """
@@ -42,6 +43,7 @@ def write_card(path: Path, folder: Path, figures: dict[str, dict[str, Any]]) -> 
         models["8 bits"] = Int8Model(folder, batch_size=_BATCH)
     milliseconds = {form: cpu_milliseconds(model) for form, model in models.items()}
     path.write_text(model_card(folder, figures, milliseconds), encoding="utf-8")
+    write_json(path.with_name(METRICS_FILE), figures)
 
 
 def model_card(folder: Path, figures: dict[str, dict[str, Any]], milliseconds: dict[str, float]) -> str:

@@ -175,6 +175,7 @@ def test_time_for_a_face(card: Any, tiny_model: Path) -> None:
 def test_the_card_links_to_pictures_that_show_something(card: Any, model: Path, figures: dict[str, Any]) -> None:
     pytest.importorskip("matplotlib")
     card.write_card(model / "CARD.md", model, {"PublicTest": figures})
+    assert json.loads((model / "metrics.json").read_text()) == {"PublicTest": figures}
     text = (model / "CARD.md").read_text()
     for name in ("confusion.png", "reliability.png", "learning_curves.png"):
         assert f"]({name})" in text
