@@ -13,13 +13,13 @@ MAX_FACING_PITCH = 25.0
 #: The measures of a frame that summaries average, besides the emotions.
 MEASURES = ("valence", "expressiveness", "attention", "engagement")
 
-#: Those of them that a face has, with what the others are made of.
+#: The columns of a face from which the measures of a frame are computed.
 FACE_MEASURES = ("valence", "expressiveness", "facing")
 
-#: Least and largest value of what is averaged, where that is not 0 and 1.
+#: Minimum and maximum of averaged columns whose range is not 0 to 1.
 RANGES = {"valence": (-1.0, 1.0), "engagement": (0.0, 100.0), "faces_per_frame": (1.0, float("inf"))}
 
-#: What each measure is, in the words that the docs and the report print.
+#: Definitions that the docs and the report print.
 DEFINITIONS = {
     "valence": "happy − max(angry, disgust, fear, sad), in −1..1.",
     "expressiveness": "1 − neutral, in 0..1.",

@@ -12,12 +12,11 @@ import streamlit as st
 from fer_batch.analysis.summarize import table_labels
 from fer_batch.dashboard.queries import Selection, Tables
 from fer_batch.measures import MEASURES
+from fer_batch.palette import EMOTION_STYLES
 from fer_batch.tables.parts import committed_parts
 
-#: Colours that colour-blind readers can tell apart (Okabe & Ito 2008), in the order of the emotions.
-COLOURS = ("#D55E00", "#8C6D31", "#CC79A7", "#E69F00", "#0072B2", "#009E73", "#999999")
-#: Files in a chart of files, at most; the table has all of them.
-MOST_FILES = 40
+#: Maximum files in the chart of files; the table has all.
+MAX_FILES = 40
 _LEGEND = alt.Legend(orient="top", columns=4, title=None)
 
 
@@ -29,7 +28,7 @@ def open_tables(folder: str) -> Tables:
 
 
 def filters(tables: Tables, files: pd.DataFrame) -> tuple[Selection, list[str]]:
-    """What the reader chose: files and seconds, and the emotions to show."""
+    """The reader's selection: files and seconds, and the emotions to show."""
     with st.sidebar:
         st.header("Filters")
         folders = st.multiselect("Folders", sorted(files["folder"].unique()), placeholder="all folders")
@@ -57,7 +56,12 @@ def glance(tables: Tables, chosen: Selection) -> None:
         ("Frames", row["frames"], "{:,.0f}", "Sampled frames"),
         ("Faces", row["faces"], "{:,.0f}", "Detected faces"),
         ("Presence", row["face_presence"], "{:.0%}", "Share of sampled frames with at least one face"),
-        ("Engagement", row["engagement"], "{:.0f}", "0 to 100: half looking, half reacting; over frames with faces"),
+        (
+            "Engagement",
+            row["engagement"],
+            "{:.0f}",
+            "0 to 100: half facing the camera, half expressiveness",
+        ),
         ("Attention", row["attention"], "{:.0%}", "Share of a frame's faces that face the camera"),
         ("Valence", row["valence"], "{:+.2f}", "−1 to 1: happy against the strongest negative expression"),
     )
@@ -68,15 +72,15 @@ def glance(tables: Tables, chosen: Selection) -> None:
 def over_time(tables: Tables, chosen: Selection, emotions: list[str], colours: alt.Scale) -> None:
     """Expressions and measures on one time axis."""
     st.subheader("Over time")
-    course = tables.over_time(chosen)
-    if course.empty:
-        st.info("No video is chosen: pictures have no time.")
+    series = tables.over_time(chosen)
+    if series.empty:
+        st.info("No video is chosen. Images have no time.")
         return
     many = " Means over all chosen videos, from the start of each." if len(chosen.paths) > 1 else ""
     st.caption("Mean probability of each apparent expression, over frames with faces." + many)
     second = alt.X("second:Q", title="seconds")
-    long = course.melt("second", emotions, "expression", "probability").dropna()
-    lines = alt.Chart(long).mark_line(point=len(course) < 60).encode(
+    long = series.melt("second", emotions, "expression", "probability").dropna()
+    lines = alt.Chart(long).mark_line(point=len(series) < 60).encode(
         second, alt.Y("probability:Q", scale=alt.Scale(domain=[0, 1])),
         alt.Color("expression:N", scale=colours, legend=_LEGEND),
         tooltip=["second", "expression", alt.Tooltip("probability", format=".2f")],
@@ -84,7 +88,7 @@ def over_time(tables: Tables, chosen: Selection, emotions: list[str], colours: a
     st.altair_chart(lines.properties(height=360), width="stretch")
     rows = (("engagement", [0, 100]), ("valence", [-1, 1]), ("face_presence", [0, 1]), ("faces", None))
     panels = [
-        alt.Chart(course.dropna(subset=name)).mark_line(color="#0072B2", point=len(course) < 60).encode(
+        alt.Chart(series.dropna(subset=name)).mark_line(color="#0072B2", point=len(series) < 60).encode(
             second, alt.Y(f"{name}:Q", title=name.replace("_", " "),
                           scale=alt.Scale(domain=domain) if domain else alt.Scale(zero=True)),
             tooltip=["second", alt.Tooltip(name, format=".2f")],
@@ -97,16 +101,16 @@ def over_time(tables: Tables, chosen: Selection, emotions: list[str], colours: a
 
 
 def by_file(tables: Tables, chosen: Selection, emotions: list[str], colours: alt.Scale) -> None:
-    """Files beside each other, as bars and as a table."""
+    """Files compared, as bars and as a table."""
     st.subheader("Files")
     table = tables.by_file(chosen)
     shares = tables.shares(chosen)
-    shown = table["media_path"].head(MOST_FILES)
-    left = f" The {MOST_FILES} with the highest engagement; the table has all." if len(table) > MOST_FILES else ""
+    shown = table["media_path"].head(MAX_FILES)
+    left = f" The {MAX_FILES} with the highest engagement; the table has all." if len(table) > MAX_FILES else ""
     st.caption("Share of faces by their most probable apparent expression." + left)
     wanted = shares[shares["media_path"].isin(shown) & shares["emotion"].isin(emotions)]
     if wanted.empty:
-        st.info("No face in what is chosen.")
+        st.info("No face in the selection.")
     else:
         bars = alt.Chart(wanted).mark_bar().encode(
             alt.X("share:Q", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1])),
@@ -120,19 +124,19 @@ def by_file(tables: Tables, chosen: Selection, emotions: list[str], colours: alt
 
 
 def moments(tables: Tables, chosen: Selection, emotions: list[str]) -> None:
-    """When reactions were strongest, and who was there."""
+    """The strongest moments, and the face tracks."""
     st.subheader("Strongest moments")
     st.caption(
-        "Windows of which each measure is surest; value_low and value_high are the ends of a 95 % interval. Those with "
-        "too few frames for one come last."
+        "Windows with the highest lower end of the 95 % interval (value_low to value_high). Windows with too few "
+        "frames for an interval come last."
     )
     st.dataframe(tables.moments(chosen, [*MEASURES, *emotions]), hide_index=True, width="stretch")
     tracks = tables.tracks(chosen)
     if tracks.empty:
         return
-    st.subheader("Faces that were followed")
-    st.caption("From first to last sight. Numbers mean nothing outside their video; nobody is recognized.")
-    if tracks["media_path"].nunique() == 1 and len(tracks) <= MOST_FILES:
+    st.subheader("Face tracks")
+    st.caption("From first to last detection. Numbers mean nothing outside their video; nobody is recognized.")
+    if tracks["media_path"].nunique() == 1 and len(tracks) <= MAX_FILES:
         spans = alt.Chart(tracks).mark_bar(height=12).encode(
             alt.X("first_s:Q", title="seconds"), alt.X2("last_s"), alt.Y("track_id:O", title="face"),
             alt.Color("engagement:Q", scale=alt.Scale(scheme="viridis", domain=[0, 100])),
@@ -155,7 +159,7 @@ def main() -> None:
     )
     files = tables.files()
     chosen, emotions = filters(tables, files)
-    colours = alt.Scale(domain=list(tables.labels), range=list(COLOURS[: len(tables.labels)]))
+    colours = alt.Scale(domain=list(tables.labels), range=[EMOTION_STYLES[label].light for label in tables.labels])
     if files.empty:
         st.warning("No file could be read; the table below says why.")
     else:

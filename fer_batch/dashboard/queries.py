@@ -1,4 +1,4 @@
-"""What the page asks of the tables, answered by DuckDB."""
+"""The queries of the page, answered by DuckDB."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import pandas as pd
 from fer_batch.measures import MEASURES
 from fer_batch.tables.sql import FOLDER, views
 
-#: Points of a course over time, at most: more than a chart is wide enough to show tell nothing.
-POINTS = 200
+#: Maximum points of a line over time: a chart is not wide enough for more.
+MAX_POINTS = 200
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Files by path, and the seconds of videos from `start` to `end`. Pictures have no time and are always in it."""
+    """Files by path, and the seconds of videos from `start` to `end`. Images have no time and are always included."""
 
     paths: Sequence[str]
     start: float
@@ -36,13 +36,13 @@ class Tables:
         for view in views(out, labels).values():
             self._base.execute(view)
 
-    def _ask(self, query: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
-        with self._base.cursor() as cursor:  # Each visitor's page runs in a thread of its own.
+    def _query(self, query: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
+        with self._base.cursor() as cursor:  # Each visitor has a thread.
             return cursor.execute(query, parameters).df()
 
     def files(self) -> pd.DataFrame:
         """Every file that is done, with its folder and the seconds until its last sample."""
-        return self._ask(
+        return self._query(
             f"""SELECT media_path, media_type, {FOLDER} AS folder,
               coalesce(max(timestamp_s), 0) AS seconds
             FROM media LEFT JOIN frames USING (media_path, media_type) WHERE status = 'done'
@@ -50,17 +50,17 @@ class Tables:
         )
 
     def glance(self, chosen: Selection) -> pd.Series:
-        """Counts and means of what is chosen."""
-        return self._ask(
+        """Counts and means of the selection."""
+        return self._query(
             f"""SELECT count(DISTINCT media_path) AS files, count(*) AS frames, coalesce(sum(face_count), 0) AS faces,
               avg(CAST(face_count > 0 AS INTEGER)) AS face_presence, {self._means} FROM frames WHERE {_CHOSEN}""",
             _parameters(chosen),
         ).iloc[0]
 
     def over_time(self, chosen: Selection) -> pd.DataFrame:
-        """Means by `second` since the start, over all chosen videos, in at most `POINTS` steps."""
-        step = max(1.0, (chosen.end - chosen.start) / POINTS)
-        return self._ask(
+        """Means by `second` since the start, over all chosen videos, in at most `MAX_POINTS` steps."""
+        step = max(1.0, (chosen.end - chosen.start) / MAX_POINTS)
+        return self._query(
             f"""SELECT floor(timestamp_s / ?) * ? AS second, avg(CAST(face_count > 0 AS INTEGER)) AS face_presence,
               avg(face_count) AS faces, {self._means}
             FROM frames WHERE timestamp_s IS NOT NULL AND {_CHOSEN} GROUP BY ALL ORDER BY second""",
@@ -69,7 +69,7 @@ class Tables:
 
     def shares(self, chosen: Selection) -> pd.DataFrame:
         """Faces by file and most probable emotion: media_path, emotion, faces, share."""
-        return self._ask(
+        return self._query(
             f"""SELECT media_path, emotion, count(*) AS faces,
               count(*) / sum(count(*)) OVER (PARTITION BY media_path) AS share
             FROM faces WHERE {_CHOSEN} GROUP BY media_path, emotion ORDER BY media_path, emotion""",
@@ -78,7 +78,7 @@ class Tables:
 
     def by_file(self, chosen: Selection) -> pd.DataFrame:
         """A row for each file: counts, presence and means."""
-        return self._ask(
+        return self._query(
             f"""SELECT media_path, count(*) AS frames, sum(face_count) AS faces,
               avg(CAST(face_count > 0 AS INTEGER)) AS face_presence, {self._means}
             FROM frames WHERE {_CHOSEN} GROUP BY media_path ORDER BY engagement DESC NULLS LAST, media_path""",
@@ -87,7 +87,7 @@ class Tables:
 
     def moments(self, chosen: Selection, measures: Sequence[str]) -> pd.DataFrame:
         """The strongest windows of these measures and emotions that overlap what is chosen."""
-        return self._ask(
+        return self._query(
             """SELECT measure, direction, rank, media_path, start_s, end_s, value, value_low, value_high
             FROM strongest_moments WHERE list_contains(?, measure) AND list_contains(?, media_path)
               AND end_s > ? AND start_s <= ? ORDER BY rank, measure, direction""",
@@ -95,15 +95,15 @@ class Tables:
         )
 
     def tracks(self, chosen: Selection) -> pd.DataFrame:
-        """The faces that were followed through the chosen videos."""
-        return self._ask(
-            """SELECT * FROM who_watched_when WHERE list_contains(?, media_path) AND last_s >= ? AND first_s <= ?""",
+        """The face tracks of the chosen videos."""
+        return self._query(
+            """SELECT * FROM face_tracks WHERE list_contains(?, media_path) AND last_s >= ? AND first_s <= ?""",
             _parameters(chosen),
         )
 
     def failures(self) -> pd.DataFrame:
-        """What could not be read, or only in part."""
-        return self._ask("SELECT * FROM failures")
+        """Files that could not be read, or only in part."""
+        return self._query("SELECT * FROM failures")
 
 
 _CHOSEN = "list_contains(?, media_path) AND (timestamp_s IS NULL OR timestamp_s BETWEEN ? AND ?)"

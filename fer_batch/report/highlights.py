@@ -1,4 +1,4 @@
-"""The four questions a report is opened with, answered in words: how many, when, to what, how sure."""
+"""The four questions that the report answers first: how many, when, to what, how certain."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 
 from fer_batch.emotions import EMOTIONS
 from fer_batch.measures import RANGES
-from fer_batch.report.formatting import TOO_FEW, Figure, counted, figure, number, span, title
+from fer_batch.report.formatting import TOO_FEW, Estimate, estimate, format_count, format_span, number, title
 
-#: Moments shown of each measure, and the least an emotion has to reach to be one.
+#: Moments shown per measure, and the minimum value of an emotion in a moment.
 MOMENTS_SHOWN = 2
-LEAST_EMOTION = 0.2
-#: How far a moment lies beyond its video's mean, at least, as a share of the scale.
-LEAST_STEP = 0.05
+MIN_EMOTION = 0.2
+#: Minimum distance of a moment from its video's mean, as a share of the scale.
+MIN_DISTANCE = 0.05
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A question, the answer at a look, and what to know about it."""
+    """A question, its short answer, and notes on the answer."""
 
     question: str
     answer: str
@@ -33,54 +33,57 @@ class Moment:
     path: str
     start: float
     end: float
-    figure: Figure
+    estimate: Estimate
     direction: str
     rank: int
 
     @property
     def what(self) -> str:
-        """What was strong, in words."""
-        if self.figure.name in EMOTIONS:
-            return f"Apparent expression {self.figure.name}"
-        return ("Highest " if self.direction == "high" else "Lowest ") + title(self.figure.name).lower()
+        """The measure and direction, in words."""
+        if self.estimate.name in EMOTIONS:
+            return f"Apparent expression {self.estimate.name}"
+        return ("Highest " if self.direction == "high" else "Lowest ") + title(self.estimate.name).lower()
 
     @property
     def when(self) -> str:
         """The window."""
-        return span(self.start, self.end)
+        return format_span(self.start, self.end)
 
 
 def clear_moments(
     moments: Sequence[dict[str, Any]], overall: dict[str, Any], videos: Mapping[str, dict[str, Any]]
 ) -> list[Moment]:
-    """The rows of summary/moments that are neither chance nor a trifle: the whole interval lies beyond the mean of the
-    run and that of the video, and the value by a twentieth of the scale; an emotion reaches a fifth.
+    """The rows of summary/moments whose whole interval lies beyond the means of the run and of the video, with a value
+    at least `MIN_DISTANCE` from the video's mean and, for an emotion, of at least `MIN_EMOTION`.
 
-    `videos`: rows of by_media by path. In the order of the measures, then of the ranks.
+    `videos`: rows of by_media, by path. Sorted by measure, then by rank.
     """
     found = []
     for row in moments:
-        each, sign = figure(row, row["measure"], "value"), 1 if row["direction"] == "high" else -1
-        least, most = RANGES.get(each.name, (0.0, 1.0))
-        own = number(videos.get(row["media_path"], overall), each.name)
-        usual = max(sign * own, sign * number(overall, each.name))
-        nearer = sign * (each.low if sign > 0 else each.high)
-        stands_out = nearer > usual and sign * (each.value - own) >= LEAST_STEP * (most - least)
-        if each.sure and stands_out and not (each.name in EMOTIONS and each.value < LEAST_EMOTION):
-            found.append(Moment(row["media_path"], row["start_s"], row["end_s"], each, row["direction"], row["rank"]))
+        mean, sign = estimate(row, row["measure"], "value"), 1 if row["direction"] == "high" else -1
+        minimum, maximum = RANGES.get(mean.name, (0.0, 1.0))
+        own = number(videos.get(row["media_path"], overall), mean.name)
+        usual = max(sign * own, sign * number(overall, mean.name))
+        nearer = sign * (mean.low if sign > 0 else mean.high)
+        stands_out = nearer > usual and sign * (mean.value - own) >= MIN_DISTANCE * (maximum - minimum)
+        if mean.reliable and stands_out and not (mean.name in EMOTIONS and mean.value < MIN_EMOTION):
+            found.append(Moment(row["media_path"], row["start_s"], row["end_s"], mean, row["direction"], row["rank"]))
     order = ["engagement", "expressiveness", "valence", "attention", *EMOTIONS]
-    return sorted(found, key=lambda one: (order.index(one.figure.name), one.direction, one.rank))
+    return sorted(found, key=lambda moment: (order.index(moment.estimate.name), moment.direction, moment.rank))
 
 
-def shown_moments(moments: Sequence[Moment], most: int = MOMENTS_SHOWN) -> list[Moment]:
-    """The first `most` of each measure, none beside another of the same measure."""
+def shown_moments(moments: Sequence[Moment], limit: int = MOMENTS_SHOWN) -> list[Moment]:
+    """The first `limit` moments of each measure, without windows adjacent to a stronger one of the same measure."""
     shown: dict[tuple[str, str], list[Moment]] = {}
-    for one in moments:
-        same = shown.setdefault((one.figure.name, one.direction), [])
-        beside = any(one.path == other.path and one.start <= other.end and other.start <= one.end for other in same)
-        if len(same) < most and not beside:
-            same.append(one)
-    return [one for same in shown.values() for one in same]
+    for moment in moments:
+        chosen = shown.setdefault((moment.estimate.name, moment.direction), [])
+        if len(chosen) < limit and not any(_adjacent(moment, other) for other in chosen):
+            chosen.append(moment)
+    return [moment for chosen in shown.values() for moment in chosen]
+
+
+def _adjacent(first: Moment, second: Moment) -> bool:
+    return first.path == second.path and first.start <= second.end and second.start <= first.end
 
 
 def answers(
@@ -88,25 +91,30 @@ def answers(
     moments: Sequence[Moment],
     videos: Sequence[dict[str, Any]],
     media: Mapping[str, int],
-    most: int,
+    max_faces: int,
 ) -> list[Answer]:
     """The four answers. `overall`: the row of summary/overall; `videos`: rows of by_media; `media`: files by status;
-    `most`: the most faces in one frame."""
-    return [_watching(overall, most, media), _when(moments, videos), _what(videos), _sure(overall, videos, media)]
+    `max_faces`: the largest number of faces in one frame."""
+    return [
+        _faces(overall, max_faces, media),
+        _when(moments, videos),
+        _what(videos),
+        _coverage(overall, videos, media),
+    ]
 
 
-def _watching(overall: dict[str, Any], most: int, media: Mapping[str, int]) -> Answer:
-    question = "How many were watching?"
+def _faces(overall: dict[str, Any], max_faces: int, media: Mapping[str, int]) -> Answer:
+    question = "How many faces were in view?"
     if not media.get("done"):
         return Answer(question, "–", ("No file was read.",))
-    faces, presence = figure(overall, "faces_per_frame"), figure(overall, "face_presence")
+    faces, presence = estimate(overall, "faces_per_frame"), estimate(overall, "face_presence")
     if not faces.known:
         return Answer(question, "No face was found", ("The measures below need a face; there are none to show.",))
-    notes = [f"on average where a face was in view ({_sureness(faces)}); at most {most} at once."]
+    notes = [f"on average where a face was in view ({_certainty(faces)}); at most {max_faces} at once."]
     notes.append(f"A face was in view in {presence.text} of the sampled frames.")
-    attention = figure(overall, "attention")
+    attention = estimate(overall, "attention")
     if attention.known:
-        notes.append(f"{attention.text} of the faces faced the camera ({_sureness(attention)}).")
+        notes.append(f"{attention.text} of the faces faced the camera ({_certainty(attention)}).")
     return Answer(question, f"{faces.text} faces", tuple(notes))
 
 
@@ -114,13 +122,13 @@ def _when(moments: Sequence[Moment], videos: Sequence[dict[str, Any]]) -> Answer
     question = "When did they react?"
     if not videos:
         return Answer(question, "–", ("No video was read. Images have no time.",))
-    strongest = [one for one in moments if one.figure.name == "expressiveness"]
+    strongest = [moment for moment in moments if moment.estimate.name == "expressiveness"]
     if not strongest:
         return Answer(
             question, "No clear moment", ("No window stands clear of the means of its video and of the run.",)
         )
     first = strongest[0]
-    note = f"in {first.path}: expressiveness {first.figure.text} (95% interval {first.figure.interval})."
+    note = f"in {first.path}: expressiveness {first.estimate.text} (95% interval {first.estimate.interval})."
     return Answer(
         question, first.when, (note, "The strongest window that stands clear of the means of its video and of the run.")
     )
@@ -128,42 +136,46 @@ def _when(moments: Sequence[Moment], videos: Sequence[dict[str, Any]]) -> Answer
 
 def _what(videos: Sequence[dict[str, Any]]) -> Answer:
     question = "To what?"
-    known = [(row["media_path"], figure(row, "engagement")) for row in videos]
-    ranked = sorted((one for one in known if one[1].sure), key=lambda one: -one[1].value)
+    known = [(row["media_path"], estimate(row, "engagement")) for row in videos]
+    ranked = sorted((item for item in known if item[1].reliable), key=lambda item: -item[1].value)
     if not ranked:
         note = "No video has enough samples for an interval of its engagement." if videos else "No video was read."
         return Answer(question, "Too few samples to say" if videos else "–", (note,))
     path, best = ranked[0]
     notes = [f"Highest engagement: {best.text} of 100 (95% interval {best.interval})."]
-    same = sum(other.high >= best.low for _, other in ranked[1:])
-    if same:
-        notes.append(f"Not clearly above {counted(same, 'other video')}: the intervals overlap.")
+    overlapping = sum(other.high >= best.low for _, other in ranked[1:])
+    if overlapping:
+        notes.append(f"Not clearly above {format_count(overlapping, 'other video')}: the intervals overlap.")
     elif len(ranked) > 1:
         notes.append(f"Clearly above the next, {ranked[1][0]} ({ranked[1][1].text}).")
-    unsure = [(other, each) for other, each in known if each.known and not each.sure]
-    higher = max((one for one in unsure if one[1].value > best.value), key=lambda one: one[1].value, default=None)
+    unsure = [(other, mean) for other, mean in known if mean.known and not mean.reliable]
+    higher = max((item for item in unsure if item[1].value > best.value), key=lambda item: item[1].value, default=None)
     if higher:
         notes.append(f"The mean of {higher[0]} is higher ({higher[1].text}), but from too few samples to be sure.")
     elif unsure:
-        notes.append(f"{counted(len(unsure), 'video')} left out: too few samples to say.")
+        notes.append(f"{format_count(len(unsure), 'video')} left out: too few samples to say.")
     return Answer(question, path, tuple(notes))
 
 
-def _sure(overall: dict[str, Any], videos: Sequence[dict[str, Any]], media: Mapping[str, int]) -> Answer:
-    question = "How sure are we?"
+def _coverage(overall: dict[str, Any], videos: Sequence[dict[str, Any]], media: Mapping[str, int]) -> Answer:
+    question = "How certain is it?"
     total = sum(media.values())
     if not total:
         return Answer(question, "No files", ("No image or video was found in what was given.",))
     notes = []
-    engagement = figure(overall, "engagement")
+    engagement = estimate(overall, "engagement")
     if engagement.known:
-        notes.append(f"Engagement over the whole run: {engagement.text} of 100 ({_sureness(engagement)}).")
-    unsure = sum(not figure(row, "engagement").sure for row in videos)
+        notes.append(f"Engagement over the whole run: {engagement.text} of 100 ({_certainty(engagement)}).")
+    unsure = sum(not estimate(row, "engagement").reliable for row in videos)
     if unsure:
-        notes.append(f"For {unsure} of {counted(len(videos), 'video')} there are too few samples to say how engaged.")
-    notes.append(f"{counted(media.get('failed', 0), 'file')} failed." if media.get("failed") else "No file failed.")
-    return Answer(question, f"{media.get('done', 0):,} of {counted(total, 'file')} read", tuple(notes))
+        notes.append(
+            f"For {unsure} of {format_count(len(videos), 'video')} there are too few samples to say how engaged."
+        )
+    notes.append(
+        f"{format_count(media.get('failed', 0), 'file')} failed." if media.get("failed") else "No file failed."
+    )
+    return Answer(question, f"{media.get('done', 0):,} of {format_count(total, 'file')} read", tuple(notes))
 
 
-def _sureness(one: Figure) -> str:
-    return f"95% interval {one.interval}" if one.sure else f"{TOO_FEW} how sure"
+def _certainty(mean: Estimate) -> str:
+    return f"95% interval {mean.interval}" if mean.reliable else f"{TOO_FEW} how sure"

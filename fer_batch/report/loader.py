@@ -1,4 +1,4 @@
-"""The tables of an output folder, read piece by piece; what is kept has a limit, and the page says where it cut."""
+"""Reads the tables of an output folder batch by batch. Limits keep the page small; the page says what it leaves out."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from fer_batch.tables.layout import SUMMARY_FOLDER
 from fer_batch.tables.parquet import read_batches
 from fer_batch.tables.parts import committed_parts
 
-#: Videos with charts, images in their table, files in each table of what went wrong.
-MOST_VIDEOS, MOST_IMAGES, MOST_FAILURES = 1000, 200, 500
+#: Videos with charts, images in their table, files in each table of failures.
+MAX_VIDEOS, MAX_IMAGES, MAX_FAILURES = 1000, 200, 500
 #: Points of all charts together, about 8 MB of the page, and of one video's.
-POINTS, MOST_POINTS, LEAST_POINTS = 50_000, 400, 20
-#: A video with fewer windows is drawn by its frames, where those are few enough.
-FEW_WINDOWS = 12
+MAX_POINTS, MAX_VIDEO_POINTS, MIN_VIDEO_POINTS = 50_000, 400, 20
+#: A video with fewer windows is drawn frame by frame, if it has few frames.
+MIN_WINDOWS = 12
 CHARTED = ("valence", "engagement", "face_presence", "faces_per_frame")
 
 Row = dict[str, Any]
@@ -30,8 +30,8 @@ Row = dict[str, Any]
 
 @dataclass
 class Files:
-    """What the media table says. Files by status and by type; the first of those that failed or lost a part; how many
-    there are of each code, failed and kept in part; length of all videos and of each."""
+    """The media table. Files by status and by type; the first of those that failed or were kept in part, and their
+    number by error code; duration of each video in seconds."""
 
     status: Counter[str] = field(default_factory=Counter)
     types: Counter[str] = field(default_factory=Counter)
@@ -44,8 +44,7 @@ class Files:
 
 @dataclass
 class Measured:
-    """Rows of by_media: of videos, at most `MOST_VIDEOS`, those with most faces; of images the first; how many there
-    are of each."""
+    """Rows of by_media: at most `MAX_VIDEOS` videos, those with most faces; the first images; the number of each."""
 
     videos: list[Row] = field(default_factory=list)
     images: list[Row] = field(default_factory=list)
@@ -54,12 +53,12 @@ class Measured:
 
 
 def summary(out: Path, name: str) -> Path:
-    """Where a summary is kept."""
+    """The path of a summary."""
     return out / SUMMARY_FOLDER / f"{name}.parquet"
 
 
 def read_files(out: Path) -> Files:
-    """The media table."""
+    """Read the media table."""
     columns = ["media_path", "media_type", "status", "error_code", "error_message", "duration_s"]
     files = Files()
     for batch in _parts(out, "media", columns):
@@ -72,13 +71,13 @@ def read_files(out: Path) -> Files:
             failed = row["status"] == "failed"
             (files.failed_codes if failed else files.partial_codes)[row["error_code"]] += 1
             rows = files.failed if failed else files.partial
-            if len(rows) < MOST_FAILURES:
+            if len(rows) < MAX_FAILURES:
                 rows.append(row)
     return files
 
 
 def read_measured(out: Path) -> Measured:
-    """The rows of by_media, in the order of their paths."""
+    """Read by_media, sorted by path."""
     measured = Measured()
     for batch in read_batches(summary(out, "by_media")):
         are_videos = pc.equal(batch["media_type"].cast(pa.string()), "video")
@@ -86,53 +85,53 @@ def read_measured(out: Path) -> Measured:
         measured.video_count += len(videos)
         measured.image_count += len(images)
         measured.videos += videos.to_pylist()
-        measured.images += images.slice(0, MOST_IMAGES - len(measured.images)).to_pylist()
-        if len(measured.videos) > MOST_VIDEOS:
+        measured.images += images.slice(0, MAX_IMAGES - len(measured.images)).to_pylist()
+        if len(measured.videos) > MAX_VIDEOS:
             fullest = sorted(measured.videos, key=lambda row: (-row["frames_with_faces"], row["media_path"]))
-            measured.videos = sorted(fullest[:MOST_VIDEOS], key=lambda row: str(row["media_path"]))
+            measured.videos = sorted(fullest[:MAX_VIDEOS], key=lambda row: str(row["media_path"]))
     return measured
 
 
 def read_overall(out: Path) -> Row:
-    """The row of overall."""
+    """Read the row of overall."""
     return next((row for batch in read_batches(summary(out, "overall")) for row in batch.to_pylist()), {})
 
 
 def read_moments(out: Path) -> list[Row]:
-    """The rows of moments."""
+    """Read moments."""
     return [row for batch in read_batches(summary(out, "moments")) for row in batch.to_pylist()]
 
 
 def count_tracks(out: Path) -> Counter[str]:
-    """How many faces were followed through each video."""
+    """The number of face tracks of each video."""
     tracks = Counter[str]()
     for batch in read_batches(summary(out, "by_track"), ["media_path"]):
         tracks.update(batch["media_path"].to_pylist())
     return tracks
 
 
-def most_faces(out: Path) -> int:
-    """The most faces found in one frame."""
+def max_faces(out: Path) -> int:
+    """The largest number of faces in one frame."""
     counts = (pc.max(batch["face_count"]).as_py() for batch in _parts(out, "frames", ["face_count"]))
     return max((count for count in counts if count is not None), default=0)
 
 
 def read_series(out: Path, videos: Sequence[Row], labels: Sequence[str]) -> dict[str, Series]:
-    """What each video's charts draw, by path: its windows, or its frames where there are few of both."""
+    """The series of each video's charts, by path: its windows, or its frames if it has few of both."""
     names = (*labels, *CHARTED)
-    points = max(LEAST_POINTS, min(MOST_POINTS, POINTS // max(1, len(videos))))
+    points = max(MIN_VIDEO_POINTS, min(MAX_VIDEO_POINTS, MAX_POINTS // max(1, len(videos))))
     series, short = {}, set()
     frames = {row["media_path"]: row["frames"] for row in videos}
     for path, windows in _by_path(_windows(out, frames, names)):
-        if len(windows) < FEW_WINDOWS and frames[path] <= points:
+        if len(windows) < MIN_WINDOWS and frames[path] <= points:
             short.add(path)
         else:
             series[path] = from_windows(windows, names, points)
     columns = ["media_path", "sample_index", "timestamp_s", "face_count", *labels, *CHARTED]
     chosen = pa.array(sorted(short), pa.string())
     for batch in _parts(out, "frames", columns) if short else ():
-        some = batch.filter(pc.is_in(batch["media_path"], value_set=chosen)).to_pandas()
-        for path, rows in some.groupby("media_path", sort=False):  # A file's rows lie in one part, in order.
+        rows_of_short = batch.filter(pc.is_in(batch["media_path"], value_set=chosen)).to_pandas()
+        for path, rows in rows_of_short.groupby("media_path", sort=False):  # A file's rows lie in one part, in order.
             series[str(path)] = from_frames(rows, names)
     return series
 
@@ -146,7 +145,7 @@ def _windows(out: Path, wanted: dict[str, int], names: Sequence[str]) -> Iterato
 
 
 def _by_path(tables: Iterator[pd.DataFrame]) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The rows of each file, from tables in the order of files that may be cut anywhere."""
+    """The rows of each file, from tables sorted by file whose borders may lie within a file."""
     waiting: list[pd.DataFrame] = []
     for table in tables:
         for path, rows in table.groupby("media_path", sort=False):

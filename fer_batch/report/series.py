@@ -1,4 +1,4 @@
-"""What a video's charts draw: its windows or, where it is short, its sampled frames; as much as a page can hold."""
+"""Series over time for a video's charts: its windows or, if it is short, its sampled frames."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from fer_batch.analysis.intervals import series_means
 from fer_batch.measures import RANGES
-from fer_batch.report.formatting import widest
+from fer_batch.report.formatting import max_interval_width
 
 Floats = NDArray[np.float64]
-#: A frame's neighbours on either side in the moving mean of a short video.
-REACH = 3
-#: What the values are multiplied by, to be written as whole numbers.
+#: Frames on either side in the moving mean of a short video.
+HALF_WIDTH = 3
+#: Factors by which values are multiplied to be written as integers.
 SCALES = {"engagement": 10, "faces_per_frame": 100}
 _SCALE = 1000
 _COUNTED = ("face_presence", "faces_per_frame")
@@ -38,17 +38,17 @@ class Series:
 
     @property
     def banded(self) -> bool:
-        """Whether any of the means has an interval to draw."""
+        """Whether any mean has an interval to draw."""
         return any(not np.isnan(low).all() for _, low, _ in self.values.values())
 
 
-def from_windows(windows: pd.DataFrame, names: Sequence[str], most: int) -> Series:
-    """The rows of summary/timeline of one video, at most about `most` points.
+def from_windows(windows: pd.DataFrame, names: Sequence[str], max_points: int) -> Series:
+    """The rows of summary/timeline of one video, as at most about `max_points` points.
 
-    Where there are more, neighbouring windows are joined: means weighted by their frames, and the ends of the intervals
-    likewise, which is never narrower than the interval of the joined mean (as if windows were fully correlated).
+    If there are more, adjacent windows are joined: means weighted by their frames, and the ends of intervals likewise,
+    which is never narrower than the interval of the joined mean (as if windows were fully correlated).
     """
-    joined = math.ceil(len(windows) / most)
+    joined = math.ceil(len(windows) / max_points)
     groups = (windows["window_index"] // joined).to_numpy()
     starts = np.flatnonzero(np.diff(groups, prepend=groups[:1] - 1))
     values = {}
@@ -56,7 +56,7 @@ def from_windows(windows: pd.DataFrame, names: Sequence[str], most: int) -> Seri
         weight = windows["frames" if name == "face_presence" else "frames_with_faces"].to_numpy(float)
         columns = (windows[f"{name}{end}"].to_numpy(float) for end in ("", "_low", "_high"))
         mean, low, high = (_joined(column, weight, starts) for column in columns)
-        values[name] = mean, *_telling(name, mean, low, high)
+        values[name] = mean, *_narrow_bounds(name, mean, low, high)
     ends = np.append(starts[1:], len(windows)) - 1
     return Series(windows["start_s"].to_numpy()[starts], windows["end_s"].to_numpy()[ends], values, 0, joined)
 
@@ -69,14 +69,14 @@ def _joined(values: Floats, weight: Floats, starts: NDArray[np.int64]) -> Floats
 
 
 def from_frames(frames: pd.DataFrame, names: Sequence[str]) -> Series:
-    """The sampled frames of one short video, in the order of time: means over each frame and its neighbours, with their
-    intervals; of fewer than 2 x REACH + 1 frames, and of what is counted in a frame, the values alone."""
+    """The sampled frames of one short video, in the order of time: moving means with their intervals. Fewer than
+    2 x HALF_WIDTH + 1 frames, and face counts, are not smoothed."""
     times, seen = frames["timestamp_s"].to_numpy(float), frames["face_count"].to_numpy() > 0
     columns = {name: frames[name].to_numpy(float) for name in names if name in frames}
     columns["face_presence"] = seen.astype(float)
     columns["faces_per_frame"] = np.where(seen, frames["face_count"].to_numpy(float), np.nan)
-    count, smooth = len(frames), len(frames) > 2 * REACH
-    around = [np.arange(max(0, i - REACH), min(count, i + REACH + 1)) for i in range(count)]
+    count, smooth = len(frames), len(frames) > 2 * HALF_WIDTH
+    around = [np.arange(max(0, i - HALF_WIDTH), min(count, i + HALF_WIDTH + 1)) for i in range(count)]
     starts = np.cumsum([0, *(len(each) for each in around)])[:-1]
     values = {}
     for name in names:
@@ -84,35 +84,35 @@ def from_frames(frames: pd.DataFrame, names: Sequence[str]) -> Series:
         if not smooth or name in _COUNTED:
             values[name] = column, unknown, unknown
             continue
-        means = series_means(column[np.concatenate(around)], starts, np.zeros(count, int), 2 * REACH + 1)
+        means = series_means(column[np.concatenate(around)], starts, np.zeros(count, int), 2 * HALF_WIDTH + 1)
         low, high = means.bounds(*RANGES.get(name, (0.0, 1.0)))
-        mean = np.where(np.isnan(column), np.nan, means.mean)  # Where no face was seen the line is broken.
-        values[name] = mean, *_telling(name, mean, low, high)
-    return Series(times, times, values, 2 * REACH + 1 if smooth else 1)
+        mean = np.where(np.isnan(column), np.nan, means.mean)  # A gap in the line where no face was seen.
+        values[name] = mean, *_narrow_bounds(name, mean, low, high)
+    return Series(times, times, values, 2 * HALF_WIDTH + 1 if smooth else 1)
 
 
-def _telling(name: str, mean: Floats, low: Floats, high: Floats) -> tuple[Floats, Floats]:
-    """The ends of the intervals, without those that are too wide to mean anything."""
+def _narrow_bounds(name: str, mean: Floats, low: Floats, high: Floats) -> tuple[Floats, Floats]:
+    """The ends of the intervals; NaN where an interval is too wide to be shown."""
     with np.errstate(invalid="ignore"):
-        wide = ~(high - low <= np.array([widest(name, value) for value in mean]))
+        wide = ~(high - low <= np.array([max_interval_width(name, value) for value in mean]))
     return np.where(wide, np.nan, low), np.where(wide, np.nan, high)
 
 
 def as_json(series: Series, duration: float) -> dict[str, Any]:
-    """The series as plain values for the page: times in hundredths of a second, values as whole numbers by scale."""
+    """The series as JSON values: times in hundredths of a second, values as integers by `SCALES`."""
     return {
         "duration": None if math.isnan(duration) else round(duration, 2),
         "frames": series.frames,
         "joined": series.joined,
-        "start": _whole(series.start, 100),
-        "end": _whole(series.end, 100),
+        "start": _integers(series.start, 100),
+        "end": _integers(series.end, 100),
         "values": {
-            name: [_whole(column, SCALES.get(name, _SCALE)) for column in columns]
+            name: [_integers(column, SCALES.get(name, _SCALE)) for column in columns]
             for name, columns in series.values.items()
         },
         "scales": {name: SCALES.get(name, _SCALE) for name in series.values},
     }
 
 
-def _whole(values: Floats, scale: int) -> list[int | None]:
+def _integers(values: Floats, scale: int) -> list[int | None]:
     return [None if math.isnan(value) else round(value * scale) for value in values.tolist()]

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from fer_batch.measures import MEASURES
 
-#: What DuckDB takes for a pattern in the name of a file.
+#: Characters of a file name that DuckDB takes for a pattern.
 _GLOB = re.compile(r"[*?\[]")
 #: The folder that a file lies in.
 FOLDER = r"CASE WHEN contains(media_path, '/') THEN regexp_replace(media_path, '/[^/]*$', '') ELSE '.' END"
-#: Each view: its name, the question it answers, and its query. What stands in braces is filled in by `views`.
+#: Each view: name, the question it answers, query. `views` fills in what is in braces.
 _TABLES = (
     ("media", "Every input file, failed ones too.", "SELECT * FROM read_parquet('{out}/media/part-*.parquet')"),
     ("frames", "Every sampled frame.", "SELECT * FROM read_parquet('{out}/frames/part-*.parquet')"),
@@ -22,7 +22,7 @@ _TABLES = (
 _QUESTIONS = (
     (
         "at_a_glance",
-        "The whole run in one row: how much was looked at, and how sure the means are.",
+        "The whole run in one row: counts, and means with their 95 % intervals.",
         "SELECT * FROM read_parquet('{out}/summary/overall.parquet')",
     ),
     (
@@ -31,28 +31,28 @@ _QUESTIONS = (
         "SELECT * FROM read_parquet('{out}/summary/by_media.parquet')",
     ),
     (
-        "who_watched_when",
-        "Each face that was followed through a video: from when to when, how long it was seen, and its means.",
+        "face_tracks",
+        "Each face track of a video: first and last time, how long the face was detected, and its means.",
         "SELECT *, last_s - first_s AS span_s\n"
         "FROM read_parquet('{out}/summary/by_track.parquet')\nORDER BY media_path, first_s, track_id",
     ),
     (
-        "watching_over_time",
-        "How many followed faces were there in each minute of each video.",
+        "faces_over_time",
+        "The number of face tracks in each minute of each video, and the largest number of faces in one frame.",
         "SELECT media_path, CAST(floor(timestamp_s / 60) AS BIGINT) AS minute,\n"
-        "  count(DISTINCT track_id) AS faces_followed, max(face_count) AS most_at_once\n"
+        "  count(DISTINCT track_id) AS face_tracks, max(face_count) AS most_at_once\n"
         "FROM faces JOIN frames USING (media_path, sample_index, timestamp_s)\n"
         "GROUP BY ALL ORDER BY media_path, minute",
     ),
     (
         "strongest_moments",
-        "When people reacted most: the ten windows of which each measure and emotion is surest.",
+        "When people reacted most: the ten windows of each measure and emotion with the highest lower interval end.",
         "SELECT measure, direction, rank, media_path, start_s, end_s, value, value_low, value_high\n"
         "FROM read_parquet('{out}/summary/moments.parquet')\nWHERE rank <= 10 ORDER BY measure, direction, rank",
     ),
     (
         "engagement_by_folder",
-        "Means over the frames with faces, folder by folder, with the presence that belongs beside them.",
+        "Means over the frames with faces, and the face presence, by folder.",
         "SELECT {folder} AS folder,\n"
         "  count(DISTINCT media_path) AS files, count(*) AS frames,\n"
         "  avg(CAST(face_count > 0 AS INTEGER)) AS face_presence,\n"
@@ -60,7 +60,7 @@ _QUESTIONS = (
     ),
     (
         "per_minute",
-        "The course of each video, minute by minute: presence, number of faces and means.",
+        "Each video by minute: face presence, number of faces and means.",
         "SELECT media_path, CAST(floor(timestamp_s / 60) AS BIGINT) AS minute, count(*) AS frames,\n"
         "  avg(CAST(face_count > 0 AS INTEGER)) AS face_presence,\n"
         "  avg(face_count) FILTER (face_count > 0) AS faces_per_frame,\n"
@@ -68,21 +68,21 @@ _QUESTIONS = (
     ),
     (
         "expression_shares",
-        "Which apparent expressions there were: share of faces, counted and corrected, file by file.",
+        "Share of faces by most probable apparent expression, counted and corrected, by file.",
         "SELECT media_path, faces, unnest([{names}]) AS emotion, unnest([{shares}]) AS share,\n"
         "  unnest([{adjusted}]) AS adjusted_share\n"
         "FROM by_media WHERE faces > 0 ORDER BY media_path, share DESC",
     ),
     (
         "coverage",
-        "What the numbers rest on: frames looked at, with a face and without, file by file.",
+        "Sampled frames with and without a face, by file.",
         "SELECT media_path, media_type, status, duration_s, frames_sampled, faces_found,\n"
         "  coalesce(frames_with_faces, 0) AS frames_with_faces, face_presence\n"
         "FROM media LEFT JOIN by_media USING (media_path, media_type) ORDER BY face_presence NULLS FIRST, media_path",
     ),
     (
         "failures",
-        "What could not be read, or only in part, and why.",
+        "Files that could not be read, or only in part, and why.",
         "SELECT status, error_stage, error_code, media_path, error_message\n"
         "FROM media WHERE error_code IS NOT NULL ORDER BY status DESC, error_code, media_path",
     ),
@@ -90,8 +90,8 @@ _QUESTIONS = (
 
 
 def views(out: Path, labels: Sequence[str]) -> dict[str, str]:
-    """`CREATE VIEW` statements by name, in an order in which each finds those it needs. `out`: the output folder;
-    `labels`: the emotions its tables have."""
+    """`CREATE VIEW` statements by name, each after those it needs. `out`: the output folder; `labels`: the emotions of
+    its tables."""
     places = {
         "out": _GLOB.sub(r"[\g<0>]", str(out.absolute())).replace("'", "''"),
         "folder": FOLDER,

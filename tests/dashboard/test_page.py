@@ -98,7 +98,7 @@ def test_it_filters_by_folder_file_and_emotion(page: Any) -> None:
     assert [figure(page, name) for name in ("Files", "Frames", "Faces")] == ["1", "30", "30"]
     choose(page, "Files", HARMFUL)
     page.locator("[data-tag][aria-label=sad]").press("Delete")
-    page.get_by_text("No face in what is chosen.").wait_for()  # All of its faces look sad.
+    page.get_by_text("No face in the selection.").wait_for()  # All of its faces look sad.
     assert page.get_by_test_id("stException").count() == 0
     assert page.problems == []
 

@@ -114,11 +114,11 @@ def column(page: Page, table: str, index: int) -> list[str]:
 def test_the_page_answers_in_words(made: Callable, video: Callable, opened: Callable) -> None:
     # Of fewer than seven frames a window's mean has no interval, so no moment could stand out.
     page = opened(made([video("calm.mp4", 60), video("merry.mp4", 300, 0.5, at=range(20, 30))], window=10.0))
-    assert page.locator("h3:has-text('How many were watching?') + .big").inner_text() == "1.0 faces"
+    assert page.locator("h3:has-text('How many faces were in view?') + .big").inner_text() == "1.0 faces"
     assert page.locator("h3:has-text('To what?') + .big").inner_text() == "merry.mp4"
     when = page.locator("h3:has-text('When did they react?') + .big").inner_text()
     assert when == "0:20–0:30"
-    assert page.locator("h3:has-text('How sure are we?') + .big").inner_text() == "2 of 2 files read"
+    assert page.locator("h3:has-text('How certain is it?') + .big").inner_text() == "2 of 2 files read"
     moments = page.locator("#moments tbody").inner_text()
     assert "merry.mp4" in moments
     assert "calm.mp4" not in moments
@@ -341,9 +341,8 @@ def test_the_definitions_and_the_law_are_on_it(made: Callable, video: Callable) 
 def test_how_it_was_made_stands_on_it(made: Callable, video: Callable, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     folder.mkdir()
-    (folder / "CARD.md").write_text(
-        "# m\n\n## Per class, x\n\n| expression | recall |\n| --- | --- |\n| angry | 63.6% |\n\nA\n"
-    )
+    angry = {"recall": 0.6361, "precision": 0.5, "f1": 0.561, "n": 467}
+    (folder / "metrics.json").write_text(json.dumps({"PublicTest": {"fer2013": {"per_class": {"angry": angry}}}}))
     run = {
         "status": "interrupted",
         "model": {"name": "m", "sha256": "0123abcd", "folder": str(folder)},
@@ -351,8 +350,19 @@ def test_how_it_was_made_stands_on_it(made: Callable, video: Callable, tmp_path:
         "configuration": {"sampling": {"fps": 2.5}},
     }
     text = (made([video("v.mp4", 10)], run=run) / "report.html").read_text()
-    for piece in ("0123abcd", "2.9.9", "sampling.fps", "63.6%", "This run did not end in order"):
+    for piece in ("0123abcd", "2.9.9", "sampling.fps", "63.6%", "0.561", "467", "This run did not finish"):
         assert piece in text
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", '{"PublicTest": {}}'])
+def test_missing_or_malformed_metrics_leave_a_note(
+    made: Callable, video: Callable, tmp_path: Path, content: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    if content is not None:
+        (tmp_path / "metrics.json").write_text(content)
+    text = (made([video("v.mp4", 10)], run={"model": {"folder": str(tmp_path)}}) / "report.html").read_text()
+    assert "had no <code>metrics.json</code>" in text
+    assert ("metrics.json: cannot be read" in caplog.text) == (content is not None)
 
 
 def test_the_same_tables_give_the_same_bytes(made: Callable, video: Callable) -> None:

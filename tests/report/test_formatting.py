@@ -7,7 +7,8 @@ import math
 import pytest
 
 from fer_batch.emotions import EMOTIONS
-from fer_batch.report.formatting import STYLES, TOO_FEW, clock, counted, figure, length, span
+from fer_batch.palette import EMOTION_STYLES
+from fer_batch.report.formatting import TOO_FEW, estimate, format_count, format_duration, format_span, format_time
 
 
 @pytest.mark.parametrize(
@@ -19,9 +20,11 @@ from fer_batch.report.formatting import STYLES, TOO_FEW, clock, counted, figure,
         ("faces_per_frame", 1.0, 1.4, 1.9, "1.4", "1.0–1.9"),
     ],
 )
-def test_figures_in_their_units(name: str, low: float, value: float, high: float, text: str, interval: str) -> None:
-    one = figure({name: value, f"{name}_low": low, f"{name}_high": high}, name)
-    assert (one.text, one.interval, one.sure) == (text, interval, True)
+def test_estimate_is_printed_in_the_unit_of_its_measure(
+    name: str, low: float, value: float, high: float, text: str, interval: str
+) -> None:
+    mean = estimate({name: value, f"{name}_low": low, f"{name}_high": high}, name)
+    assert (mean.text, mean.interval, mean.reliable) == (text, interval, True)
 
 
 @pytest.mark.parametrize(
@@ -34,30 +37,44 @@ def test_figures_in_their_units(name: str, low: float, value: float, high: float
         ("faces_per_frame", 1.0, 2.0, 3.1),  # or than the mean itself.
     ],
 )
-def test_an_interval_that_tells_nothing_is_not_printed(name: str, low: object, value: float, high: object) -> None:
-    one = figure({name: value, f"{name}_low": low, f"{name}_high": high}, name)
-    assert (one.known, one.sure, one.interval) == (True, False, TOO_FEW)
+def test_unknown_or_wide_interval_is_not_printed(name: str, low: object, value: float, high: object) -> None:
+    mean = estimate({name: value, f"{name}_low": low, f"{name}_high": high}, name)
+    assert (mean.known, mean.reliable, mean.interval) == (True, False, TOO_FEW)
 
 
-def test_a_mean_that_is_unknown_is_a_dash_and_never_a_zero() -> None:
+def test_unknown_mean_is_printed_as_a_dash() -> None:
     for row in ({}, {"happy": None}, {"happy": math.nan}):
-        one = figure(row, "happy")
-        assert (one.text, one.interval, one.known) == ("–", "", False)
+        mean = estimate(row, "happy")
+        assert (mean.text, mean.interval, mean.known) == ("–", "", False)
 
 
-def test_places_on_the_scale() -> None:
-    one = figure({"valence": 0.0, "valence_low": -0.5, "valence_high": 0.5}, "valence")
-    assert one.place == {"value": 50.0, "low": 25.0, "high": 75.0}
+def test_estimate_has_positions_on_the_scale() -> None:
+    mean = estimate({"valence": 0.0, "valence_low": -0.5, "valence_high": 0.5}, "valence")
+    assert mean.positions == {"value": 50.0, "low": 25.0, "high": 75.0}
 
 
-def test_times_and_counts() -> None:
-    assert [clock(each) for each in (0, 59.96, 61, 3723.4)] == ["0:00", "1:00", "1:01", "1:02:03.4"]
-    assert span(90, 100) == "1:30–1:40"
-    assert [length(each) for each in (12.4, 600, 9000)] == ["12 s", "10 min", "2.5 h"]
-    assert [counted(1, "video"), counted(12000, "video")] == ["1 video", "12,000 videos"]
+def test_times_and_counts_are_printed_with_units() -> None:
+    assert [format_time(seconds) for seconds in (0, 59.96, 61, 3723.4)] == ["0:00", "1:00", "1:01", "1:02:03.4"]
+    assert format_span(90, 100) == "1:30–1:40"
+    assert [format_duration(seconds) for seconds in (12.4, 600, 9000)] == ["12 s", "10 min", "2.5 h"]
+    assert [format_count(1, "video"), format_count(12000, "video")] == ["1 video", "12,000 videos"]
 
 
-def test_emotions_differ_in_colour_and_those_of_one_dash_strongly() -> None:
-    assert list(STYLES) == list(EMOTIONS)
+def luminance(colour: str) -> float:
+    """The relative luminance of #rrggbb (WCAG 2.2)."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_palette_has_a_distinct_style_for_each_emotion_in_both_themes() -> None:
+    assert list(EMOTION_STYLES) == list(EMOTIONS)
     for theme in ("light", "dark"):
-        assert len({style[theme] for style in STYLES.values()}) == len(EMOTIONS)
+        assert len({getattr(style, theme) for style in EMOTION_STYLES.values()}) == len(EMOTIONS)
+    solid = [style for style in EMOTION_STYLES.values() if not style.dash]
+    assert len({style.dash for style in EMOTION_STYLES.values() if style.dash}) == len(EMOTIONS) - len(solid)
+
+
+def test_palette_is_lighter_on_dark_pages() -> None:
+    for style in EMOTION_STYLES.values():
+        assert luminance(style.dark) > luminance(style.light)

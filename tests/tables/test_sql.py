@@ -44,9 +44,9 @@ def test_answers(base: duckdb.DuckDBPyConnection) -> None:
     assert rows(base, query) == [(0, 60, 1.0), (1, 30, 1.0)]
     query = "SELECT folder, files, frames FROM engagement_by_folder ORDER BY folder"
     assert rows(base, query) == [(".", 1, 1), ("a", 1, 90), ("b", 1, 30)]
-    query = "SELECT minute, faces_followed, most_at_once FROM watching_over_time WHERE media_path LIKE 'b/%'"
+    query = "SELECT minute, face_tracks, most_at_once FROM faces_over_time WHERE media_path LIKE 'b/%'"
     assert rows(base, query) == [(0, 2, 2)]
-    query = "SELECT track_id, first_s, last_s FROM who_watched_when WHERE media_path LIKE 'b/%'"
+    query = "SELECT track_id, first_s, last_s FROM face_tracks WHERE media_path LIKE 'b/%'"
     assert rows(base, query) == [(0, 1.0, 29.0), (1, 2.0, 29.0)]
     query = "SELECT emotion, share FROM expression_shares WHERE media_path LIKE 'b/%' AND share > 0"
     assert rows(base, query) == [("sad", 1.0)]

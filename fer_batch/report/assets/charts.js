@@ -12,7 +12,7 @@ const feCharts = (() => {
   ];
   const TITLE = 30, FOOT = 70;
   const STEPS = [0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400];
-  const step = (seconds, width) => STEPS.find((one) => (seconds / one) * 90 < width) || STEPS[STEPS.length - 1];
+  const step = (seconds, width) => STEPS.find((item) => (seconds / item) * 90 < width) || STEPS[STEPS.length - 1];
 
   const data = (element) => JSON.parse(document.getElementById(element.dataset.from).textContent);
   const escape = (text) => String(text).replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);
@@ -50,8 +50,8 @@ const feCharts = (() => {
   function prominent(series) {
     const mean = (column) => { const known = column.filter((v) => v !== null); return known.length ? known.reduce((a, b) => a + b, 0) / known.length : 0; };
     const by = settings.labels.map((name) => ({ name, mean: mean(series.values[name][0]), most: Math.max(0, ...series.values[name][0]) }));
-    const first = [...by].sort((a, b) => b.mean - a.mean).slice(0, 3).map((one) => one.name);
-    return new Set(by.filter((one) => first.includes(one.name) || one.most > 0.25).map((one) => one.name));
+    const first = [...by].sort((a, b) => b.mean - a.mean).slice(0, 3).map((item) => item.name);
+    return new Set(by.filter((item) => first.includes(item.name) || item.most > 0.25).map((item) => item.name));
   }
 
   // Points of a line, with a break where windows do not follow each other.
@@ -75,9 +75,9 @@ const feCharts = (() => {
       if (low[i] !== null) run.push([time, low[i], high[i]]);
     });
     if (run.length) runs.push(run);
-    const shape = (api, one) => {
-      const up = one.map((p) => api.coord([p[0], p[2]])), down = one.map((p) => api.coord([p[0], p[1]])).reverse();
-      if (one.length > 1) return [...up, ...down];
+    const shape = (api, item) => {
+      const up = item.map((p) => api.coord([p[0], p[2]])), down = item.map((p) => api.coord([p[0], p[1]])).reverse();
+      if (item.length > 1) return [...up, ...down];
       const [[x, top], [, bottom]] = [up[0], down[0]];
       return [[x - 1, top], [x + 1, top], [x + 1, bottom], [x - 1, bottom]];
     };
@@ -86,7 +86,7 @@ const feCharts = (() => {
       data: runs.length ? [[series.time[0], 0]] : [], tooltip: { show: false },
       renderItem: (_, api) => ({
         type: "group",
-        children: runs.map((one) => ({ type: "polygon", shape: { points: shape(api, one) }, style: { fill: colour, opacity: 0.2 } })),
+        children: runs.map((item) => ({ type: "polygon", shape: { points: shape(api, item) }, style: { fill: colour, opacity: 0.2 } })),
       }),
     };
   }
@@ -278,7 +278,7 @@ const feCharts = (() => {
     const names = [...settings.labels, ...PANELS.slice(1).map((panel) => panel.name)];
     const titles = { ...Object.fromEntries(PANELS.map((panel) => [panel.name, panel.title])) };
     made.createCaption().textContent = series.frames ? "Values at each sampled frame" : "Values by window, with 95% intervals";
-    const cell = (row, kind, text, scope) => { const one = document.createElement(kind); one.textContent = text; one.className = "number"; if (scope) one.scope = scope; row.append(one); };
+    const cell = (row, kind, text, scope) => { const item = document.createElement(kind); item.textContent = text; item.className = "number"; if (scope) item.scope = scope; row.append(item); };
     const head = made.createTHead().insertRow();
     for (const text of ["Time", ...names.map((name) => titles[name] || name)]) cell(head, "th", text, "col");
     const body = made.createTBody();

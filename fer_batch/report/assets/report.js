@@ -19,7 +19,7 @@
   // Charts are made when they come into view; a closed video never does.
   const charts = document.querySelectorAll(".chart");
   const watcher = new IntersectionObserver((seen) => {
-    for (const one of seen) if (one.isIntersecting) { watcher.unobserve(one.target); feCharts.draw(one.target); }
+    for (const item of seen) if (item.isIntersecting) { watcher.unobserve(item.target); feCharts.draw(item.target); }
   }, { rootMargin: "400px" });
   charts.forEach((chart) => watcher.observe(chart));
   let waiting = null;
@@ -59,7 +59,7 @@
         if (!a.key || !b.key) return (a.key ? 0 : 1) - (b.key ? 0 : 1);
         return sign * (numbers ? a.key - b.key : letters.compare(a.key, b.key));
       });
-      body.append(...rows.map((one) => one.row));
+      body.append(...rows.map((item) => item.row));
     });
   });
 
@@ -76,15 +76,15 @@
   addEventListener("beforeprint", () => {
     if (before) return;
     const videos = [...document.querySelectorAll("details.video")];
-    before = { theme: root.dataset.theme, opened: videos.length <= MOST_PRINTED ? videos.filter((one) => !one.open) : [] };
+    before = { theme: root.dataset.theme, opened: videos.length <= MOST_PRINTED ? videos.filter((item) => !item.open) : [] };
     root.dataset.theme = "light";
-    for (const one of before.opened) one.open = true;
+    for (const item of before.opened) item.open = true;
     charts.forEach((chart) => { if (!chart.closest("details:not([open])")) feCharts.draw(chart, PAPER); });
   });
   addEventListener("afterprint", () => {
     if (!before) return;
     if (before.theme) root.dataset.theme = before.theme; else delete root.dataset.theme;
-    for (const one of before.opened) one.open = false;
+    for (const item of before.opened) item.open = false;
     before = null;
     feCharts.redraw();
   });
