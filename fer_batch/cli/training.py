@@ -109,11 +109,9 @@ def quantize(
 
 def train_detector(
     data: Annotated[Path, typer.Argument(help="A .parquet of photographs with boxes, landmarks and scores.")],
-    teacher: Annotated[Path, typer.Option(help="ONNX file of the detector to learn from.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Detector folder to make.", show_default=False)],
     recipe: Annotated[Path | None, typer.Option(help="Recipe as JSON; options below override it.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1)] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1)] = None,
     learning_rate: Annotated[float | None, typer.Option(min=0.0)] = None,
     seed: Annotated[int | None, typer.Option(min=0)] = None,
     name: Annotated[str, typer.Option(help="The detector's name.")] = "face_detector",
@@ -130,12 +128,12 @@ def train_detector(
         from fer_batch.training.detector.train import train_detector as train_network
 
         check_onnx()  # Not after an hour of training.
-        given = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed}
+        given = {"epochs": epochs, "learning_rate": learning_rate, "seed": seed}
         overrides: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
         chosen = read_detector_recipe(recipe) if recipe else DetectorRecipe()
         chosen = replace(chosen, **overrides)
         photographs = read_photographs(data)
-        network = train_network(photographs, teacher, chosen, out)
+        network = train_network(photographs, chosen, out)
         write_detector_folder(network, photographs, chosen, out, name, version)
         (out / CHECKPOINT_FILE).unlink(missing_ok=True)
         typer.echo(f"wrote {out}")
@@ -150,9 +148,6 @@ def evaluate_detector(
     longest_side: Annotated[int, typer.Option(min=32, help="Pictures are reduced to it, never enlarged.")] = (
         DetectorConfig.longest_side
     ),
-    recipe: Annotated[
-        Path | None, typer.Option(help="Recipe whose held-out sources of a .parquet to look at.  [default: its own]")
-    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures there too.")] = None,
     card: Annotated[Path | None, typer.Option(help="Write the detector's card there.")] = None,
     beside: Annotated[
@@ -165,13 +160,13 @@ def evaluate_detector(
         from fer_batch.training.detector.card import detector_card, read_figures
         from fer_batch.training.detector.evaluate import evaluate_detector as measure
         from fer_batch.training.detector.evaluate import report
-        from fer_batch.training.detector.folder import detector_config, detector_folder, validation_part
+        from fer_batch.training.detector.folder import detector_config, detector_folder, held_out_part
         from fer_batch.training.detector.photographs import read_photographs
 
         config = detector_config(detector, detector_model, longest_side)
         photographs = read_photographs(data)
         if data.suffix == ".parquet":
-            photographs = validation_part(config, photographs, recipe)
+            photographs = held_out_part(photographs)
         figures = {"data": data.name, **measure(config, photographs)}
         typer.echo(report(figures))
         if json_file is not None:

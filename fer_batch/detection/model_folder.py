@@ -13,7 +13,8 @@ from fer_batch.model_folder import CONFIG_FILE, INT8_FILE, check_file, embedded_
 
 ONNX_FILE = "detector.onnx"
 FORMAT = 1
-_INPUT = "gray 0..255, one channel"
+#: What a network may read.
+GRAY, YUV = "gray 0..255, one channel", "YUV 0..255, three channels"
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class DetectorModel:
     crop_shift_y: float
     onnx_sha256: str
     int8_sha256: str | None = None
-    input: str = _INPUT
+    input: str = YUV
     format: int = FORMAT
 
     @property
@@ -57,8 +58,8 @@ def read_detector(folder: Path) -> DetectorModel:
         usable = 0 <= model.min_score <= 1 and model.crop_scale > 0 and model.crop_shift_y + 1 > 0
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise ModelFolderError(f"{path}: cannot be read as a detector's config ({error})") from error
-    if not usable or model.input != _INPUT:
-        raise ModelFolderError(f"{path}: min_score must be 0 to 1, crop_scale above 0 and input {_INPUT!r}")
+    if not usable or model.input not in (GRAY, YUV):
+        raise ModelFolderError(f"{path}: min_score must be 0 to 1, crop_scale above 0 and input {GRAY!r} or {YUV!r}")
     check_file(folder / ONNX_FILE, model.onnx_sha256)
     if model.int8_sha256 is not None:
         check_file(folder / INT8_FILE, model.int8_sha256)

@@ -1,9 +1,10 @@
-"""The face detector's network: fully convolutional, anchor-free, one gray channel in, a map per stride out."""
+"""The face detector's network: fully convolutional, anchor-free, a YUV picture in, an output map per stride out."""
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from itertools import count
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,25 +13,28 @@ if TYPE_CHECKING:
     import keras
 
 #: Pixels of the picture per cell of each output map, finest first.
-STRIDES = (8, 16, 32)
+STRIDES = (8, 16, 32, 64)
 
 #: Channels of an output map: score (logit), box (4), five landmarks (10), in the units of cv2.FaceDetectorYN.
 SCORE, BOX, LANDMARKS = slice(0, 1), slice(1, 5), slice(5, 15)
 CHANNELS = 15
 
-#: Logarithm of a box's largest side, in cells: far beyond any picture; what is larger only overflows.
+#: Logarithm of a box's largest side, in cells: far beyond any picture; larger values only overflow.
 _LARGEST = 10.0
 
-#: What the score's logit starts at, so that the many cells without a face do not drown the few with one.
-_SCORE_BIAS = -4.6
+#: What the outputs start at: a low score, so that the many cells without a face do not drown the few with one, and
+#: boxes three cells wide, so that faces first choose the map for their size.
+_START = [-4.6, 0.0, 0.0, 1.1, 1.1] + [0.0] * 10
+#: Standard deviation of the kernels of the last layers as they start.
+_OUTPUT_DEVIATION = 0.01
 
 
 @lru_cache(maxsize=8)
-def cells(height: int, width: int) -> NDArray[np.float32]:
+def cells(height: int, width: int, strides: tuple[int, ...] = STRIDES) -> NDArray[np.float32]:
     """Column, row and stride of every cell of a picture's maps, in the order of the outputs; float32 (cells, 3)."""
     parts = []
-    for stride in STRIDES:
-        rows, columns = np.mgrid[: height // stride, : width // stride]
+    for stride in strides:
+        rows, columns = np.mgrid[: -(-height // stride), : -(-width // stride)]
         parts.append(np.stack([columns.ravel(), rows.ravel(), np.full(rows.size, stride)], axis=1))
     return np.concatenate(parts).astype(np.float32)
 
@@ -38,8 +42,16 @@ def cells(height: int, width: int) -> NDArray[np.float32]:
 def in_pixels(
     grid: NDArray[np.float32], box: NDArray[np.float32], landmarks: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Boxes (n, 4), x, y, width, height, and landmarks (n, 5, 2) in pixels of the picture, from what the network says
-    of them in the cells `grid` (n, 3): `box` (n, 4) and `landmarks` (n, 10), in the units of cv2.FaceDetectorYN."""
+    """Decode boxes and landmarks.
+
+    Args:
+        grid: The cells, as `cells` gives them; float32 (n, 3).
+        box: The network's boxes, in the units of cv2.FaceDetectorYN; float32 (n, 4).
+        landmarks: The network's landmarks, in the same units; float32 (n, 10).
+
+    Returns:
+        Boxes x, y, width, height (n, 4) and landmarks (n, 5, 2), in pixels of the picture.
+    """
     at, stride = grid[:, :2], grid[:, 2:]
     size = np.exp(np.minimum(box[:, 2:], _LARGEST)) * stride
     corner = (at + box[:, :2]) * stride - size / 2
@@ -48,69 +60,128 @@ def in_pixels(
 
 
 def face_network(
-    widths: tuple[int, ...] = (16, 24, 48, 64, 64), depths: tuple[int, ...] = (1, 2, 2, 1), neck: int = 48
+    stem: tuple[int, int] = (16, 32),
+    widths: tuple[int, ...] = (64, 128, 128),
+    blocks: tuple[int, ...] = (1, 2, 1),
+    neck: int = 64,
+    standardized: bool = True,
 ) -> keras.Model:
-    """(n, height, width, 1) gray levels 0..255, sides multiples of 32, to three maps, one for each of `STRIDES`:
-    (n, height / stride, width / stride, 15).
+    """Build the network, untrained.
 
-    `widths`: channels at strides 2, 4, 8, 16, 32; `depths`: further convolutions at strides 4, 8, 16, 32; `neck`:
-    channels of the top-down path (Lin et al. 2017, "Feature Pyramid Networks"). All convolutions are plain 3x3 ones:
-    on a processor they cost far less per operation than depthwise ones (docs/models/detector.md).
+    Plain 3x3 convolutions, which cost a processor far less per operation than depthwise ones, in residual blocks (He et
+    al. 2016), a top-down path (Lin et al. 2017, "Feature Pyramid Networks") and a head for each stride. Without batch
+    normalization, which would take half of the time of a training step; convolutions are standardized instead.
+
+    Args:
+        stem: Channels at strides 2 and 4.
+        widths: Channels at strides 8, 16 and 32.
+        blocks: Residual blocks at strides 8, 16 and 32.
+        neck: Channels of the top-down path and of the heads.
+        standardized: Whether convolutions are standardized, as for training; see `plain_network`.
+
+    Returns:
+        A model from (n, height, width, 3), Y, U and V as 0..255, sides multiples of 64, to a map for each of `STRIDES`:
+        (n, height / stride, width / stride, 15).
     """
     import keras
     from keras import layers
 
-    def convolved(x: keras.KerasTensor, filters: int, stride: int = 1) -> keras.KerasTensor:
-        if stride == 2:  # Padded alike on both sides, as ONNX and OpenCV do it; Keras's "same" is not.
+    number = count(1)
+    standardized_convolution = _standardized_convolution() if standardized else None
+
+    def convolved(x: keras.KerasTensor, filters: int, stride: int = 1, relu: bool = True) -> keras.KerasTensor:
+        options = {"strides": stride, "activation": "relu" if relu else None, "name": f"convolution_{next(number)}"}
+        if standardized_convolution is not None:
+            return standardized_convolution(filters, gain=1.0 if relu else 0.0, **options)(x)
+        if stride == 2:  # Padded alike on both sides, as ONNX and PyTorch do it; Keras's "same" is not.
             x = layers.ZeroPadding2D(1)(x)
-        padding = "valid" if stride == 2 else "same"
-        initializer = "he_normal"
-        x = layers.Conv2D(filters, 3, stride, padding, use_bias=False, kernel_initializer=initializer)(x)
-        return layers.ReLU()(_batch_normalization()(x))
+        return layers.Conv2D(filters, 3, padding="valid" if stride == 2 else "same", **options)(x)
 
-    def head(x: keras.KerasTensor) -> keras.KerasTensor:
-        x = convolved(x, neck)
-        start = keras.initializers.Constant([_SCORE_BIAS] + [0.0] * (CHANNELS - 1))
-        return layers.Conv2D(CHANNELS, 1, bias_initializer=start, dtype="float32")(x)
+    def residual(x: keras.KerasTensor, filters: int) -> keras.KerasTensor:
+        return layers.ReLU()(layers.Add()([x, convolved(convolved(x, filters), filters, relu=False)]))
 
-    inputs = keras.Input((None, None, 1))
-    x = convolved(layers.Rescaling(1 / 128)(inputs), widths[0], stride=2)
-    x = convolved(x, widths[1], stride=2)
-    for _ in range(depths[0]):
-        x = convolved(x, widths[1])
+    def head(x: keras.KerasTensor, stride: int) -> keras.KerasTensor:
+        kernel = keras.initializers.RandomNormal(stddev=_OUTPUT_DEVIATION)
+        bias = keras.initializers.Constant(_START)
+        options = {"kernel_initializer": kernel, "bias_initializer": bias, "dtype": "float32"}
+        return layers.Conv2D(CHANNELS, 1, name=f"output_{stride}", **options)(convolved(x, neck))
+
+    inputs = keras.Input((None, None, 3))
+    x = convolved(layers.Rescaling(1 / 128)(inputs), stem[0], stride=2)
+    x = convolved(convolved(x, stem[1], stride=2), stem[1])
     levels = []
-    for width, depth in zip(widths[2:], depths[1:], strict=True):
-        x = layers.MaxPooling2D()(x)
-        for _ in range(depth + 1):
-            x = convolved(x, width)
+    for width, depth in zip(widths, blocks, strict=True):
+        x = convolved(x, width, stride=2)
+        for _ in range(depth):
+            x = residual(x, width)
         levels.append(x)
-    x = convolved(levels.pop(), neck)
-    merged = [x]
-    while levels:
-        lateral = layers.Conv2D(neck, 1)(levels.pop())
-        x = convolved(layers.Add()([lateral, layers.UpSampling2D()(x)]), neck)
-        merged.insert(0, x)
-    return keras.Model(inputs, [head(x) for x in merged], name="face-network")
+    maps = [convolved(x, neck, stride=2)]  # Stride 64: faces that fill the picture.
+    for stride, level in zip(STRIDES[-2::-1], reversed(levels), strict=True):
+        lateral = layers.Conv2D(neck, 1, name=f"lateral_{stride}")(level)
+        merged = lateral if level is levels[-1] else layers.Add()([lateral, layers.UpSampling2D()(maps[0])])
+        maps.insert(0, convolved(merged, neck))
+    return keras.Model(inputs, [head(x, stride) for x, stride in zip(maps, STRIDES, strict=True)], name="face-network")
 
 
-def _batch_normalization() -> keras.layers.Layer:
-    """Keras's layer; with TensorFlow, trained by the fused kernel, which is faster than Keras's composed one."""
+def plain_network(network: keras.Model, **options: Any) -> keras.Model:
+    """The same network with plain convolutions, for export.
+
+    Args:
+        network: A network that `face_network(**options)` built.
+        options: The arguments it was built with.
+
+    Returns:
+        A network of Keras's own layers alone, in float32, with the same answers.
+    """
     import keras
 
-    if keras.backend.backend() != "tensorflow":
-        return keras.layers.BatchNormalization(momentum=0.97)
-    import tensorflow as tf
+    plain = face_network(**options, standardized=False)
+    for layer in plain.layers:
+        if layer.weights:
+            source = network.get_layer(layer.name)
+            kernel = source.scaled_kernel() if hasattr(source, "gain") else source.kernel
+            layer.set_weights([keras.ops.convert_to_numpy(kernel), keras.ops.convert_to_numpy(source.bias)])
+    return plain
 
-    class FusedBatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
-        def call(self, x: tf.Tensor, training: bool | None = None, mask: None = None) -> tf.Tensor:
-            if not training:
-                return super().call(x, training=training, mask=mask)
-            scale, offset = (tf.cast(tf.convert_to_tensor(v), tf.float32) for v in (self.gamma, self.beta))
-            y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-                x=x, scale=scale, offset=offset, mean=[], variance=[], epsilon=self.epsilon, is_training=True
-            )
-            for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
-                moving.assign(moving * self.momentum + batch * (1 - self.momentum))
-            return y
 
-    return FusedBatchNormalization(momentum=0.97)
+def _standardized_convolution() -> Any:
+    """A layer: 3x3 convolution whose kernels have mean 0 and a length set by a learnt gain (Brock et al. 2021,
+    "Characterizing signal propagation to close the performance gap in unnormalized ResNets")."""
+    import keras
+    from keras import ops
+
+    after_relu = float(np.sqrt(2 / (1 - 1 / np.pi)))
+    with_torch = keras.backend.backend() == "torch"
+
+    class StandardizedConv2D(keras.layers.Conv2D):  # type: ignore[misc]
+        def __init__(self, filters: int, gain: float, **options: Any) -> None:
+            super().__init__(filters, 3, padding="same", **options)
+            self.first_gain = gain
+
+        def build(self, shape: Any) -> None:
+            super().build(shape)
+            initializer = keras.initializers.Constant(self.first_gain)
+            self.gain = self.add_weight((self.filters,), initializer=initializer, name="gain")
+
+        def scaled_kernel(self) -> Any:
+            kernel = ops.convert_to_tensor(self.kernel, dtype="float32")
+            kernel = kernel - ops.mean(kernel, axis=(0, 1, 2), keepdims=True)
+            length = ops.sqrt(ops.sum(ops.square(kernel), axis=(0, 1, 2), keepdims=True) + 1e-6)
+            return kernel * (after_relu * ops.convert_to_tensor(self.gain, dtype="float32") / length)
+
+        def call(self, x: Any) -> Any:
+            kernel, bias = ops.cast(self.scaled_kernel(), x.dtype), ops.cast(self.bias, x.dtype)
+            if with_torch:  # One fused call, where Keras makes four and copies: a step takes two thirds of the time.
+                from torch.nn import functional
+
+                kernel, channels_first = kernel.permute(3, 2, 0, 1), x.permute(0, 3, 1, 2)
+                y = functional.conv2d(channels_first, kernel, bias, self.strides, 1).permute(0, 2, 3, 1)
+                return functional.relu(y, inplace=True) if self.activation is keras.activations.relu else y
+            x = ops.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]])
+            return self.activation(ops.conv(x, kernel, self.strides, "valid") + bias)
+
+        def compute_output_spec(self, x: Any) -> Any:
+            sides = [None if side is None else -(-side // self.strides[0]) for side in x.shape[1:3]]
+            return keras.KerasTensor((x.shape[0], *sides, self.filters), dtype=self.compute_dtype)
+
+    return StandardizedConv2D

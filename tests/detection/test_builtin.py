@@ -8,17 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fer_batch.config import DetectorConfig
 from fer_batch.detection import create_detector
 from fer_batch.detection.base import DetectorError
-from fer_batch.detection.model_folder import ONNX_FILE, DetectorModel, read_detector, write_detector
+from fer_batch.detection.builtin import network_input
+from fer_batch.detection.model_folder import GRAY, ONNX_FILE, DetectorModel, read_detector, write_detector
+from fer_batch.detection.network import STRIDES, cells, in_pixels
 from fer_batch.errors import UsageError
 from fer_batch.model_folder import CONFIG_FILE, INT8_FILE, file_sha256
-from fer_batch.onnx.session import NetworkError
+from fer_batch.onnx.session import NetworkError, open_network
 from fer_batch.pipeline.resolve import resolve_detector
 from fer_batch.run_config import RunConfig
 from fer_batch.training.detector.targets import intersection_over_union
@@ -31,12 +33,16 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The ONNX file of a tiny network with random weights; Keras makes it."""
     import keras
 
-    from fer_batch.detection.network import face_network
+    from fer_batch.detection.network import face_network, plain_network
     from fer_batch.training.detector.export import export_onnx
 
     keras.utils.set_random_seed(1)
     path = tmp_path_factory.mktemp("network") / ONNX_FILE
-    export_onnx(face_network((2, 2, 3, 3, 3), (0, 0, 0, 0), 3), path)
+    options = {"stem": (2, 3), "widths": (3, 4, 4), "blocks": (0, 0, 0), "neck": 3}
+    network = face_network(**options)
+    rng = np.random.default_rng(4)
+    network.set_weights([weight + rng.normal(0, 0.02, weight.shape) for weight in network.get_weights()])
+    export_onnx(plain_network(network, **options), path)
     return path
 
 
@@ -51,11 +57,15 @@ def config(folder: Path, **changes: Any) -> DetectorConfig:
     return DetectorConfig("embedded", str(folder / ONNX_FILE), **changes)
 
 
+def noise(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (30, 640), (97, 133), (480, 64)])
-def test_reads_gray_pictures_of_any_shape(folder: Path, shape: tuple[int, int]) -> None:
+def test_reads_pictures_of_any_shape(folder: Path, shape: tuple[int, int]) -> None:
     detector = create_detector(config(folder))
-    assert not detector.needs_colour
-    picture = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    assert detector.needs_colour
+    picture = noise(*shape)
     for face in detector.detect(picture, 1):
         assert face.landmarks is not None
         assert face.landmarks.shape == (5, 2)
@@ -64,7 +74,7 @@ def test_reads_gray_pictures_of_any_shape(folder: Path, shape: tuple[int, int]) 
 
 
 def test_the_folder_decides_crop_and_threshold(folder: Path) -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (160, 160), dtype=np.uint8)
+    picture = noise(160, 160)
     detector = create_detector(config(folder))
     assert (detector.crop_rule.scale, detector.crop_rule.shift_y) == (1.2, 0.05)
     assert len(detector.detect(picture, 1)) > 0  # Untrained, every cell scores about 0.01.
@@ -75,9 +85,9 @@ def test_a_run_is_told_by_what_decides_its_faces(folder: Path) -> None:
     def digest() -> str | None:
         return resolve_detector(RunConfig(detector_model=str(folder / ONNX_FILE))).model_sha256
 
-    # As before there were networks in 8 bits: a run that was begun then goes on.
+    # As version 3's folders have it: a run that was begun with one goes on.
     before = "1953484721df3151dd02a190e9f8e42c9b3218272aa66eb7268bc8b7ab685568"
-    assert DetectorModel("tiny", "1", 0.5, 1.0, 0.0, "00").digest == before
+    assert DetectorModel("tiny", "1", 0.5, 1.0, 0.0, "00", input=GRAY).digest == before
     first, model = digest(), read_detector(folder)
     write_detector(folder, DetectorModel(**{**vars(model), "version": "2"}))
     assert digest() == first
@@ -122,24 +132,38 @@ def test_a_file_that_is_no_network_is_named(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (97, 133), (320, 200)])
-def test_finds_what_opencv_finds_with_the_same_network(network: Path, folder: Path, shape: tuple[int, int]) -> None:
-    """The file has the layout of cv2.FaceDetectorYN, which cuts boxes to whole pixels before it looks for overlaps; so
-    all that it finds before that is compared, and what is left of it looked at here."""
-    picture = np.random.default_rng(2).integers(0, 256, shape, dtype=np.uint8)
-    opencv = cv2.FaceDetectorYN.create(str(network), "", shape[::-1], 0.0102, 1.0, 5000)
-    known = opencv.detect(picture)[1]
-    found = create_detector(config(folder, min_score=0.0102)).detect(picture, 1)
-    rows = np.array([[one.x, one.y, one.width, one.height, *one.landmarks.ravel(), one.score] for one in found])
-    assert 3 < len(rows) < len(known)
-    nearest = np.array([known[np.abs(known - row).sum(axis=1).argmin()] for row in rows])
-    np.testing.assert_allclose(rows, nearest, rtol=1e-3, atol=1e-3)
-    assert rows[:, 14].max() == pytest.approx(known[:, 14].max(), rel=1e-5)
-    overlaps = intersection_over_union(rows[:, :4], rows[:, :4])[~np.eye(len(rows), dtype=bool)]
-    assert 0 < overlaps.max() <= 0.3
+def test_finds_what_the_outputs_say_and_each_face_once(folder: Path, shape: tuple[int, int]) -> None:
+    picture = noise(*shape, seed=2)
+    batch = network_input(picture)
+    assert batch.shape == (1, 3, *(-(-side // 32) * 32 for side in shape))
+    maps = open_network(folder / ONNX_FILE, threads=1)(batch)
+    scores = np.concatenate([maps[f"cls_{stride}"][0, :, 0] for stride in STRIDES])
+    values = [np.concatenate([maps[f"{kind}_{stride}"][0] for stride in STRIDES]) for kind in ("bbox", "kps")]
+    boxes, points = in_pixels(cells(*batch.shape[2:]), *values)
+    found = create_detector(config(folder, min_score=0.0)).detect(picture, 0)
+    assert len(found) > 1
+    assert max(face.score for face in found) == pytest.approx(scores.max())
+    for face in found:
+        cell = int(np.abs(boxes - (face.x, face.y, face.width, face.height)).sum(axis=1).argmin())
+        assert (face.x, face.y, face.width, face.height) == pytest.approx(boxes[cell].tolist(), abs=1e-3)
+        assert face.score == pytest.approx(scores[cell])
+        np.testing.assert_allclose(face.landmarks, points[cell], atol=1e-3)
+    kept = np.array([(face.x, face.y, face.width, face.height) for face in found])
+    overlaps = intersection_over_union(kept, kept)[~np.eye(len(kept), dtype=bool)]
+    assert overlaps.max() <= 0.3 + 1e-6
+
+
+def test_a_picture_becomes_full_range_yuv_with_black_around() -> None:
+    picture = np.full((40, 50, 3), (255, 0, 0), np.uint8)  # Blue.
+    batch = network_input(picture)
+    assert batch.shape == (1, 3, 64, 64)
+    assert batch[0, :, 0, 0].tolist() == [29, 255, 107]  # ITU-R BT.601, full range.
+    assert batch[0, :, -1, -1].tolist() == [0, 128, 128]
+    assert network_input(picture[..., 0]).shape == (1, 1, 64, 64)
 
 
 def test_small_faces_are_left_out(folder: Path) -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (160, 160), dtype=np.uint8)
+    picture = noise(160, 160)
     found = create_detector(config(folder)).detect(picture, 1)
     sides = sorted(min(one.width, one.height) for one in found)
     least = sides[len(sides) // 2]
@@ -151,9 +175,9 @@ def test_the_network_in_8_bits_is_what_runs(folder: Path) -> None:
     """Told by its answers: near those of float32, and others."""
     from fer_batch.onnx.quantization import quantize
 
-    picture = np.random.default_rng(0).integers(0, 256, (160, 160), dtype=np.uint8)
+    picture = noise(160, 160)
     expected = create_detector(config(folder)).detect(picture, 1)
-    batches = [picture[None, None].astype(np.float32)]
+    batches = [network_input(picture)]
     quantize(folder / ONNX_FILE, folder / INT8_FILE, batches)
     model = replace(read_detector(folder), int8_sha256=file_sha256(folder / INT8_FILE))
     assert model.digest != read_detector(folder).digest
@@ -167,7 +191,7 @@ def test_the_network_in_8_bits_is_what_runs(folder: Path) -> None:
 
 
 def test_where_every_cell_is_a_face_the_best_are_looked_at(folder: Path) -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (640, 1280), dtype=np.uint8)
+    picture = noise(640, 1280)
     detector = create_detector(config(folder, min_score=0.0))
     found = detector.detect(picture, 1)
     assert 100 < len(found) < 5000
@@ -182,7 +206,7 @@ def test_a_network_that_fails_on_a_picture_is_told(folder: Path, monkeypatch: py
     detector = create_detector(config(folder))
     monkeypatch.setattr(detector, "_network", fail)
     with pytest.raises(DetectorError, match=r"^no memory for a layer$"):
-        detector.detect(np.zeros((64, 64), np.uint8), 1)
+        detector.detect(np.zeros((64, 64, 3), np.uint8), 1)
 
 
 def test_another_network_is_named(folder: Path, tmp_path: Path) -> None:
@@ -191,7 +215,7 @@ def test_another_network_is_named(folder: Path, tmp_path: Path) -> None:
 
     graph = Graph()
     graph.node("Relu", "other", ["input"])
-    graph.save(folder / ONNX_FILE, "other", [1, 1, "height", "width"], {"other": [1, 1, "height", "width"]})
+    graph.save(folder / ONNX_FILE, "other", [1, 3, "height", "width"], {"other": [1, 3, "height", "width"]})
     write_detector(folder, DetectorModel("other", "1", 0.5, 1.0, 0.0, file_sha256(folder / ONNX_FILE)))
     with pytest.raises(UsageError, match=r"detector\.onnx: can't be used as a face detector \(.*cls_8"):
         create_detector(config(folder))

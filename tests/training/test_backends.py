@@ -112,9 +112,9 @@ def test_the_losses_are_those_of_tensorflow(backend: str, lessons: Path, voted: 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"], indirect=True)
 def test_the_detector_trains_and_goes_on(backend: str) -> None:
-    """Its own tests, of training and of a start from another network, on that backend."""
+    """Its own tests, of training and of a start with earlier weights, on that backend."""
     tests = Path(__file__).parent / "detector" / "test_train.py"
-    chosen = ["-k", "goes_on_from_a_checkpoint or a_wider_network", "-p", "no:cacheprovider"]
+    chosen = ["-k", "resumes_from_a_checkpoint or averaged_weights_of_another", "-p", "no:cacheprovider"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", str(tests), *chosen],
         env={**os.environ, "KERAS_BACKEND": backend},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ History = list[dict[str, float]]
 
 def save_checkpoint(path: Path, state: Mapping[str, Any], recipe: DataclassInstance, history: History) -> None:
     """Write the variables of `state` as plain arrays for any backend, whole or not at all."""
-    arrays = {name: keras.ops.convert_to_numpy(variable) for name, variable in state.items()}
+    arrays: dict[str, Any] = {name: np.asarray(keras.ops.convert_to_numpy(state[name])) for name in state}
     notes = json.dumps({"recipe": asdict(recipe), "history": history})
 
     def write(aside: Path) -> None:
@@ -33,16 +33,19 @@ def save_checkpoint(path: Path, state: Mapping[str, Any], recipe: DataclassInsta
     write_whole(path, write)
 
 
-def load_checkpoint(path: Path, state: Mapping[str, Any], recipe: DataclassInstance) -> History:
+def load_checkpoint(
+    path: Path, state: Mapping[str, Any], recipe: DataclassInstance, may_differ: Sequence[str] = ()
+) -> History:
     """Set the variables of `state` from a checkpoint and return its history; an empty one where there is none.
 
-    Raises DatasetError if it belongs to another recipe.
+    Raises DatasetError if it belongs to another recipe; the fields `may_differ` are not compared.
     """
     if not path.exists():
         return []
     with np.load(path, allow_pickle=False) as stored:
         notes = json.loads(str(stored["notes"]))
-        if notes["recipe"] != json.loads(json.dumps(asdict(recipe))):
+        fields = json.loads(json.dumps(asdict(recipe)))
+        if any(notes["recipe"].get(name) != fields[name] for name in fields if name not in may_differ):
             raise DatasetError(f"{path}: belongs to another recipe; remove it to start over")
         for name, variable in state.items():
             variable.assign(stored[name])

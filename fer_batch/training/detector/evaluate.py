@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,17 +15,19 @@ from fer_batch.detection import create_detector
 from fer_batch.detection.base import Detector
 from fer_batch.detection.head_pose import head_angles
 from fer_batch.detection.search import find_faces
+from fer_batch.errors import DatasetError
 from fer_batch.records import Detection
+from fer_batch.training.detector.matching import OVERLAP, Matches, average_precision, match
 from fer_batch.training.detector.photographs import SURE, Photograph
 from fer_batch.training.detector.targets import intersection_over_union
 
-#: Average precision is also told for faces from these sizes up: pixels of the searched picture, the box's mean side.
-SIZES = (8, 12, 16, 24, 32)
-
-_OVERLAP = 0.5
+#: Average precision is also given for faces from these sizes up: pixels of the searched picture, the box's mean side.
+SIZES = (8, 16, 24, 32)
+#: Recall is given between these sizes.
+SIZE_EDGES = (0, 8, 16, 24, 32, 48, 80, float("inf"))
 _LOW_SCORE = 0.02
 #: Head angles are compared on faces from this width up, in pixels of the photograph, and on at least so many.
-_LEAST_WIDTH, _LEAST_PAIRS = 24.0, 20
+_SMALLEST_WIDTH, _FEWEST_PAIRS = 24.0, 20
 
 
 @dataclass(frozen=True)
@@ -38,89 +41,83 @@ class _Search:
     @property
     def boxes(self) -> NDArray[np.float64]:
         """Boxes in pixels of the photograph, (n, 4)."""
-        return np.array([(one.x, one.y, one.width, one.height) for one in self.faces]).reshape(-1, 4)
+        return np.array([(face.x, face.y, face.width, face.height) for face in self.faces]).reshape(-1, 4)
 
     @property
     def scores(self) -> NDArray[np.float64]:
         """Scores, (n,); 1 where the detector gives none."""
-        return np.array([1.0 if one.score is None else one.score for one in self.faces])
+        return np.array([1.0 if face.score is None else face.score for face in self.faces])
+
+    @property
+    def sure(self) -> NDArray[np.bool_]:
+        """Which labels are faces beyond doubt, (m,)."""
+        return np.asarray(self.photograph.scores >= SURE)
+
+    @property
+    def sizes(self) -> NDArray[np.float64]:
+        """Sizes of the labels in the searched picture, (m,)."""
+        return np.asarray(np.sqrt(self.photograph.boxes[:, 2:].prod(axis=1)) * self.reduction, float)
+
+    def matches(self, count: NDArray[np.bool_]) -> Matches:
+        """The detections, matched to the labels that count."""
+        return match(self.boxes, self.scores, self.photograph.boxes, count)
 
 
 def evaluate_detector(config: DetectorConfig, photographs: Sequence[Photograph]) -> dict[str, Any]:
     """The figures of a detector; fractions, not per cent.
 
-    `average_precision`: at an overlap of 0.5 over all scores (area under the precision envelope, as Pascal VOC has it
-    since 2010), on photographs with faces; unsure labels count neither way; `average_precision_from`: the same with
-    smaller faces counting neither way. At the detector's own threshold: `recall`, `precision`, `landmark_error` (the
-    median over found faces with known landmarks of the mean distance in box widths), `false_per_100`: false faces on
-    100 photographs without a face, `head_angles` (by angle: the median `error` in degrees and the `correlation` with
-    the angles of the labels' landmarks; None for too few faces). `score_for_1_in_100`: the threshold that leaves one
-    of those.
+    Args:
+        config: The detector and the size that it searches.
+        photographs: Labelled photographs. Unsure labels count neither way.
+
+    Returns:
+        `average_precision`: at an overlap of 0.5 over all scores; `average_precision_from`: the same, smaller faces
+        counting neither way. At the detector's own threshold: `recall`, `precision`, `landmark_error` (the median over
+        found faces with known landmarks of the mean distance in box widths), `head_angles` (by angle: the median
+        `error` in degrees and the `correlation` with the angles of the labels' landmarks; None for too few faces),
+        `turned` (share of found faces that look aside by more than 30 degrees), `false_per_100` (false faces on 100
+        photographs without a face; None without such). `drawn`: of the boxes that people drew alone, all others
+        counting neither way: `faces`, `average_precision`, `recall_from_32`, and `recall_by_size`. `by_source`: for
+        each source its `faces`, `average_precision` and `recall`.
     """
     ranked_config = config if config.name == "haar" else replace(config, min_score=_LOW_SCORE)
     ranked = _search(ranked_config, photographs)
     chosen = ranked if config.name == "haar" else _search(config, photographs)
-    with_faces = [one for one in ranked if not one.photograph.face_free]
     figures: dict[str, Any] = {"detector": config.name, "longest_side": config.longest_side}
-    figures["photographs"], figures["faces"] = len(with_faces), sum(int(_sure(one).sum()) for one in with_faces)
-    figures["average_precision"] = average_precision(_judged(one, 0.0) for one in with_faces)
+    figures |= _precision_and_recall(ranked, chosen)
     figures["average_precision_from"] = {
-        str(size): average_precision(_judged(one, size) for one in with_faces) for size in SIZES
+        str(size): average_precision(search.matches(search.sure & (search.sizes >= size)) for search in ranked)
+        for size in SIZES
     }
-    at_threshold = [_judged(one, 0.0) for one in chosen if not one.photograph.face_free]
-    hits = sum(int(judged.hits.sum()) for judged in at_threshold)
-    false = sum(int((~judged.hits & judged.counts).sum()) for judged in at_threshold)
-    figures["recall"] = hits / max(1, figures["faces"])
-    figures["precision"] = hits / max(1, hits + false)
     figures["landmark_error"] = _landmark_error(chosen)
     figures["head_angles"] = _head_angles(chosen)
-    figures |= _false_faces(ranked, chosen)
+    figures["turned"] = _turned(chosen)
+    face_free = [search for search in chosen if search.photograph.face_free]
+    false = sum(len(search.faces) for search in face_free)
+    figures["face_free"] = len(face_free)
+    figures["false_per_100"] = 100 * false / len(face_free) if face_free else None
+    figures["drawn"] = _drawn_figures(ranked, chosen)
+    sources = sorted({search.photograph.source for search in ranked if search.sure.any()})
+    figures["by_source"] = {
+        source: _precision_and_recall(
+            *([search for search in part if search.photograph.source == source] for part in (ranked, chosen))
+        )
+        for source in sources
+    }
     return figures
 
 
-@dataclass(frozen=True)
-class Judged:
-    """Detections of one picture: their scores, which are right, which count at all; and the faces there were."""
+def threshold_for_false_faces(config: DetectorConfig, photographs: Sequence[Photograph], per_100: float = 1.0) -> float:
+    """The lowest threshold that leaves at most `per_100` detections on 100 photographs in which no face is expected.
 
-    scores: NDArray[np.float64]
-    hits: NDArray[np.bool_]
-    counts: NDArray[np.bool_]
-    faces: int
-
-
-def judge(
-    boxes: NDArray[np.floating], scores: NDArray[np.float64], truth: NDArray[np.floating], sure: NDArray[np.bool_]
-) -> Judged:
-    """Match detections (n, 4), best first, to the faces (m, 4) they overlap by half; each sure face is found once.
-
-    A detection on a face that is not `sure` counts neither way.
+    Raises DatasetError without photographs.
     """
-    closeness = intersection_over_union(boxes, truth)
-    overlap = closeness >= _OVERLAP
-    hits, free = np.zeros(len(boxes), bool), sure.copy()
-    order = np.argsort(-scores, kind="stable")
-    for row in order[overlap[order][:, sure].any(axis=1)]:
-        matching = np.flatnonzero(free & overlap[row])
-        if len(matching):
-            hits[row] = True
-            free[matching[closeness[row, matching].argmax()]] = False
-    counts = hits | ~overlap[:, ~sure].any(axis=1)
-    return Judged(scores, hits, counts, int(sure.sum()))
-
-
-def average_precision(pictures: Iterable[Judged]) -> float:
-    """Area under the envelope of precision over recall of all pictures together; NaN without a face."""
-    judged = list(pictures)
-    faces = sum(one.faces for one in judged)
-    if not faces:
-        return float("nan")
-    counts = np.concatenate([one.counts for one in judged])
-    scores = np.concatenate([one.scores for one in judged])[counts]
-    hits = np.concatenate([one.hits for one in judged])[counts][np.argsort(-scores, kind="stable")]
-    found = np.cumsum(hits)
-    precision = found / np.arange(1, len(hits) + 1)
-    envelope = np.maximum.accumulate(precision[::-1])[::-1]
-    return float(envelope[hits].sum() / faces)
+    if not photographs:
+        raise DatasetError("no held-out photograph has the role none_found; the threshold is chosen on such")
+    found = _search(replace(config, min_score=_LOW_SCORE), photographs)
+    scores = np.sort(np.concatenate([search.scores for search in found]))[::-1]
+    allowed = int(len(photographs) * per_100 / 100)
+    return float(scores[allowed]) if len(scores) > allowed else _LOW_SCORE
 
 
 def report(figures: dict[str, Any]) -> str:
@@ -128,16 +125,29 @@ def report(figures: dict[str, Any]) -> str:
     lines = [
         f"{figures['detector']}, longest side {figures['longest_side']}: {figures['photographs']} photographs with "
         f"{figures['faces']} faces, {figures['face_free']} without",
-        f"  average precision          {figures['average_precision']:.4f}",
+        f"  average precision          {_number(figures['average_precision'])}",
     ]
     lines += [
-        f"    faces from {size:>3} px        {value:.4f}" for size, value in figures["average_precision_from"].items()
+        f"    faces from {size:>3} px        {_number(value)}"
+        for size, value in figures["average_precision_from"].items()
     ]
-    for key in ("recall", "precision", "landmark_error", "false_per_100", "score_for_1_in_100"):
-        lines.append(f"  {key:26} " + ("-" if figures[key] is None else f"{figures[key]:.4f}"))
+    for key in ("recall", "precision", "landmark_error", "turned", "false_per_100"):
+        lines.append(f"  {key:26} {_number(figures[key])}")
     for name, angle in (figures["head_angles"] or {}).items():
         lines.append(f"  {name:26} {angle['error']:.1f} degrees off, correlation {angle['correlation']:.2f}")
+    drawn = figures["drawn"]
+    lines.append(f"  boxes drawn by people: {drawn['faces']}, average precision {_number(drawn['average_precision'])}")
+    lines.append(f"    recall from 32 px        {_number(drawn['recall_from_32'])}")
+    for size, recall in drawn["recall_by_size"].items():
+        lines.append(f"    recall {size:>9} px      {_number(recall['recall'])}  of {recall['faces']}")
+    for source, part in figures["by_source"].items():
+        precision, recall = _number(part["average_precision"]), _number(part["recall"])
+        lines.append(f"  {source:26} average precision {precision}, recall {recall}, {part['faces']} faces")
     return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
 
 
 def _search(config: DetectorConfig, photographs: Sequence[Photograph]) -> list[_Search]:
@@ -150,13 +160,46 @@ def _search(config: DetectorConfig, photographs: Sequence[Photograph]) -> list[_
     return found
 
 
-def _sure(search: _Search) -> NDArray[np.bool_]:
-    return np.asarray(search.photograph.scores >= SURE)
+def _precision_and_recall(ranked: Sequence[_Search], chosen: Sequence[_Search]) -> dict[str, Any]:
+    """Figures over all sure faces, on photographs with faces."""
+    with_faces = [search for search in ranked if search.sure.any()]
+    matches = [search.matches(search.sure) for search in chosen if search.sure.any()]
+    faces = sum(picture.faces for picture in matches)
+    hits = sum(int(picture.hits.sum()) for picture in matches)
+    detections = sum(int(picture.counts.sum()) for picture in matches)
+    return {
+        "photographs": len(with_faces),
+        "faces": faces,
+        "average_precision": average_precision(search.matches(search.sure) for search in with_faces),
+        "recall": hits / faces if faces else None,
+        "precision": hits / detections if detections else None,
+    }
 
 
-def _judged(search: _Search, smallest: float) -> Judged:
-    sizes = np.sqrt(search.photograph.boxes[:, 2:].prod(axis=1)) * search.reduction
-    return judge(search.boxes, search.scores, search.photograph.boxes, _sure(search) & (sizes >= smallest))
+def _drawn_figures(ranked: Sequence[_Search], chosen: Sequence[_Search]) -> dict[str, Any]:
+    """Figures over the boxes that people drew."""
+    drawn = [search for search in ranked if search.photograph.drawn.any()]
+    at_threshold = [search for search in chosen if search.photograph.drawn.any()]
+    counted = [search.photograph.drawn & search.sure for search in at_threshold]
+    pairs = list(zip(at_threshold, counted, strict=True))
+    found = np.concatenate([search.matches(count).found[count] for search, count in pairs] or [np.zeros(0, bool)])
+    sizes = np.concatenate([search.sizes[count] for search, count in pairs] or [np.zeros(0)])
+    return {
+        "faces": len(found),
+        "average_precision": average_precision(
+            search.matches(search.photograph.drawn & search.sure) for search in drawn
+        ),
+        "recall_from_32": _share(found[sizes >= 32]),
+        "recall_by_size": {
+            f"{low}-{high}": {"faces": int(within.sum()), "recall": _share(found[within])}
+            for low, high in pairwise(SIZE_EDGES)
+            for within in [(sizes >= low) & (sizes < high)]
+        },
+    }
+
+
+def _share(values: NDArray[np.bool_]) -> float | None:
+    return float(values.mean()) if len(values) else None
 
 
 def _found_pairs(
@@ -167,7 +210,7 @@ def _found_pairs(
     for search in searches:
         labels = search.photograph
         overlap = intersection_over_union(labels.boxes, search.boxes)
-        for face in np.flatnonzero(_sure(search) & (overlap >= _OVERLAP).any(axis=1)):
+        for face in np.flatnonzero(search.sure & (overlap >= OVERLAP).any(axis=1)):
             found = search.faces[int(overlap[face].argmax())]
             if found.landmarks is not None and np.isfinite(labels.landmarks[face]).all():
                 yield found, found.landmarks, labels.landmarks[face], float(labels.boxes[face, 2])
@@ -181,15 +224,26 @@ def _landmark_error(searches: Sequence[_Search]) -> float | None:
     return float(np.median(errors)) if errors else None
 
 
+def _turned(searches: Sequence[_Search]) -> float | None:
+    """Share of the found faces, wide enough for it, whose yaw is more than 30 degrees."""
+    yaws = [
+        abs(face.angles[0])
+        for search in searches
+        for face in search.faces
+        if face.angles is not None and face.width >= _SMALLEST_WIDTH
+    ]
+    return float(np.mean(np.array(yaws) > 30)) if yaws else None
+
+
 def _head_angles(searches: Sequence[_Search]) -> dict[str, dict[str, float]] | None:
     """By angle: the median error in degrees, and the correlation, which a detector that gives every face the same
     landmarks can't have."""
     pairs = [
         (found.angles, labelled)
         for found, _, landmarks, width in _found_pairs(searches)
-        if width >= _LEAST_WIDTH and found.angles is not None and (labelled := head_angles(landmarks)) is not None
+        if width >= _SMALLEST_WIDTH and found.angles is not None and (labelled := head_angles(landmarks)) is not None
     ]
-    if len(pairs) < _LEAST_PAIRS:
+    if len(pairs) < _FEWEST_PAIRS:
         return None
     found, labelled = np.array(pairs).transpose(1, 2, 0)
     with np.errstate(invalid="ignore"):  # One angle for all has no correlation.
@@ -200,15 +254,3 @@ def _head_angles(searches: Sequence[_Search]) -> dict[str, dict[str, float]] | N
             }
             for name, a, b in zip(("yaw", "pitch", "roll"), found, labelled, strict=True)
         }
-
-
-def _false_faces(ranked: Sequence[_Search], chosen: Sequence[_Search]) -> dict[str, Any]:
-    face_free = [one for one in chosen if one.photograph.face_free]
-    figures: dict[str, Any] = {"face_free": len(face_free), "false_per_100": None, "score_for_1_in_100": None}
-    if face_free:
-        figures["false_per_100"] = 100 * sum(len(one.faces) for one in face_free) / len(face_free)
-        scores = np.concatenate([one.scores for one in ranked if one.photograph.face_free])
-        allowed = len(face_free) // 100
-        worst = np.sort(scores)[::-1]
-        figures["score_for_1_in_100"] = float(worst[allowed]) if len(worst) > allowed else 0.0
-    return figures

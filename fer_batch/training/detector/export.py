@@ -15,19 +15,24 @@ if TYPE_CHECKING:
 
 
 def export_onnx(network: keras.Model, path: Path) -> None:
-    """Write `network` (see `face_network`) with batch normalization folded into its convolutions.
+    """Write a network as ONNX.
 
-    Input `input`: float32 (1, 1, h, w), gray levels 0..255, sides multiples of 32. Outputs, for each stride s, in the
-    layout of cv2.FaceDetectorYN: `cls_s` and `obj_s` (1, cells, 1), both the score, since with a single class
-    objectness says all and OpenCV ranks by the root of their product; `bbox_s` (1, cells, 4); `kps_s` (1, cells, 10).
-    Raises UsageError without the package onnx.
+    Input `input`: float32 (1, 3, h, w), Y, U, V as 0..255, sides multiples of 32. Outputs, for each stride s: `cls_s`,
+    the score, (1, cells, 1); `bbox_s` (1, cells, 4); `kps_s` (1, cells, 10), both in the units of cv2.FaceDetectorYN.
+
+    Args:
+        network: A network of `plain_network`.
+        path: The file.
+
+    Raises:
+        UsageError: Without the package onnx.
     """
     graph = Graph()
     for stride, name in zip(STRIDES, graph.add_network(network), strict=True):
         _add_outputs(graph, stride, name)
-    kinds = (("cls", 1), ("obj", 1), ("bbox", 4), ("kps", 10))
+    kinds = (("cls", 1), ("bbox", 4), ("kps", 10))
     outputs = {f"{kind}_{stride}": [1, f"cells_{stride}", size] for kind, size in kinds for stride in STRIDES}
-    graph.save(path, "face-detector", [1, 1, "height", "width"], outputs)
+    graph.save(path, "face-detector", [1, 3, "height", "width"], outputs)
 
 
 def _add_outputs(graph: Graph, stride: int, name: str) -> None:
@@ -36,8 +41,7 @@ def _add_outputs(graph: Graph, stride: int, name: str) -> None:
     shape = graph.constant(f"shape_{stride}", np.array([1, -1, CHANNELS], np.int64))
     rows = graph.node("Reshape", f"{name}_rows", [turned, shape])
     score = _part(graph, f"score_{stride}", rows, SCORE)
-    for kind in ("cls", "obj"):
-        graph.node("Sigmoid", f"{kind}_{stride}", [score])
+    graph.node("Sigmoid", f"cls_{stride}", [score])
     _part(graph, f"bbox_{stride}", rows, BOX)
     _part(graph, f"kps_{stride}", rows, LANDMARKS)
 

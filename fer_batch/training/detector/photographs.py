@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +17,34 @@ from numpy.typing import NDArray
 from fer_batch.errors import DatasetError
 from fer_batch.media.image import read_image
 from fer_batch.records import Frame, MediaError
-from fer_batch.training.common.near_duplicates import has_copy
 
 #: Labels from this score up count as faces; those below are neither faces nor background.
 SURE = 0.6
 
-_COLUMNS = {"source", "role", "image", "boxes", "landmarks", "scores"}
-_THUMBNAIL = (48, 48)
+_COLUMNS = {"source", "split", "role", "image", "boxes", "landmarks", "scores", "kinds"}
+_ROLES = {"face", "negative", "unlabelled", "none_found"}
+#: What a label counts as by its kind: a person drew it; the teacher was sure, and its own score stands; or neither face
+#: nor background.
+_PERSON, _IGNORED = 1.0, 0.3
 _FIELDS = 4
 
 
 @dataclass(frozen=True)
 class Photograph:
-    """A picture and its faces. `content`: an encoded picture, or the file that holds it. `boxes`: float32 (n, 4), x, y,
-    width, height in its pixels; `landmarks`: float32 (n, 5, 2), NaN where unknown; `scores`: float32 (n,), how sure
-    each label is, 0..1 (see `SURE`). `face_free`: it is said to hold no face."""
+    """A picture and its faces.
+
+    Attributes:
+        name: What messages call it.
+        source: What belongs together.
+        content: An encoded picture, or the file that holds it.
+        face_free: It is known to hold no face.
+        boxes: x, y, width, height in its pixels; float32 (n, 4).
+        landmarks: Float32 (n, 5, 2), NaN where unknown.
+        scores: How sure each label is, 0..1 (see `SURE`); float32 (n,).
+        held_out: It must not be trained on.
+        none_found: The teacher found no face in it; there may be one.
+        drawn: Which labels people drew; bool (n,).
+    """
 
     name: str
     source: str
@@ -40,6 +53,34 @@ class Photograph:
     boxes: NDArray[np.float32]
     landmarks: NDArray[np.float32]
     scores: NDArray[np.float32]
+    held_out: bool = False
+    none_found: bool = False
+    drawn: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
+
+    @cached_property
+    def face_weights(self) -> NDArray[np.float64] | None:
+        """How often each face is chosen for a view, as cumulative shares, (n,); None without a sure face. Turned,
+        tilted and covered faces, which are rarer, and those that only people saw, are chosen more often."""
+        sure = self.scores >= SURE
+        if not sure.any():
+            return None
+        weights = np.where(sure, _rarity(self.boxes, self.landmarks, self.scores), 0.0)
+        return np.asarray(np.cumsum(weights) / weights.sum())
+
+    @cached_property
+    def rarity(self) -> float:
+        """How rare its rarest kind of face is; 1 for ordinary ones and where there is none."""
+        sure = self.scores >= SURE
+        return float(_rarity(self.boxes, self.landmarks, self.scores)[sure].max(initial=1.0))
+
+    def yuv(self) -> NDArray[np.uint8]:
+        """The picture as full-range Y, U, V (BT.601), uint8 (h, w, 3); kept once it was decoded."""
+        kept = self.__dict__.get("_yuv")
+        if kept is None:
+            bgr = self.frame(needs_colour=True).bgr
+            assert bgr is not None
+            kept = self.__dict__["_yuv"] = np.ascontiguousarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2YCrCb)[..., [0, 2, 1]])
+        return np.asarray(kept, np.uint8)
 
     def gray(self) -> NDArray[np.uint8]:
         """The picture, uint8 (h, w). Raises DatasetError where it can't be read."""
@@ -58,6 +99,19 @@ class Photograph:
             raise DatasetError(f"{self.name}: not a picture that can be read; remove the row")
         bgr = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), np.uint8) if needs_colour else None
         return Frame(np.asarray(luma, np.uint8), luma.shape[1], luma.shape[0], None, bgr)
+
+
+def _rarity(
+    boxes: NDArray[np.float32], landmarks: NDArray[np.float32], scores: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """1 for faces that look at the camera; up to 4 for turned, tilted and covered ones; (n,)."""
+    eyes = landmarks[:, 1] - landmarks[:, 0]
+    across = np.linalg.norm(eyes, axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        turn = np.abs((landmarks[:, 2] - landmarks[:, :2].mean(axis=1)) * eyes).sum(axis=1) / across**2
+        narrow, tilt = across / boxes[:, 2], np.abs(np.degrees(np.arctan2(eyes[:, 1], eyes[:, 0])))
+        rare = 1 + 2.0 * ((turn > 0.3) | (narrow < 0.28)) + 1.0 * (tilt > 20) + 0.5 * (scores < 0.8)
+    return np.where(np.isfinite(landmarks).all(axis=(1, 2)), rare, 3.0)
 
 
 def read_photographs(path: Path) -> list[Photograph]:
@@ -80,26 +134,6 @@ def read_photographs(path: Path) -> list[Photograph]:
     return photographs
 
 
-def split(photographs: Sequence[Photograph], sources: Sequence[str]) -> tuple[list[Photograph], list[Photograph]]:
-    """Photographs to train on, and those of `sources` to validate on.
-
-    Whole sources, because many show one person or scene in several pictures. What is to be trained on and is a copy of
-    a picture to validate on (see `copies`) is left out. Raises DatasetError for a source there is none of.
-    """
-    known = {photograph.source for photograph in photographs}
-    if missing := sorted(set(sources) - known):
-        raise DatasetError(f"no photograph is from {', '.join(missing)}; there are: {', '.join(sorted(known))}")
-    held = [photograph for photograph in photographs if photograph.source in sources]
-    rest = [photograph for photograph in photographs if photograph.source not in sources]
-    copied = has_copy(_thumbnails(rest), _thumbnails(held))
-    return [photograph for photograph, copy in zip(rest, copied, strict=True) if not copy], held
-
-
-def _thumbnails(photographs: Sequence[Photograph]) -> NDArray[np.uint8]:
-    small = [cv2.resize(one.gray(), _THUMBNAIL, interpolation=cv2.INTER_AREA) for one in photographs]
-    return np.array(small, np.uint8).reshape(-1, *_THUMBNAIL)
-
-
 def _read_parquet(path: Path) -> list[Photograph]:
     try:
         table = pq.read_table(path)
@@ -111,16 +145,27 @@ def _read_parquet(path: Path) -> list[Photograph]:
 
 
 def _from_row(row: dict[str, Any], where: str) -> Photograph:
-    if row["role"] not in ("face", "negative"):
-        raise DatasetError(f"{where}: role is {row['role']!r}; it must be face or negative")
+    if row["role"] not in _ROLES:
+        raise DatasetError(f"{where}: role is {row['role']!r}; it must be one of {', '.join(sorted(_ROLES))}")
     try:
+        kinds = np.asarray(row["kinds"], object)
         scores = np.asarray(row["scores"], np.float32)
+        scores = np.where(kinds == "person", _PERSON, np.where(kinds == "ignore", _IGNORED, scores)).astype(np.float32)
         boxes = np.asarray(row["boxes"], np.float32).reshape(len(scores), 4)
         landmarks = np.asarray(row["landmarks"], np.float32).reshape(len(scores), 5, 2)
     except (ValueError, TypeError) as error:
         raise DatasetError(f"{where}: 4 numbers a box and 10 a face's landmarks are due, a score each") from error
     photograph = Photograph(
-        where, str(row["source"]), row["image"], row["role"] == "negative", boxes, landmarks, scores
+        where,
+        str(row["source"]),
+        row["image"],
+        row["role"] == "negative",
+        boxes,
+        landmarks,
+        scores,
+        row["split"] == "held_out",
+        row["role"] == "none_found",
+        np.asarray(kinds == "person", bool).reshape(len(scores)),
     )
     # What a detector found where there is no face is no label.
     return _with_faces(photograph, np.zeros(len(scores), bool)) if photograph.face_free else photograph
@@ -128,7 +173,7 @@ def _from_row(row: dict[str, Any], where: str) -> Photograph:
 
 def _with_faces(photograph: Photograph, kept: NDArray[np.bool_]) -> Photograph:
     boxes, landmarks, scores = photograph.boxes[kept], photograph.landmarks[kept], photograph.scores[kept]
-    return replace(photograph, boxes=boxes, landmarks=landmarks, scores=scores)
+    return replace(photograph, boxes=boxes, landmarks=landmarks, scores=scores, drawn=photograph.drawn[kept])
 
 
 def _read_wider(path: Path) -> list[Photograph]:
@@ -175,5 +220,6 @@ def _annotated(path: Path, name: str, boxes: NDArray[np.float32], invalid: NDArr
     usable = (boxes[:, 2] > 0) & (boxes[:, 3] > 0)
     scores = np.where(invalid, 0.0, 1.0).astype(np.float32)
     landmarks = np.full((len(boxes), 5, 2), np.nan, np.float32)
-    photograph = Photograph(name, path.name, file, not len(boxes), boxes, landmarks, scores)
+    drawn = np.ones(len(boxes), bool)
+    photograph = Photograph(name, path.name, file, not len(boxes), boxes, landmarks, scores, held_out=True, drawn=drawn)
     return _with_faces(photograph, usable)

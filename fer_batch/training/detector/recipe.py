@@ -16,32 +16,42 @@ PRECISIONS = ("float32", "bfloat16")
 
 @dataclass(frozen=True)
 class DetectorRecipe:
-    """Everything that decides a training run. `options`: arguments of `face_network`; `start`: a folder of
-    `train-detector`, or a detector's, whose weights it begins with, of the same network or a narrower one (none: random
-    ones);
-    `validation_sources`: held out whole, never trained on; `learning_rate`: the peak of a cosine schedule with linear
-    warm-up; in the last `calm_epochs` views are degraded less often; `ema`: the decay of the averaged weights that are
-    kept; `box_loss` and `landmark_loss`: weights beside the score's loss."""
+    """Everything that decides a training run.
+
+    Attributes:
+        options: Arguments of `face_network`.
+        start: A folder of `train-detector` whose averaged weights the run begins with; none: random ones.
+        epochs: Epochs in all; the only field that may change while a run is under way.
+        decay_epochs: The last epochs, in which the learning rate falls to 0 along a cosine.
+        steps: Batches an epoch.
+        sides: Sides of views in pixels, multiples of 64, with the share of batches that have each.
+        pixels: Pixels of a batch; its views are as many as fit.
+        learning_rate: The peak.
+        warmup_steps: Steps in which the learning rate rises to its peak.
+        weight_decay: Of kernels (AdamW).
+        box_loss: Weight beside the score's loss.
+        landmark_loss: Weight beside the score's loss.
+        ema: The decay of the averaged weights that are kept.
+        source_weights: How often photographs of a source are drawn; 1 where none is given.
+        precision: float32 or bfloat16.
+        seed: Of weights and views.
+        views: How views are drawn.
+    """
 
     options: dict[str, Any] = field(default_factory=dict)
     start: str = ""
-    validation_sources: tuple[str, ...] = (
-        "BIDS/BSDS500",
-        "codewithminer/ImageCaptioning",
-        "emanhamed/Houses-dataset",
-        "princenarula222/People-Counting",
-        "sonots/tutorial-haartraining",
-        "VikramShenoy97/Human-Segmentation-Dataset",
-    )
-    epochs: int = 80
-    batch_size: int = 16
-    learning_rate: float = 2e-3
-    warmup_epochs: float = 1.0
-    calm_epochs: int = 0
-    weight_decay: float = 1e-3
+    epochs: int = 100
+    decay_epochs: int = 30
+    steps: int = 500
+    sides: tuple[tuple[int, float], ...] = ((256, 0.45), (384, 0.4), (640, 0.15))
+    pixels: int = 1_638_400
+    learning_rate: float = 1e-3
+    warmup_steps: int = 500
+    weight_decay: float = 0.02
     box_loss: float = 2.0
-    landmark_loss: float = 2.0
-    ema: float = 0.999
+    landmark_loss: float = 5.0
+    ema: float = 0.9995
+    source_weights: dict[str, float] = field(default_factory=dict)
     precision: str = "bfloat16"
     seed: int = 0
     views: Views = field(default_factory=Views)
@@ -58,7 +68,11 @@ def read_detector_recipe(path: Path) -> DetectorRecipe:
 
 
 def _with_tuples(values: dict[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    return {key: _as_tuple(value) for key, value in values.items()}
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
 
 
 def check_detector_recipe(recipe: DetectorRecipe) -> None:
@@ -70,7 +84,7 @@ def check_detector_recipe(recipe: DetectorRecipe) -> None:
                 raise DatasetError(f"recipe: {name} is {getattr(part, name)!r}; it must be of type {kind.__name__}")
     if recipe.precision not in PRECISIONS:
         raise DatasetError(f"recipe: precision {recipe.precision!r} is none of {', '.join(PRECISIONS)}")
-    if recipe.views.side < 128 or recipe.views.side % 64:
-        raise DatasetError(f"recipe: side is {recipe.views.side}; it must be a multiple of 64, from 128 up")
-    if recipe.epochs < 1 or recipe.batch_size < 1:
-        raise DatasetError("recipe: epochs and batch_size must be at least 1")
+    if not recipe.sides or any(side < 128 or side % 64 or share <= 0 for side, share in recipe.sides):
+        raise DatasetError(f"recipe: sides {recipe.sides}; each must be a multiple of 64, from 128 up, with a share")
+    if min(recipe.epochs, recipe.steps) < 1 or recipe.pixels < max(side for side, _ in recipe.sides) ** 2:
+        raise DatasetError("recipe: epochs and steps must be at least 1, and pixels as many as the largest view has")

@@ -1,151 +1,95 @@
-"""What the network should say in each cell of its maps: the teacher's maps, corrected by the labels.
-
-A cell's score is sqrt(class x objectness), the number that cv2.FaceDetectorYN ranks faces by. The teacher gives it for
-every cell of a clean view, without any scheme that assigns faces to cells. Then
-
-- a labelled face gets the confidence of its label, which was made on a larger picture, at its best cell, and its other
-  cells are raised alike; box and landmarks are the label's, which are finer than the teacher's here;
-- a labelled face that the teacher misses gets a small bell of scores around its centre;
-- what the teacher sees where no label is becomes background: on photographs without a face, everything;
-- a face cut off by the view's edge stays what the teacher says;
-- cells on faces too small to be learnt do not count.
-"""
+"""What the network should say of a view: candidate cells for each face, and cells that do not count."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch.detection.network import STRIDES, cells, in_pixels
-from fer_batch.errors import DatasetError
-from fer_batch.training.detector.photographs import SURE
+from fer_batch.detection.network import STRIDES, cells
 from fer_batch.training.detector.views import View
 
-#: Channels of a target: score, its weight, the box's and the landmarks' weight, the box (4), the landmarks (10).
-SCORE, SCORE_WEIGHT, BOX_WEIGHT, LANDMARKS_WEIGHT = range(4)
-BOX, LANDMARKS = slice(4, 8), slice(8, 18)
-CHANNELS = 18
-
-#: Sizes (square root of the area, pixels) from which a face belongs to the second and to the third map; measured as
-#: where the teacher's scores on one map overtake those on the finer one.
-_LEVEL_SIZES = (52.0, 115.0)
-_SMALLEST = 5.0
-_FOUND = 0.3
-_SAME = 0.35
-_MOSTLY_VISIBLE = 0.7
-_LEAST_SCORE = 0.05
+#: Sizes of faces (square root of the area) that a map may learn, in its strides: the first and the last map have no
+#: lower and no upper bound.
+_SIZES = (1.2, 10.0)
+#: Cells across and down around a face's centre, on each map that may learn it.
+_AROUND = np.array([(x, y) for y in (-1, 0, 1) for x in (-1, 0, 1)])
+#: Candidate cells of a face.
+CANDIDATES = len(STRIDES) * len(_AROUND)
 
 
-class Teacher:
-    """A detector in the layout of cv2.FaceDetectorYN, for colour or gray, asked for all it sees. Not to be shared by
-    threads."""
+@dataclass(frozen=True)
+class Targets:
+    """What a batch of views teaches, n faces in all.
 
-    def __init__(self, model_file: Path) -> None:
-        """Load the ONNX file. Raises DatasetError where it can't be used."""
-        self._names = [f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in STRIDES]
-        try:
-            self._net = cv2.dnn.readNet(str(model_file))
-            self._channels = 3
-            try:
-                self.look(np.zeros((64, 64), np.uint8))
-            except cv2.error:
-                self._channels = 1
-                self.look(np.zeros((64, 64), np.uint8))
-        except (cv2.error, KeyError, ValueError) as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise DatasetError(f"--teacher {model_file}: OpenCV can't use it as YuNet ({reason})") from error
+    Attributes:
+        candidates: Cells that may answer for each face, counted through the whole batch; int32 (n, CANDIDATES).
+        allowed: Which of them there are; float32 (n, CANDIDATES), 0 or 1.
+        boxes: x, y, width, height in pixels; float32 (n, 4).
+        landmarks: x and y of five points in pixels, 0 where unknown; float32 (n, 10).
+        has_landmarks: 0 or 1; float32 (n,).
+        counts: Whether a cell counts as background where no face takes it: 0 on faces that nobody is sure of;
+            float32 (views x cells,).
+        grid: Column, row and stride of each cell of the batch; float32 (views x cells, 3).
+    """
 
-    def look(self, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Score, box (x, y, width, height) and landmarks in pixels for each of `cells`; float32 (cells, 15).
-
-        `picture`: gray, uint8 (h, w), sides multiples of 32.
-        """
-        self._net.setInput(cv2.dnn.blobFromImage(cv2.merge([picture] * self._channels)))
-        outputs = dict(zip(self._names, self._net.forward(self._names), strict=True))
-        cls, obj, box, landmarks = (
-            np.concatenate([outputs[f"{kind}_{stride}"][0] for stride in STRIDES])
-            for kind in ("cls", "obj", "bbox", "kps")
-        )
-        score = np.sqrt(np.clip(cls, 0, 1) * np.clip(obj, 0, 1))
-        boxes, points = in_pixels(cells(*picture.shape), box, landmarks)
-        return np.concatenate([score, boxes, points.reshape(-1, 10)], axis=1)
+    candidates: NDArray[np.int32]
+    allowed: NDArray[np.float32]
+    boxes: NDArray[np.float32]
+    landmarks: NDArray[np.float32]
+    has_landmarks: NDArray[np.float32]
+    counts: NDArray[np.float32]
+    grid: NDArray[np.float32]
 
 
-def make_targets(view: View, seen: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The targets of a view from what the teacher sees on it; float32 (cells, 18), boxes and landmarks in the units of
-    cv2.FaceDetectorYN."""
-    grid = cells(*view.picture.shape)
-    active = np.flatnonzero(seen[:, 0] > _LEAST_SCORE)
-    score = np.zeros(len(grid), np.float32)
-    weight = np.ones(len(grid), np.float32)
-    faces = seen[:, 1:].copy()
-    owner = np.full(len(grid), -1)
-    if len(view.boxes) and len(active):
-        overlap = intersection_over_union(seen[active, 1:5], view.boxes)
-        owner[active] = np.where(overlap.max(axis=1) >= _SAME, overlap.argmax(axis=1), -1)
-        score[owner >= 0] = seen[owner >= 0, 0]
-    for face in range(len(view.boxes)):
-        owned = np.flatnonzero(owner == face)
-        _teach_face(view, face, owned, grid, score, weight, faces)
-    return _encoded(grid, score, weight, faces)
-
-
-def _teach_face(
-    view: View,
-    face: int,
-    owned: NDArray[np.int64],
-    grid: NDArray[np.float32],
-    score: NDArray[np.float32],
-    weight: NDArray[np.float32],
-    faces: NDArray[np.float32],
-) -> None:
-    """Correct the score, its weight, and box and landmarks where one face is."""
-    box, sureness = view.boxes[face], float(view.scores[face])
-    confidence = (1 + sureness) / 2 if sureness >= SURE else sureness
-    size = np.sqrt(box[2] * box[3])
-    found = len(owned) > 0 and score[owned].max() >= _FOUND
-    if not found and view.visible[face] >= _MOSTLY_VISIBLE:
-        if size < _SMALLEST:
-            centres = (grid[:, :2] + 0.5) * grid[:, 2:]
-            near = np.abs(centres - (box[:2] + box[2:] / 2)).max(axis=1) <= grid[:, 2] / 2 + size
-            weight[near & (score < _FOUND)] = 0
-            return
-        bell = confidence * _bell(box, size, grid)
-        owned = np.flatnonzero(bell > np.maximum(score, 0.2 * confidence))  # Another face's cells stay its own.
-        score[owned] = bell[owned]
-    elif found and view.visible[face] >= _MOSTLY_VISIBLE:
-        score[owned] = np.minimum(score[owned] * max(1.0, confidence / score[owned].max()), 1)
-    faces[owned] = np.concatenate([box, view.landmarks[face].ravel()])
-
-
-def _bell(box: NDArray[np.float32], size: float, grid: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Values of all cells that fall from 1 at the one nearest to the middle of a box on the map for its size."""
-    stride = STRIDES[int(np.searchsorted(_LEVEL_SIZES, size, side="right"))]
-    distance = np.linalg.norm((grid[:, :2] + 0.5) * stride - (box[:2] + box[2:] / 2), axis=1)
-    bell = np.exp(-0.5 * (distance / max(0.5 * stride, 0.18 * size)) ** 2) * (grid[:, 2] == stride)
-    return np.asarray(bell / max(float(bell.max()), 1e-6), np.float32)
-
-
-def _encoded(
-    grid: NDArray[np.float32], score: NDArray[np.float32], weight: NDArray[np.float32], faces: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    at, stride = grid[:, :2], grid[:, 2:]
-    target = np.zeros((len(grid), CHANNELS), np.float32)
-    target[:, SCORE], target[:, SCORE_WEIGHT] = score, weight
-    target[:, BOX_WEIGHT] = np.where(score > 0.1, score * weight, 0)
-    target[:, LANDMARKS_WEIGHT] = np.where(np.isfinite(faces[:, 4:]).all(axis=1), target[:, BOX_WEIGHT], 0)
-    target[:, BOX] = np.concatenate(
-        [(faces[:, :2] + faces[:, 2:4] / 2) / stride - at, np.log(np.maximum(faces[:, 2:4], 1) / stride)], axis=1
+def make_targets(views: list[View]) -> Targets:
+    """The targets of views of one size."""
+    side = len(views[0].picture)
+    grid = cells(side, side)
+    found = [candidate_cells(view.boxes[view.sure], side) for view in views]
+    boxes = np.concatenate([view.boxes[view.sure] for view in views])
+    landmarks = np.concatenate([view.landmarks[view.sure] for view in views]).reshape(-1, 10)
+    known = np.isfinite(landmarks).all(axis=1)
+    return Targets(
+        np.concatenate([cell + number * len(grid) for number, (cell, _) in enumerate(found)]).astype(np.int32),
+        np.concatenate([allowed for _, allowed in found]).astype(np.float32),
+        boxes.astype(np.float32),
+        np.where(known[:, None], landmarks, 0).astype(np.float32),
+        known.astype(np.float32),
+        np.concatenate([_counts(view, grid) for view in views]),
+        np.tile(grid, (len(views), 1)),
     )
-    points = faces[:, 4:].reshape(-1, 5, 2) / stride[:, None] - at[:, None]
-    target[:, LANDMARKS] = points.reshape(-1, 10)
-    for part, weighed_by in ((BOX, BOX_WEIGHT), (LANDMARKS, LANDMARKS_WEIGHT)):
-        target[:, part] *= target[:, weighed_by, None] > 0
-    np.nan_to_num(target, copy=False)
-    return target
+
+
+def candidate_cells(boxes: NDArray[np.float32], side: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The cells of a view that may answer for each of its faces: the nine nearest on the maps for its size.
+
+    Returns:
+        Cells in the order of the outputs, and which of them there are; (n, CANDIDATES) each.
+    """
+    centres, sizes = boxes[:, :2] + boxes[:, 2:] / 2, np.sqrt(boxes[:, 2:].prod(axis=1))
+    indices, allowed, first = [], [], 0
+    for stride in STRIDES:
+        across = side // stride
+        low = 0.0 if stride == STRIDES[0] else _SIZES[0] * stride
+        high = np.inf if stride == STRIDES[-1] else _SIZES[1] * stride
+        at = np.round(centres / stride).astype(np.int64)[:, None] + _AROUND
+        inside = ((at >= 0) & (at < across)).all(axis=2)
+        fits = inside & ((sizes >= low) & (sizes < high))[:, None]
+        indices.append(np.where(fits, first + at[..., 1] * across + at[..., 0], 0))
+        allowed.append(fits)
+        first += across**2
+    return np.concatenate(indices, axis=1), np.concatenate(allowed, axis=1)
+
+
+def _counts(view: View, grid: NDArray[np.float32]) -> NDArray[np.float32]:
+    counts = np.ones(len(grid), np.float32)
+    points = grid[:, :2] * grid[:, 2:]
+    for x, y, width, height in view.boxes[~view.sure]:
+        apart = np.abs(points - (x + width / 2, y + height / 2))
+        counts[(apart <= 0.6 * np.array((width, height)) + 4).all(axis=1)] = 0
+    return counts
 
 
 def intersection_over_union(boxes: NDArray[np.floating], others: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -12,86 +12,111 @@ from fer_batch.training.detector.photographs import SURE, Photograph
 
 #: The landmarks of a mirrored face, in order: left and right change places.
 _MIRRORED = [1, 0, 2, 4, 3]
-#: Enlarging much more only shows blur.
-_MAX_ENLARGEMENT = 2.5
-#: How often calmer views are degraded, as a share of the recipe's.
-_CALM = 0.3
 #: Share of views moved so that the photograph fills them as far as it can: empty rims teach little.
 _FILLED = 0.85
+#: Photographs of the largest mosaic.
+MOST_TILES = 9
+#: A photograph's longest side in a view is at least this share of the view's: empty rims teach little.
+_SMALLEST_PICTURE = 0.45
+#: Faces smaller than this in the view, pixels, or visible by less than this share, are neither faces nor background.
+_SMALLEST, _LEAST_VISIBLE = 6.0, 0.35
 
 
 @dataclass(frozen=True)
 class Views:
-    """How views are drawn. `side`: pixels, a multiple of 32; `tilt`: degrees either way; `scales`: of a stored
-    photograph, log-uniform; `sizes`: of the face that sets the scale, in pixels at least and as a share of the side at
-    most; `tilted`, `anchored`, `mosaic`: shares of views tilted, scaled by a face's size, made of four; `occlusion`:
-    share of faces partly covered; the rest: shares of views so degraded."""
+    """How views are drawn.
 
-    side: int = 256
-    tilt: float = 30.0
-    tilted: float = 0.4
-    scales: tuple[float, float] = (0.35, 1.2)
-    sizes: tuple[float, float] = (8.0, 0.9)
-    anchored: float = 0.4
-    mosaic: float = 0.35
-    occlusion: float = 0.15
-    light: float = 0.6
-    limited_range: float = 0.2
-    blur: float = 0.2
-    coarse: float = 0.15
-    noise: float = 0.25
-    compression: float = 0.3
+    Attributes:
+        tilt: Degrees either way.
+        scales: Of a stored photograph, log-uniform, for views without a chosen face.
+        sizes: Of the face that sets the scale, log-uniform: pixels at least, and a share of the side at most.
+        enlarged: The most a photograph is enlarged.
+        tilted: Share of views that are tilted.
+        anchored: Share of views whose scale a face sets.
+        mosaic: Share of views made of four.
+        occlusion: Share of faces partly covered.
+        gray: Share of views without colour.
+        colour: Share of views with other colours.
+        light: Share of views with another contrast and brightness.
+        limited_range: Share of views in the levels of video.
+        blur: Share of blurred views.
+        coarse: Share of views enlarged from fewer pixels.
+        noise: Share of noisy views.
+        compression: Share of views compressed with loss.
+    """
 
-    def calmer(self) -> Views:
-        """The same views, degraded less often."""
-        rare = ("occlusion", "light", "limited_range", "blur", "coarse", "noise", "compression")
-        return replace(self, **{name: getattr(self, name) * _CALM for name in rare})
+    tilt: float = 35.0
+    scales: tuple[float, float] = (0.4, 1.6)
+    sizes: tuple[float, float] = (8.0, 1.1)
+    enlarged: float = 5.0
+    tilted: float = 0.3
+    anchored: float = 0.7
+    mosaic: float = 0.3
+    occlusion: float = 0.12
+    gray: float = 0.12
+    colour: float = 0.5
+    light: float = 0.5
+    limited_range: float = 0.3
+    blur: float = 0.12
+    coarse: float = 0.1
+    noise: float = 0.15
+    compression: float = 0.25
 
 
 @dataclass(frozen=True)
 class View:
-    """A clean view: `picture` uint8 (side, side) and its faces, labelled as in `Photograph` in pixels of the view;
-    `visible`: float32 (n,), the share of each box that lies inside."""
+    """A part of a photograph, or of several.
+
+    Attributes:
+        picture: Y, U, V; uint8 (side, side, 3).
+        boxes: x, y, width, height in its pixels, of what is seen of each face; float32 (n, 4).
+        landmarks: Float32 (n, 5, 2), NaN where unknown.
+        sure: Faces to learn; the others are neither faces nor background; bool (n,).
+    """
 
     picture: NDArray[np.uint8]
     boxes: NDArray[np.float32]
     landmarks: NDArray[np.float32]
-    scores: NDArray[np.float32]
-    visible: NDArray[np.float32]
+    sure: NDArray[np.bool_]
 
 
-def draw_view(photographs: list[Photograph], views: Views, rng: np.random.Generator) -> View:
-    """A view of the first photograph or, now and then, a mosaic of all four given."""
+def draw_view(photographs: list[Photograph], views: Views, side: int, rng: np.random.Generator) -> View:
+    """A view, `side` pixels wide, of the first photograph or, now and then, a mosaic of the first four or all nine of
+    those given (`MOST_TILES`); degraded."""
     if rng.random() >= views.mosaic:
-        return _one_view(photographs[0], views, views.side, rng)
-    half = views.side // 2
-    tiles = [_one_view(photograph, views, half, rng) for photograph in photographs[:4]]
-    corners = [np.array(corner, np.float32) * half for corner in ((0, 0), (1, 0), (0, 1), (1, 1))]
-    picture = np.vstack([np.hstack([tile.picture for tile in row]) for row in (tiles[:2], tiles[2:])])
-    moved = [np.concatenate([corner, (0, 0)]).astype(np.float32) for corner in corners]
-    return View(
+        return _degraded(_single_view(photographs[0], views, side, rng), views, rng)
+    across = 2 if rng.random() < 0.7 else 3
+    tile = side // across
+    picture = np.full((side, side, 3), 128, np.uint8)
+    parts = []
+    for number, photograph in enumerate(photographs[: across**2]):
+        part, corner = _single_view(photograph, views, tile, rng), np.array(divmod(number, across)) * tile
+        picture[corner[0] : corner[0] + tile, corner[1] : corner[1] + tile] = part.picture
+        parts.append((part, corner[::-1].astype(np.float32)))
+    view = View(
         picture,
-        np.concatenate([tile.boxes + shift for tile, shift in zip(tiles, moved, strict=True)]),
-        np.concatenate([tile.landmarks + corner for tile, corner in zip(tiles, corners, strict=True)]),
-        np.concatenate([tile.scores for tile in tiles]),
-        np.concatenate([tile.visible for tile in tiles]),
+        np.concatenate([part.boxes + np.concatenate([corner, (0, 0)]).astype(np.float32) for part, corner in parts]),
+        np.concatenate([part.landmarks + corner for part, corner in parts]),
+        np.concatenate([part.sure for part, _ in parts]),
     )
+    return _degraded(view, views, rng)
 
 
-def _one_view(photograph: Photograph, views: Views, side: int, rng: np.random.Generator) -> View:
-    picture = photograph.gray()
-    height, width = picture.shape
-    sure = np.flatnonzero(photograph.scores >= SURE)
-    least = 0.7 * side / max(width, height)
+def _single_view(photograph: Photograph, views: Views, side: int, rng: np.random.Generator) -> View:
+    picture = photograph.yuv()
+    height, width = picture.shape[:2]
+    least = 0.8 * side / max(width, height)
     scale = max(least, np.exp(rng.uniform(*np.log(views.scales))))
     focus = rng.random(2) * (width, height)
     place = np.full(2, side / 2) + rng.uniform(-0.25, 0.25, 2) * side
-    if len(sure) and rng.random() < 0.8:
-        x, y, box_width, box_height = photograph.boxes[rng.choice(sure)]
+    if photograph.face_weights is not None and rng.random() < 0.85:
+        face = int(np.searchsorted(photograph.face_weights, rng.random()))
+        x, y, box_width, box_height = photograph.boxes[face]
         focus, place = np.array((x + box_width / 2, y + box_height / 2)), rng.uniform(0.1, 0.9, 2) * side
         if rng.random() < views.anchored:
             size = np.exp(rng.uniform(np.log(views.sizes[0]), np.log(views.sizes[1] * side)))
-            scale = min(_MAX_ENLARGEMENT, size / np.sqrt(box_width * box_height))
+            smallest = _SMALLEST_PICTURE * side / max(width, height)
+            scale = np.clip(size / np.sqrt(box_width * box_height), smallest, max(smallest, views.enlarged))
             place = np.clip(place, min(size, side) / 2, side - min(size, side) / 2)
     angle = np.deg2rad(rng.uniform(-views.tilt, views.tilt)) if rng.random() < views.tilted else 0.0
     mirror = rng.random() < 0.5
@@ -115,8 +140,8 @@ def _warped(
     picture: NDArray[np.uint8], affine: NDArray[np.float64], scale: float, side: int, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
     """The view itself. Averages where it reduces, as the search for faces does."""
-    height, width = picture.shape
-    if scale < 1:
+    height, width = picture.shape[:2]
+    if scale < 0.9:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         reduced = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
         affine = affine @ np.diag((width / size[0], height / size[1], 1.0))
@@ -124,10 +149,10 @@ def _warped(
     # Points count from the corner of the picture, OpenCV from the centre of the first pixel.
     centred = affine.copy()
     centred[:, 2] += affine[:, :2] @ (0.5, 0.5) - 0.5
-    flags = cv2.INTER_LINEAR if scale < 1 else cv2.INTER_CUBIC
-    fill = int(rng.integers(0, 256))
+    fill = (int(rng.integers(0, 256)), 128, 128)
     border = cv2.BORDER_CONSTANT if rng.random() < 0.7 else cv2.BORDER_REPLICATE
-    return np.asarray(cv2.warpAffine(picture, centred, (side, side), flags=flags, borderMode=border, borderValue=fill))
+    warped = cv2.warpAffine(picture, centred, (side, side), flags=cv2.INTER_LINEAR, borderMode=border, borderValue=fill)
+    return np.asarray(warped, np.uint8)
 
 
 def _labelled(
@@ -144,66 +169,101 @@ def _labelled(
     # The upright box around a turned ellipse: a face fills its box about as an ellipse does.
     squares = np.array([[np.cos(angle) ** 2, np.sin(angle) ** 2], [np.sin(angle) ** 2, np.cos(angle) ** 2]])
     sizes = np.sqrt(sizes**2 @ squares)
-    corners = centres - sizes / 2
-    landmarks = photograph.landmarks @ affine[:, :2].T + affine[:, 2]
-    inside = np.clip(np.minimum(corners + sizes, side) - np.maximum(corners, 0), 0, None)
+    low, high = centres - sizes / 2, centres + sizes / 2
+    inside = np.clip(np.minimum(high, side) - np.maximum(low, 0), 0, None)
     visible = inside.prod(axis=1) / np.maximum(sizes.prod(axis=1), 1e-6)
-    kept = visible > 0.1
+    kept = visible > 0.02
+    sure = (photograph.scores >= SURE) & (visible >= _LEAST_VISIBLE) & (np.sqrt(sizes.prod(axis=1)) >= _SMALLEST)
+    low, high = np.clip(low, 0, side), np.clip(high, 0, side)  # What is seen of a face is its box, as labels have it.
+    landmarks = photograph.landmarks @ affine[:, :2].T + affine[:, 2]
     landmarks = landmarks[:, _MIRRORED] if mirror else landmarks
-    boxes = np.concatenate([corners, sizes], axis=1)[kept].astype(np.float32)
-    shown = visible[kept].astype(np.float32)
-    return View(picture, boxes, landmarks[kept].astype(np.float32), photograph.scores[kept], shown)
+    boxes = np.concatenate([low, high - low], axis=1)[kept].astype(np.float32)
+    return View(picture, boxes, landmarks[kept].astype(np.float32), sure[kept])
 
 
-def degrade(view: View, views: Views, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """The view's picture as cameras, codecs, hands and light might leave it; uint8, of the same shape."""
-    picture = view.picture.copy()
-    for box in view.boxes:
+def _degraded(view: View, views: Views, rng: np.random.Generator) -> View:
+    """The view as cameras, codecs, hands and light might leave it."""
+    picture = view.picture
+    for box in view.boxes[view.sure]:
         if rng.random() < views.occlusion:
             _cover(picture, box, rng)
+    side = len(picture)
     if rng.random() < views.coarse:
-        side, less = len(picture), round(len(picture) * rng.uniform(0.4, 0.8))
+        less = round(side * rng.uniform(0.4, 0.8))
         small = cv2.resize(picture, (less, less), interpolation=cv2.INTER_AREA)
         picture = np.asarray(cv2.resize(small, (side, side), interpolation=cv2.INTER_LINEAR), np.uint8)
     if rng.random() < views.blur:
         picture = _blurred(picture, rng)
+    tables = [np.arange(256.0)] * 3
     if rng.random() < views.light:
-        picture = _lit(picture, rng)
-    if rng.random() < views.noise:
-        noise = rng.standard_normal(picture.shape, np.float32) * rng.uniform(2, 16)
-        picture = np.clip(picture + noise, 0, 255).astype(np.uint8)
-    if rng.random() < views.compression:
-        quality = int(rng.integers(8, 70))
-        _, encoded = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, quality))
-        picture = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE), np.uint8)
+        tables[0] = _light(rng)
+    if rng.random() < views.gray:
+        tables[1:] = [np.full(256, 128.0)] * 2
+    elif rng.random() < views.colour:
+        tables[1:] = [128 + (tables[1] - 128) * rng.uniform(0.4, 1.5) + rng.normal(0, 6) for _ in range(2)]
     if rng.random() < views.limited_range:
-        picture = np.round(16 + picture * (219 / 255)).astype(np.uint8)
-    return picture
+        tables = [16 + tables[0] * (219 / 255), *(128 + (table - 128) * (224 / 255) for table in tables[1:])]
+    levels = np.clip(np.round(np.stack(tables, axis=-1)), 0, 255).astype(np.uint8)
+    picture = np.asarray(cv2.LUT(picture, levels[:, None]), np.uint8)
+    if rng.random() < views.noise:
+        picture = _noisy(picture, rng)
+    if rng.random() < views.compression:
+        picture = _compressed(picture, rng)
+    return View(picture, view.boxes, view.landmarks, view.sure)
 
 
 def _cover(picture: NDArray[np.uint8], box: NDArray[np.float32], rng: np.random.Generator) -> None:
-    """Cover a strip of up to 45 % of a box from one side, as masks, hands and hair do, or a small spot."""
+    """Cover a strip of up to half a box from one side, as masks, hands, caps and hair do, or a small spot."""
     x, y, width, height = box
-    share, horizontal, far = rng.uniform(0.15, 0.45), rng.random() < 0.6, rng.random() < 0.6
+    share, horizontal, far = rng.uniform(0.15, 0.5), rng.random() < 0.7, rng.random() < 0.6
     part = np.array((width, height * share) if horizontal else (width * share, height))
     start = np.array((x, y)) + (np.array((width, height)) - part) * (far or rng.random())
     left, top = np.maximum(start, 0).astype(int)
     right, bottom = np.maximum(start + part, 0).astype(int)
     patch = picture[top:bottom, left:right]
-    if patch.size:
-        patch[:] = rng.integers(0, 256) if rng.random() < 0.7 else rng.integers(0, 256, patch.shape)
+    if not patch.size:
+        return
+    if rng.random() < 0.3:  # From elsewhere in the view.
+        rows, columns = patch.shape[:2]
+        top, left = rng.integers(0, len(picture) - rows + 1), rng.integers(0, len(picture) - columns + 1)
+        patch[:] = picture[top : top + rows, left : left + columns].copy()
+    else:
+        patch[:] = (rng.integers(0, 256), *rng.normal(128, 15, 2).astype(int))
 
 
 def _blurred(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
     if rng.random() < 0.6:
         return np.asarray(cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, 1.8)), np.uint8)
     length = int(rng.integers(2, 7))
-    kernel = np.full((1, length), 1 / length, np.float32)
-    return np.asarray(cv2.filter2D(picture, -1, kernel if rng.random() < 0.7 else kernel.T), np.uint8)
+    return np.asarray(cv2.blur(picture, (length, 1) if rng.random() < 0.7 else (1, length)), np.uint8)
 
 
-def _lit(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Another contrast, brightness and gamma."""
+def _light(rng: np.random.Generator) -> NDArray[np.float64]:
+    """A table of levels with another contrast, brightness and gamma."""
     levels = np.linspace(0, 1, 256) ** np.exp(rng.uniform(-0.6, 0.6))
     levels = (levels - 0.5) * rng.uniform(0.4, 1.4) + 0.5 + rng.uniform(-0.25, 0.25)
-    return np.asarray(cv2.LUT(picture, np.clip(np.round(levels * 255), 0, 255).astype(np.uint8)), np.uint8)
+    return np.asarray(levels.clip(0, 1) * 255)
+
+
+#: Normal noise, of which views take parts: drawing it for each pixel would take longer than all else.
+_NOISE = np.random.default_rng(0).standard_normal((1024, 1024, 3), np.float32)
+
+
+def _noisy(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    side = len(picture)
+    top, left = rng.integers(0, len(_NOISE) - side + 1, 2)
+    part = np.ascontiguousarray(_NOISE[top : top + side, left : left + side])
+    return np.asarray(cv2.scaleAdd(part, rng.uniform(2, 14), picture.astype(np.float32)).clip(0, 255), np.uint8)
+
+
+def _compressed(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Each plane on its own through JPEG, colours at half size, as most encoders have them."""
+    quality, side = (cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(10, 75))), len(picture)
+    planes: list[NDArray[np.uint8]] = []
+    for number, plane in enumerate(cv2.split(picture)):
+        small = plane if number == 0 else cv2.resize(plane, (side // 2, side // 2), interpolation=cv2.INTER_AREA)
+        encoded = cv2.imencode(".jpg", small, quality)[1]
+        decoded = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE), np.uint8)
+        large = decoded if number == 0 else cv2.resize(decoded, (side, side), interpolation=cv2.INTER_LINEAR)
+        planes.append(np.asarray(large, np.uint8))
+    return np.asarray(cv2.merge(planes), np.uint8)

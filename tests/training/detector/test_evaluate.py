@@ -9,8 +9,10 @@ import pytest
 from numpy.typing import NDArray
 
 from fer_batch.config import DetectorConfig
+from fer_batch.errors import DatasetError
 from fer_batch.records import Detection
 from fer_batch.training.detector import evaluate as e
+from fer_batch.training.detector.matching import Matches, average_precision, match
 from fer_batch.training.detector.photographs import Photograph
 from tests.helpers.clips import SAMPLES
 
@@ -18,24 +20,24 @@ A, B, FAR = (0.0, 0.0, 10.0, 10.0), (20.0, 0.0, 10.0, 10.0), (60.0, 60.0, 10.0, 
 SHIFTED = (1.0, 0.0, 10.0, 10.0)
 
 
-def judged(
+def matched(
     found: list[tuple[tuple[float, ...], float]], truth: list[tuple[float, ...]], sure: list[bool] | None = None
-) -> e.Judged:
+) -> Matches:
     boxes = np.array([box for box, _ in found]).reshape(-1, 4)
     scores = np.array([score for _, score in found])
     labels = np.array(truth).reshape(-1, 4)
-    return e.judge(boxes, scores, labels, np.array([True] * len(truth) if sure is None else sure, bool))
+    return match(boxes, scores, labels, np.array([True] * len(truth) if sure is None else sure, bool))
 
 
 def test_a_face_is_found_once_by_its_best_detection() -> None:
-    one = judged([(SHIFTED, 0.5), (A, 0.9), (FAR, 0.7)], [A, B])
+    one = matched([(SHIFTED, 0.5), (A, 0.9), (FAR, 0.7)], [A, B])
     assert one.hits.tolist() == [False, True, False]
     assert one.counts.tolist() == [True, True, True]
     assert one.faces == 2
 
 
 def test_an_unsure_face_counts_neither_way() -> None:
-    one = judged([(A, 0.9), (B, 0.8)], [A, B], [False, True])
+    one = matched([(A, 0.9), (B, 0.8)], [A, B], [False, True])
     assert one.hits.tolist() == [False, True]
     assert one.counts.tolist() == [False, True]
     assert one.faces == 1
@@ -43,15 +45,15 @@ def test_an_unsure_face_counts_neither_way() -> None:
 
 def test_average_precision_by_hand() -> None:
     """Right, wrong, right of two faces: half of the recall at precision 1, half at 2/3."""
-    pictures = [judged([(A, 0.9), (FAR, 0.8)], [A]), judged([(B, 0.7)], [B])]
-    assert e.average_precision(pictures) == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
+    pictures = [matched([(A, 0.9), (FAR, 0.8)], [A]), matched([(B, 0.7)], [B])]
+    assert average_precision(pictures) == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
 
 
 def test_average_precision_at_its_ends() -> None:
-    assert e.average_precision([judged([(A, 0.5)], [A])]) == 1
-    assert e.average_precision([judged([], [A])]) == 0
-    assert e.average_precision([judged([(FAR, 0.5)], [A])]) == 0
-    assert np.isnan(e.average_precision([judged([(A, 0.5)], [])]))
+    assert average_precision([matched([(A, 0.5)], [A])]) == 1
+    assert average_precision([matched([], [A])]) == 0
+    assert average_precision([matched([(FAR, 0.5)], [A])]) == 0
+    assert average_precision([matched([(A, 0.5)], [])]) is None
 
 
 class _Fixed:
@@ -70,7 +72,10 @@ def photograph(boxes: list[tuple[float, ...]], scores: list[float], face_free: b
     content = SAMPLES / "photos" / "astronaut.jpg"
     landmarks = np.tile(np.array([[(2.0, 2.0)] * 5], np.float32), (len(boxes), 1, 1))
     labels = np.array(boxes, np.float32).reshape(-1, 4)
-    return Photograph("x", "a/b", content, face_free, labels, landmarks, np.array(scores, np.float32))
+    drawn = np.array(scores) > 0.85
+    return Photograph(
+        "x", "a/b", content, face_free, labels, landmarks, np.array(scores, np.float32), True, False, drawn
+    )
 
 
 def test_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,13 +91,32 @@ def test_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (figures["photographs"], figures["faces"], figures["face_free"]) == (1, 2, 1)
     assert figures["average_precision"] == pytest.approx(0.5)
     assert figures["average_precision_from"]["8"] == pytest.approx(0.5)
-    assert np.isnan(figures["average_precision_from"]["32"])
+    assert figures["average_precision_from"]["32"] is None
     assert figures["recall"] == 0.5
     assert figures["precision"] == 1
     assert figures["landmark_error"] == pytest.approx(0.5)
     assert figures["false_per_100"] == 100
-    assert figures["score_for_1_in_100"] == pytest.approx(0.9)
+    assert figures["drawn"]["faces"] == 1  # The other label, on the same picture, counts neither way.
+    assert figures["drawn"]["average_precision"] == 1
+    assert figures["drawn"]["recall_from_32"] is None
+    assert figures["drawn"]["recall_by_size"]["8-16"] == {"faces": 1, "recall": 1.0}
+    assert figures["by_source"]["a/b"]["recall"] == 0.5
     assert "average precision          0.5000" in e.report(figures)
+
+
+def test_the_threshold_leaves_one_false_face_in_a_hundred_photographs(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = iter(np.linspace(0.9, 0.1, 200).tolist())
+
+    class Falling(_Fixed):
+        def detect(self, picture: object, min_face: float) -> list[Detection]:
+            return [Detection(*FAR, next(found))]
+
+    monkeypatch.setattr(e, "create_detector", lambda config: Falling([]))
+    without = [photograph([], []) for _ in range(200)]
+    threshold = e.threshold_for_false_faces(DetectorConfig("yunet", min_face=1), without)
+    assert threshold == pytest.approx(np.linspace(0.9, 0.1, 200)[2])
+    with pytest.raises(DatasetError, match="none_found"):
+        e.threshold_for_false_faces(DetectorConfig("yunet"), [])
 
 
 def test_a_detector_without_scores_or_landmarks() -> None:

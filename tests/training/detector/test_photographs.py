@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from fer_batch.errors import DatasetError
-from fer_batch.training.detector.photographs import Photograph, read_photographs, split
+from fer_batch.training.detector.photographs import SURE, Photograph, read_photographs
 
 
 def picture(seed: int, shape: tuple[int, int] = (60, 80)) -> bytes:
@@ -22,6 +22,7 @@ def picture(seed: int, shape: tuple[int, int] = (60, 80)) -> bytes:
 
 def row(seed: int, source: str = "a/one", role: str = "face", **changes: Any) -> dict[str, Any]:
     values = {"boxes": [10.0, 12.0, 20.0, 24.0], "landmarks": [float(i) for i in range(10)], "scores": [0.9]}
+    values |= {"kinds": ["teacher"], "split": "train"}
     return {"source": source, "role": role, "width": 80, "height": 60, "image": picture(seed), **values, **changes}
 
 
@@ -75,7 +76,7 @@ def test_a_picture_that_can_not_be_read_is_named(tmp_path: Path) -> None:
 def test_missing_columns_and_files_are_named(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     pd.DataFrame({"source": ["a"]}).to_parquet(path)
-    with pytest.raises(DatasetError, match="lacks the column boxes, image"):
+    with pytest.raises(DatasetError, match="lacks the column boxes, image, kinds"):
         read_photographs(path)
     with pytest.raises(DatasetError, match="no such file"):
         read_photographs(tmp_path / "none.parquet")
@@ -84,20 +85,36 @@ def test_missing_columns_and_files_are_named(tmp_path: Path) -> None:
         read_photographs(tmp_path / "x.csv")
 
 
-def test_whole_sources_and_copies_of_their_pictures_are_held_out(tmp_path: Path) -> None:
-    rows = [row(1), row(2), row(3, "b/two"), row(4, "b/two"), row(2, "b/two")]
-    training, held_out = split(read_photographs(parquet(tmp_path, *rows)), ["b/two"])
-    assert [one.source for one in held_out] == ["b/two"] * 3
-    assert [one.gray().tobytes() for one in training] == [decode(picture(1))]
+def test_kinds_decide_what_a_label_counts_as(tmp_path: Path) -> None:
+    three = {"boxes": [1.0, 2.0, 20.0, 24.0] * 3, "landmarks": [float("nan")] * 30, "scores": [-1.0, 0.75, 0.5]}
+    (one,) = read_photographs(parquet(tmp_path, row(1, **three, kinds=["person", "teacher", "ignore"])))
+    assert (one.scores >= SURE).tolist() == [True, True, False]
+    assert one.drawn.tolist() == [True, False, False]
 
 
-def decode(encoded: bytes) -> bytes:
-    return cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_GRAYSCALE).tobytes()
+def test_split_and_role_are_kept(tmp_path: Path) -> None:
+    rows = [row(1), row(2, split="held_out"), row(3, role="none_found", split="held_out"), row(4, role="unlabelled")]
+    photographs = read_photographs(parquet(tmp_path, *rows))
+    assert [photograph.held_out for photograph in photographs] == [False, True, True, False]
+    assert [photograph.none_found for photograph in photographs] == [False, False, True, False]
 
 
-def test_a_source_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="no photograph is from c/none; there are: a/one"):
-        split(read_photographs(parquet(tmp_path, row(1))), ["c/none"])
+def test_turned_and_unknown_faces_are_chosen_more_often(tmp_path: Path) -> None:
+    ahead = [14, 20, 26, 20, 20, 24, 16, 30, 24, 30]
+    aside = [14, 20, 18, 20, 22, 24, 15, 30, 19, 30]
+    labels = {"boxes": [10.0, 12.0, 20.0, 24.0] * 3, "landmarks": [*ahead, *aside, *[float("nan")] * 10]}
+    (one,) = read_photographs(parquet(tmp_path, row(1, **labels, scores=[0.9, 0.9, -1.0], kinds=["person"] * 3)))
+    assert one.face_weights is not None
+    shares = np.diff(one.face_weights, prepend=0)
+    assert shares == pytest.approx([1 / 7, 3 / 7, 3 / 7])
+    assert one.rarity == 3
+
+
+def test_the_picture_in_yuv(tmp_path: Path) -> None:
+    (one,) = read_photographs(parquet(tmp_path, row(1)))
+    assert one.yuv().shape == (60, 80, 3)
+    np.testing.assert_allclose(one.yuv()[..., 0].astype(int), one.gray(), atol=1)
+    assert (one.yuv()[..., 1:] == 128).all()  # A gray picture.
 
 
 WIDER = """0--Parade/one.png

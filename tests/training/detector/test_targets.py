@@ -1,132 +1,79 @@
-"""What the student is taught in each cell, from a teacher's maps and labels."""
+"""Which cells may answer for a face, and which do not count."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fer_batch.errors import DatasetError
-from fer_batch.training.detector import targets as t
+from fer_batch.detection.network import STRIDES, cells
+from fer_batch.training.detector.targets import CANDIDATES, candidate_cells, intersection_over_union, make_targets
 from fer_batch.training.detector.views import View
 
-SIDE = 128
-CELLS = 16 * 16 + 8 * 8 + 4 * 4
-BOX = (40.0, 40.0, 30.0, 34.0)
+SIDE = 256
 
 
-def view(*boxes: tuple[float, ...], score: float = 0.9, visible: float = 1.0) -> View:
-    n = len(boxes)
-    landmarks = np.array([[(x + w * a, y + h * a) for a in (0.2, 0.3, 0.5, 0.7, 0.8)] for x, y, w, h in boxes])
-    return View(
-        np.zeros((SIDE, SIDE), np.uint8),
-        np.array(boxes, np.float32).reshape(n, 4),
-        landmarks.astype(np.float32).reshape(n, 5, 2),
-        np.full(n, score, np.float32),
-        np.full(n, visible, np.float32),
-    )
+def view(boxes: list[tuple[float, ...]], sure: list[bool]) -> View:
+    landmarks = np.full((len(boxes), 5, 2), np.nan, np.float32)
+    picture = np.zeros((SIDE, SIDE, 3), np.uint8)
+    return View(picture, np.array(boxes, np.float32).reshape(-1, 4), landmarks, np.array(sure, bool))
 
 
-def seen(**cells: tuple[float, tuple[float, ...]]) -> NDArray[np.float32]:
-    """A teacher's maps: nothing but `cells`, named c<number>, each a score and a box."""
-    maps = np.zeros((CELLS, 15), np.float32)
-    for name, (score, box) in cells.items():
-        maps[int(name[1:])] = [score, *box, *[box[0]] * 10]
-    return maps
+def strides_of(size: float) -> list[int]:
+    boxes = np.array([[128 - size / 2, 128 - size / 2, size, size]], np.float32)
+    found, allowed = candidate_cells(boxes, SIDE)
+    grid: NDArray[np.float32] = cells(SIDE, SIDE)
+    return sorted({int(stride) for stride in grid[found[0][allowed[0]], 2]})
 
 
-def test_cells_in_the_order_of_the_outputs() -> None:
-    grid = t.cells(64, 96)
-    assert grid.shape == (8 * 12 + 4 * 6 + 2 * 3, 3)
-    assert grid[[0, 1, 12, 96, 97, 120]].tolist() == [
-        [0, 0, 8],
-        [1, 0, 8],
-        [0, 1, 8],
-        [0, 0, 16],
-        [1, 0, 16],
-        [0, 0, 32],
+@pytest.mark.parametrize(("size", "strides"), [(6, [8]), (24, [8, 16]), (100, [16, 32, 64]), (250, [32, 64])])
+def test_a_face_may_be_learnt_on_the_maps_for_its_size(size: float, strides: list[int]) -> None:
+    assert strides_of(size) == strides
+
+
+def test_candidates_lie_around_the_centre_and_inside_the_view() -> None:
+    found, allowed = candidate_cells(np.array([[0, 0, 20, 20], [100, 120, 30, 40]], np.float32), SIDE)
+    assert found.shape == allowed.shape == (2, CANDIDATES)
+    grid = cells(SIDE, SIDE)
+    for face, centre in enumerate([(10, 10), (115, 140)]):
+        chosen = grid[found[face][allowed[face]]]
+        assert (np.abs(chosen[:, :2] * chosen[:, 2:] - centre).max(axis=1) <= 1.5 * chosen[:, 2]).all()
+    assert found.max() < len(grid)
+    assert found.min() >= 0
+
+
+def test_targets_of_a_batch_number_cells_through_all_views() -> None:
+    views = [
+        view([(100, 100, 40, 40)], [True]),
+        view([], []),
+        view([(100, 100, 40, 40), (10, 10, 30, 30)], [True, False]),
     ]
+    targets = make_targets(views)
+    count = len(cells(SIDE, SIDE))
+    assert targets.grid.shape == (3 * count, 3)
+    assert targets.candidates.shape == (2, CANDIDATES)
+    allowed = targets.allowed.astype(bool)
+    assert np.array_equal(targets.candidates[1][allowed[1]], targets.candidates[0][allowed[0]] + 2 * count)
+    assert targets.has_landmarks.tolist() == [0, 0]
+    assert np.isfinite(targets.landmarks).all()
 
 
-def decoded(target: NDArray[np.float32], cell: int) -> list[float]:
-    """As cv2.FaceDetectorYN decodes a box."""
-    column, row, stride = t.cells(SIDE, SIDE)[cell]
-    x, y, width, height = target[cell, t.BOX]
-    w, h = np.exp(width) * stride, np.exp(height) * stride
-    return [(column + x) * stride - w / 2, (row + y) * stride - h / 2, w, h]
+def test_cells_on_an_unsure_face_do_not_count_as_background() -> None:
+    targets = make_targets([view([(96, 96, 32, 32)], [False])])
+    points = targets.grid[:, :2] * targets.grid[:, 2:]
+    inside = (np.abs(points - 112) <= 16).all(axis=1)
+    far = (np.abs(points - 112) > 40).any(axis=1)
+    assert (targets.counts[inside] == 0).all()
+    assert (targets.counts[far] == 1).all()
 
 
-def test_a_face_found_gets_the_labels_confidence_box_and_landmarks() -> None:
-    target = t.make_targets(view(BOX), seen(c100=(0.5, (42, 42, 28, 30)), c101=(0.4, (41, 40, 30, 30))))
-    assert target[100, t.SCORE] == pytest.approx(0.95)
-    assert target[101, t.SCORE] == pytest.approx(0.76)
-    assert np.count_nonzero(target[:, t.SCORE]) == 2
-    assert (target[:, t.SCORE_WEIGHT] == 1).all()
-    assert target[100, t.BOX_WEIGHT] == target[100, t.LANDMARKS_WEIGHT] == pytest.approx(0.95)
-    assert decoded(target, 100) == pytest.approx(BOX, abs=1e-4)
-    column, row, stride = t.cells(SIDE, SIDE)[100]
-    nose = (target[100, t.LANDMARKS].reshape(5, 2)[2] + (column, row)) * stride
-    assert nose == pytest.approx((55, 57), abs=1e-4)
+def test_maps_cover_a_view_in_the_order_of_the_outputs() -> None:
+    grid = cells(SIDE, SIDE)
+    assert [int(stride) for stride in np.unique(grid[:, 2])] == list(STRIDES)
+    assert len(grid) == sum((SIDE // stride) ** 2 for stride in STRIDES)
 
 
-@pytest.mark.parametrize(("size", "first", "last"), [(20, 0, 256), (70, 256, 320), (125, 320, 336)])
-def test_a_face_missed_gets_a_bell_on_the_map_for_its_size(size: float, first: int, last: int) -> None:
-    corner = (SIDE - size) / 2
-    target = t.make_targets(view((corner, corner, size, size)), seen())
-    taught = np.flatnonzero(target[:, t.SCORE])
-    assert first <= taught.min() <= taught.max() < last
-    assert target[taught, t.SCORE].max() == pytest.approx(0.95)
-    for cell in taught:
-        assert decoded(target, cell) == pytest.approx((corner, corner, size, size), abs=1e-3)
-
-
-def test_what_no_label_supports_is_background() -> None:
-    elsewhere = {"c5": (0.9, (90.0, 5.0, 20.0, 20.0))}
-    for labels in (view(), view(BOX)):
-        target = t.make_targets(labels, seen(**elsewhere))
-        assert target[5, t.SCORE] == 0
-        assert target[5, t.SCORE_WEIGHT] == 1
-
-
-def test_an_unsure_face_is_taught_as_unsure() -> None:
-    """By its label where the teacher says less, by the teacher where it says more."""
-    for said, expected in ((0.32, 0.4), (0.5, 0.5)):
-        target = t.make_targets(view(BOX, score=0.4), seen(c100=(said, BOX)))
-        assert target[100, t.SCORE] == pytest.approx(expected)
-        assert np.count_nonzero(target[:, t.SCORE]) == 1
-    assert t.make_targets(view(BOX, score=0.4), seen())[:, t.SCORE].max() == pytest.approx(0.4)
-
-
-def test_a_face_cut_off_stays_what_the_teacher_says() -> None:
-    assert t.make_targets(view(BOX, visible=0.4), seen(c100=(0.5, BOX)))[100, t.SCORE] == pytest.approx(0.5)
-    assert not t.make_targets(view(BOX, visible=0.4), seen())[:, t.SCORE].any()
-
-
-def test_cells_on_a_face_too_small_do_not_count() -> None:
-    target = t.make_targets(view((62.0, 62.0, 4.0, 4.0)), seen())
-    assert not target[:, t.SCORE].any()
-    uncounted = np.flatnonzero(target[:, t.SCORE_WEIGHT] == 0)
-    assert 0 < len(uncounted) < 20
-
-
-def test_unknown_landmarks_are_not_taught() -> None:
-    labels = view(BOX)
-    labels.landmarks[:] = np.nan
-    target = t.make_targets(labels, seen(c100=(0.5, BOX)))
-    assert target[100, t.BOX_WEIGHT] > 0
-    assert target[100, t.LANDMARKS_WEIGHT] == 0
-    assert np.isfinite(target).all()
-
-
-def test_intersection_over_union() -> None:
-    boxes = np.array([(0, 0, 2, 2), (5, 5, 1, 1)], np.float32)
-    others = np.array([(1, 0, 2, 2), (0, 0, 2, 2), (9, 9, 0, 0)], np.float32)
-    assert t.intersection_over_union(boxes, others) == pytest.approx(np.array([[1 / 3, 1, 0], [0, 0, 0]]))
-
-
-def test_a_file_that_is_no_teacher_is_named(tmp_path: Path) -> None:
-    (tmp_path / "x.onnx").write_bytes(b"no network")
-    with pytest.raises(DatasetError, match=r"--teacher .*x\.onnx: OpenCV can't use it"):
-        t.Teacher(tmp_path / "x.onnx")
+def test_intersection_over_union_by_hand() -> None:
+    a = np.array([[0, 0, 10, 10]], np.float32)
+    b = np.array([[0, 0, 10, 10], [5, 0, 10, 10], [20, 20, 5, 5]], np.float32)
+    assert intersection_over_union(a, b)[0] == pytest.approx([1, 1 / 3, 0])
