@@ -10,6 +10,7 @@ import typer
 
 from fer_batch.cli.exit_status import endings
 from fer_batch.cli.help import CONTEXT_SETTINGS, Command, Group, examples
+from fer_batch.cli.preview import preview
 from fer_batch.cli.run import run
 from fer_batch.cli.tables import compact, dashboard, report, sql, summarize
 from fer_batch.cli.training import evaluate, evaluate_detector, quantize, train, train_detector
@@ -53,6 +54,14 @@ COMMANDS: dict[str, dict[Callable[..., Any], tuple[str, ...]]] = {
     "Results": {
         summarize: ("fer-batch summarize ~/results --window 5",),
         report: ("fer-batch report ~/results",),
+        preview: (
+            "# every video and image of a run, with boxes and measures drawn in",
+            "fer-batch preview ~/results --out ~/previews",
+            "# ten seconds of one video, with faces blurred",
+            "fer-batch preview ~/results meeting.mp4 --out ~/previews --start 60 --end 70 --blur",
+            "# one picture of the strongest moments",
+            "fer-batch preview ~/results --out ~/previews --moments",
+        ),
         dashboard: ("fer-batch dashboard ~/results",),
         sql: ("fer-batch sql ~/results > views.sql",),
         compact: ("fer-batch compact ~/results",),

@@ -22,7 +22,7 @@ def summarize(
         from fer_batch.tables.lock import hold
         from fer_batch.tables.run_file import read_run_file
 
-        _parts_of(directory)
+        parts_of(directory)
         with hold(directory):
             if read_run_file(directory).get("status") == "running":  # Not any more: the folder could be locked.
                 typer.echo("fer-batch: the run there was killed; these are summaries of what it had finished", err=True)
@@ -42,7 +42,7 @@ def compact(
         from fer_batch.tables.compaction import compact as merge
         from fer_batch.tables.lock import hold
 
-        _parts_of(directory)
+        parts_of(directory)
         with ExitStack() as held:
             held.enter_context(hold(directory))
             if out is not None:
@@ -57,7 +57,7 @@ def report(directory: Directory) -> None:
         from fer_batch.report import build as stage
         from fer_batch.tables.lock import hold
 
-        _summarized_parts_of(directory)
+        summarized_parts_of(directory)
         with hold(directory):
             stage.report(directory)
 
@@ -85,7 +85,7 @@ def dashboard(
         raise typer.Exit(serve(directory, port, not no_browser))
 
 
-def _parts_of(directory: Path) -> list[str]:
+def parts_of(directory: Path) -> list[str]:
     """The names of the parts in a folder. Raises UsageError where it has none."""
     from fer_batch.errors import UsageError
     from fer_batch.tables.parts import committed_parts
@@ -95,12 +95,12 @@ def _parts_of(directory: Path) -> list[str]:
     return parts
 
 
-def _summarized_parts_of(directory: Path) -> list[str]:
+def summarized_parts_of(directory: Path) -> list[str]:
     """The same. Raises UsageError also where there are no summaries."""
     from fer_batch.analysis.summarize import has_summaries
     from fer_batch.errors import UsageError
 
-    parts = _parts_of(directory)
+    parts = parts_of(directory)
     if not has_summaries(directory):
         raise UsageError(f"{directory}: holds no summaries; fer-batch summarize {directory} makes them")
     return parts
@@ -110,4 +110,4 @@ def _labels_of_tables(directory: Path) -> tuple[str, ...]:
     """The emotions that the tables of a folder have. Raises UsageError where it has none, or no summaries."""
     from fer_batch.analysis.summarize import table_labels
 
-    return table_labels(directory, _summarized_parts_of(directory))
+    return table_labels(directory, summarized_parts_of(directory))

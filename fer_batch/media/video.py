@@ -57,6 +57,11 @@ class VideoReader:
         return self._tick
 
     @property
+    def origin(self) -> Fraction:
+        """The time stamp, in seconds, that is 0 on the clock of the pictures."""
+        return (self._origin or 0) * self._tick
+
+    @property
     def length(self) -> Fraction | None:
         """The stated length of the video stream in seconds, None where the container states none."""
         return self._stream.duration * self._tick if self._stream.duration else None

@@ -19,6 +19,7 @@ class AnimatedWebpReader:
 
     tick = Fraction(1, 1000)
     length = None
+    origin = Fraction(0)
 
     def __init__(self, file: str) -> None:
         """Open the file. Raises MediaError `invalid_data`."""

@@ -34,6 +34,12 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     return pq.read_table(_in_memory(path), columns=None if columns is None else list(columns))
 
 
+def read_rows(path: Path, column: str, value: str, columns: Sequence[str]) -> pa.Table:
+    """Some columns of the rows of one Parquet file that have `value` in `column`; row groups without any are not
+    decoded."""
+    return pq.read_table(_in_memory(path), columns=list(columns), filters=[(column, "==", value)])
+
+
 def read_small(path: Path, columns: Sequence[str]) -> pa.Table:
     """Some columns of one Parquet file, in a third of the time that `read_table` takes where there are few rows."""
     return pq.ParquetFile(_in_memory(path)).read(list(columns), use_threads=False)

@@ -1,0 +1,129 @@
+"""Makes faces unrecognizable, those that the tables do not hold too.
+
+Drawing needs no model, with this one exception: the tables hold the faces of sampled frames that reached the threshold,
+and a face that must not be recognized is there between samples and below the threshold as well. So the embedded
+detector searches every drawn frame, at a lower threshold and at a larger size than a run does.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from functools import cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_batch.config import DetectorConfig
+from fer_batch.detection import create_detector
+from fer_batch.detection.search import find_faces
+from fer_batch.preview.samples import Box, DrawnFrame
+from fer_batch.records import Frame
+
+#: What is blurred around a box, on each side, as a share of its width and height: hair, ears, chin.
+MARGIN = 0.35
+#: The least score of a face that is blurred, as a share of the detector's own threshold.
+SCORE_SHARE = 0.5
+#: Longest sides of the picture at which it is searched, in pixels: at the first, faces of 10 pixels are found; at the
+#: others those that fill the picture, in profile too.
+_LONGEST_SIDES = (1280, 320, 160)
+#: A face is blurred that long before and after it is found, in seconds: it may be missed in a frame.
+_BEFORE_S, _AFTER_S = Fraction(1, 4), Fraction(1, 2)
+#: Frames that wait for those after them, at most: 25 MB each at 4K.
+_MOST_WAITING = 8
+#: So many pixels across and down are left of a face. Of 3 by 3 the detector still takes some for a face.
+_LEFT = 2
+#: Boxes that overlap so much, intersection over union, are blurred as one.
+_SAME_FACE = 0.5
+
+
+class FaceFinder:
+    """Finds what might be a face."""
+
+    def __init__(self) -> None:
+        """Load the embedded detector. Raises UsageError where it is missing."""
+        threshold = create_detector(DetectorConfig("embedded")).min_score or 1.0
+        config = DetectorConfig("embedded", min_score=SCORE_SHARE * threshold)
+        self._detector = create_detector(config)
+        self._searches = [replace(config, longest_side=side) for side in _LONGEST_SIDES]
+
+    def boxes(self, picture: NDArray[np.uint8]) -> list[Box]:
+        """The boxes of what might be faces in a picture, uint8 (h, w, 3), BGR."""
+        luma = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8)
+        height, width = luma.shape
+        frame = Frame(luma, width, height, None)
+        faces = [face for search in self._searches for face in find_faces(frame, self._detector, search)]
+        return [(face.x / width, face.y / height, face.width / width, face.height / height) for face in faces]
+
+
+@cache
+def face_finder() -> FaceFinder:
+    """The one of this process, loaded at the first call."""
+    return FaceFinder()
+
+
+def blur(picture: NDArray[np.uint8], boxes: Iterable[Box]) -> None:
+    """Blur boxes and a margin around them in a picture, uint8 (h, w, 3), in place, beyond recognition."""
+    height, width = picture.shape[:2]
+    for x, y, w, h in _merged(boxes):
+        left, right = (round(min(max(edge, 0), 1) * width) for edge in (x - MARGIN * w, x + (1 + MARGIN) * w))
+        top, bottom = (round(min(max(edge, 0), 1) * height) for edge in (y - MARGIN * h, y + (1 + MARGIN) * h))
+        part = picture[top:bottom, left:right]
+        if part.size:
+            few = cv2.resize(part, (_LEFT, _LEFT), interpolation=cv2.INTER_AREA)
+            part[:] = cv2.resize(few, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
+
+
+def _merged(boxes: Iterable[Box]) -> list[Box]:
+    """Boxes that together cover all given ones; those of one face in neighbouring frames become one."""
+    merged: list[Box] = []
+    for box in boxes:
+        for index, other in enumerate(merged):
+            if _overlap(box, other) >= _SAME_FACE:
+                merged[index] = _union(box, other)
+                break
+        else:
+            merged.append(box)
+    return merged
+
+
+def _overlap(one: Box, other: Box) -> float:
+    """Intersection over union."""
+    across = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
+    down = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
+    both = max(across, 0.0) * max(down, 0.0)
+    return both / max(one[2] * one[3] + other[2] * other[3] - both, 1e-12)
+
+
+def _union(one: Box, other: Box) -> Box:
+    left, top = min(one[0], other[0]), min(one[1], other[1])
+    right, bottom = max(one[0] + one[2], other[0] + other[2]), max(one[1] + one[3], other[1] + other[3])
+    return left, top, right - left, bottom - top
+
+
+def blurred(frames: Iterable[tuple[DrawnFrame, Sequence[Box]]]) -> Iterator[DrawnFrame]:
+    """Frames in which all boxes are blurred, those of the frames shortly before and after in the same scene too.
+
+    Args:
+        frames: In the order of their times, each with the boxes found in it. Pictures are changed in place.
+    """
+    waiting: deque[DrawnFrame] = deque()
+    found: deque[tuple[Fraction, int, Sequence[Box]]] = deque()  # Time, scene, boxes: pictures are let go of.
+
+    def first() -> DrawnFrame:
+        frame = waiting.popleft()
+        while found[0][0] < frame.time - _AFTER_S:
+            found.popleft()
+        blur(frame.picture, (box for _, scene, boxes in found if scene == frame.scene for box in boxes))
+        return frame
+
+    for frame, boxes in frames:
+        while waiting and (waiting[0].time < frame.time - _BEFORE_S or len(waiting) >= _MOST_WAITING):
+            yield first()
+        waiting.append(frame)
+        found.append((frame.time, frame.scene, boxes))
+    while waiting:
+        yield first()

@@ -1,0 +1,168 @@
+"""Where the media of a run lie, and whether they are still those that it read."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fer_batch.config import SCHEMA_VERSION
+from fer_batch.errors import UsageError
+from fer_batch.measures import MEASURES
+from fer_batch.preview.samples import Samples
+from fer_batch.records import Code, MediaError, MediaType, Stage
+from fer_batch.storage import is_url, status
+from fer_batch.suggestions import did_you_mean
+from fer_batch.tables.parquet import read_batches, read_rows, read_schema
+from fer_batch.tables.parts import committed_parts
+from fer_batch.tables.schema import modified_time
+
+_ESCAPE = re.compile(rb"\\(\\|x[0-9a-f]{2})")
+_FRAMES = ["media_path", "sample_index", "timestamp_s", "width", "height"]
+_FACES = ["media_path", "sample_index", "timestamp_s", "face_index", "track_id", "x", "y", "width", "height"]
+_ANGLES = ["yaw", "pitch", "roll"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file of the media table.
+
+    Attributes:
+        path: Its name in the tables.
+        media_type: `image` or `video`.
+        part: The name of the part files that hold its rows.
+        size_bytes: Its size when the run read it.
+        modified: Its modification time then.
+        duration_s: Its length in seconds; None for images.
+        file: The path or URL at which it lay then, or lies now.
+        fingerprint: Of the configuration that decided its rows.
+        moved: Whether `file` is not where the run found it.
+    """
+
+    path: str
+    media_type: MediaType
+    part: str
+    size_bytes: int
+    modified: datetime
+    duration_s: float | None
+    file: str
+    fingerprint: str
+    moved: bool
+
+    def check(self) -> None:
+        """Raise MediaError `changed` or `unreadable` unless it is still the file that the run read.
+
+        In its old place size and modification time must be the same. Copying sets the time, so in a new place the size
+        must do.
+        """
+        try:
+            now = status(self.file)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            message = f"{self.path}: {self.file} can't be read ({reason}); name with --source where the media lie now"
+            raise MediaError(Stage.DECODE, Code.UNREADABLE, message) from error
+        if now.size_bytes != self.size_bytes:
+            changed = f"{self.size_bytes} bytes then, {now.size_bytes} now"
+        elif not self.moved and modified_time(now.modified_ns) != self.modified:
+            changed = f"modified {self.modified:%Y-%m-%d %H:%M:%S} then, {modified_time(now.modified_ns)} now"
+        else:
+            return
+        message = f"{self.path}: has changed since the run ({changed}); run again, then preview it"
+        raise MediaError(Stage.DECODE, Code.CHANGED, message)
+
+
+def read_sources(directory: Path, globs: Sequence[str], moved_to: str | None) -> list[Source]:
+    """The files of a run's media table that were read, in the order of their parts.
+
+    Args:
+        directory: The run's folder.
+        globs: Which files, by path or bare name; all if there are none.
+        moved_to: The folder in which the media lie now by their paths in the tables; None: where the run found them.
+
+    Raises:
+        UsageError: For a glob that matches no file, or tables of another version.
+    """
+    found = [source for part in committed_parts(directory) for source in _sources_of_part(directory, part, moved_to)]
+    for glob in globs:
+        if not any(_matches(source, [glob]) for source in found):
+            hint = did_you_mean(glob, (source.path for source in found))
+            raise UsageError(f"{glob}: matches no file in the media table of {directory}{hint}")
+    return [source for source in found if not globs or _matches(source, globs)]
+
+
+def read_samples(directory: Path, source: Source, labels: Sequence[str]) -> Samples:
+    """What the tables say of a file."""
+    frames = _rows(directory, "frames", source, [*_FRAMES, *labels, *MEASURES])
+    faces = _rows(directory, "faces", source, [*_FACES, *_ANGLES, *labels])
+    return Samples(frames, faces, labels)
+
+
+def _sources_of_part(directory: Path, part: str, moved_to: str | None) -> Iterator[Source]:
+    path = directory / "media" / part
+    metadata = read_schema(path).metadata or {}
+    if (version := metadata.get(b"fer_batch.schema_version", b"").decode()) != str(SCHEMA_VERSION):
+        raise UsageError(
+            f"{directory}: holds tables of version {version}, whose times are not those of version {SCHEMA_VERSION}; "
+            "run again, then preview"
+        )
+    fingerprint = metadata.get(b"fer_batch.fingerprint", b"").decode()
+    roots = json.loads(metadata.get(b"fer_batch.inputs", b"{}"))
+    columns = ["media_path", "media_type", "status", "size_bytes", "modified", "duration_s"]
+    for batch in read_batches(path, columns):
+        for row in batch.to_pylist():
+            if row["status"] == "done":
+                yield _source(row, part, fingerprint, roots, moved_to)
+
+
+def _source(row: dict[str, Any], part: str, fingerprint: str, roots: Mapping[str, str], moved_to: str | None) -> Source:
+    name = _file_name(row["media_path"])
+    file = _joined(moved_to, name) if moved_to is not None else _under_root(name, roots)
+    return Source(
+        row["media_path"], row["media_type"], part, row["size_bytes"], row["modified"], row["duration_s"], file,
+        fingerprint, moved_to is not None,
+    )  # fmt: skip
+
+
+def _file_name(path: str) -> str:
+    """The path that a text in the tables stands for: there backslashes are doubled and bytes that are no UTF-8 stand as
+    \\xNN."""
+
+    def byte(match: re.Match[bytes]) -> bytes:
+        code = match[1]
+        return code if code == b"\\" else bytes([int(code[1:], 16)])
+
+    return _ESCAPE.sub(byte, path.encode()).decode("utf-8", "surrogateescape")
+
+
+def _under_root(name: str, roots: Mapping[str, str]) -> str:
+    """Where a file lay: under the input whose lead begins its path, or it is that input."""
+    for lead, root in roots.items():
+        if lead == "":
+            return _joined(root, name)
+        if name == lead:
+            return root
+        if name.startswith(f"{lead}/"):
+            return _joined(root, name[len(lead) + 1 :])
+    return name
+
+
+def _joined(root: str, name: str) -> str:
+    return f"{root.rstrip('/')}/{name}" if is_url(root) else os.path.join(root, *name.split("/"))
+
+
+def _matches(source: Source, globs: Sequence[str]) -> bool:
+    name = source.path.rsplit("/", 1)[-1]
+    return any(fnmatchcase(source.path, glob) or fnmatchcase(name, glob) or source.path == glob for glob in globs)
+
+
+def _rows(directory: Path, table: str, source: Source, columns: Sequence[str]) -> pd.DataFrame:
+    rows: pd.DataFrame = read_rows(directory / table / source.part, "media_path", source.path, columns).to_pandas()
+    return rows

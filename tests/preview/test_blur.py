@@ -1,0 +1,74 @@
+"""Blurred faces: beyond recognition, with a margin, and around the frames in which they were found."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fer_batch.config import DetectorConfig
+from fer_batch.detection import create_detector
+from fer_batch.detection.search import find_faces
+from fer_batch.preview.blur import MARGIN, blur, blurred, face_finder
+from fer_batch.preview.samples import Box, DrawnFrame
+from fer_batch.records import Frame
+from tests.helpers.clips import SAMPLES
+
+BOX: Box = (0.4, 0.4, 0.2, 0.2)
+
+
+def noise() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (100, 100, 3), dtype=np.uint8)
+
+
+def test_box_and_margin_are_blurred_and_nothing_else() -> None:
+    picture = noise()
+    blur(picture, [BOX])
+    first, last = round(100 * (0.4 - MARGIN * 0.2)), round(100 * (0.6 + MARGIN * 0.2))
+    changed = (picture != noise()).any(axis=2)
+    rows, columns = np.nonzero(changed)
+    assert (rows.min(), rows.max() + 1, columns.min(), columns.max() + 1) == (first, last, first, last)
+    inside = picture[first:last, first:last].astype(int)
+    assert np.abs(np.diff(inside, axis=0)).max() <= 2  # Nothing but a gradient is left.
+
+
+@pytest.mark.parametrize("box", [(-0.1, -0.1, 0.3, 0.3), (0.9, 0.9, 0.3, 0.3), (2.0, 2.0, 0.1, 0.1), (0.5, 0.5, 0, 0)])
+def test_box_at_or_beyond_the_edge_is_cut_off(box: Box) -> None:
+    picture = noise()
+    blur(picture, [box])
+    assert picture.shape == (100, 100, 3)
+
+
+def test_face_that_is_missed_in_some_frames_is_blurred_there_too() -> None:
+    times = [Fraction(index, 25) for index in range(50)]
+    found_at = 20
+    frames = ((DrawnFrame(time, noise(), []), [BOX] if index == found_at else []) for index, time in enumerate(times))
+    result = list(blurred(frames))
+    assert [frame.time for frame in result] == times
+    changed = [index for index, frame in enumerate(result) if (frame.picture != noise()).any()]
+    assert changed == list(range(found_at - 6, found_at + 13))  # A quarter of a second before, half a second after.
+
+
+def test_face_is_not_blurred_beyond_a_cut() -> None:
+    times = [Fraction(index, 25) for index in range(10)]
+    frames = (
+        (DrawnFrame(time, noise(), [], index // 5), [BOX] if index == 4 else []) for index, time in enumerate(times)
+    )
+    changed = [index for index, frame in enumerate(blurred(frames)) if (frame.picture != noise()).any()]
+    assert changed == [0, 1, 2, 3, 4]
+
+
+def test_detector_finds_no_face_in_a_blurred_photograph() -> None:
+    picture = np.asarray(Image.open(SAMPLES / "photos" / "two_people.png").convert("RGB"))[:, :, ::-1].copy()
+    config = DetectorConfig("embedded")
+    detector = create_detector(config)
+
+    def faces() -> int:
+        gray = picture.mean(axis=2).astype(np.uint8)
+        return len(find_faces(Frame(gray, gray.shape[1], gray.shape[0], None), detector, config))
+
+    assert faces() == 2
+    blur(picture, face_finder().boxes(picture))
+    assert faces() == 0
