@@ -14,21 +14,25 @@ from fer_batch.cli.exit_status import EXIT_DONE, EXIT_SOME_FAILED, endings
 def preview(
     directory: Directory,
     media: Annotated[
-        list[str] | None, typer.Argument(help="Paths in the tables, names or globs.  [default: all]")
+        list[str] | None,
+        typer.Argument(metavar="MEDIA", help="Paths in the tables, names or globs.  [default: all]"),
     ] = None,
     *,
-    out: Annotated[Path, typer.Option(help="Folder for the pictures.", show_default=False, parser=location_of)],
-    start: Annotated[float, typer.Option(min=0.0, help="Seconds into each video to start at.")] = 0.0,
-    end: Annotated[float | None, typer.Option(min=0.0, help="Seconds into each video to stop before.")] = None,
+    out: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Where the pictures go.", show_default=False, parser=location_of)
+    ],
+    start: Annotated[float, typer.Option(min=0.0, metavar="SECONDS", help="Where in each video to start.")] = 0.0,
+    end: Annotated[float | None, typer.Option(min=0.0, metavar="SECONDS", help="Where in each video to stop.")] = None,
     fps: Annotated[
-        float | None, typer.Option(min=0.001, help="Frames per second, at most.  [default: every frame]")
+        float | None, typer.Option(min=0.001, metavar="N", help="Frames per second, at most.  [default: all]")
     ] = None,
     blur: Annotated[bool, typer.Option("--blur", help="Make every face unrecognizable.")] = False,
     moments: Annotated[
         bool, typer.Option("--moments", help="Write one sheet of the strongest moments instead.")
     ] = False,
     source: Annotated[
-        Path | None, typer.Option(help="Folder in which the media lie now.", show_default=False, parser=location_of)
+        Path | None,
+        typer.Option(metavar="ROOT", help="Folder in which the media lie now.", show_default=False, parser=location_of),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Only errors.")] = False,
 ) -> None:

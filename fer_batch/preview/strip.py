@@ -63,7 +63,8 @@ class Strip:
         strip = self._ground.copy()
         values = self._samples.values_at(time)
         for row, measure in enumerate(MEASURES):
-            draw_text(strip, format_value(measure, values[measure]), self._values_x, self._top(row), self._size, _LETTERS)
+            text = format_value(measure, values[measure])
+            draw_text(strip, text, self._values_x, self._top(row), self._size, _LETTERS)
             if not self._moving and not isnan(values[measure]):
                 self._draw_bar(strip, row, values[measure])
         if self._moving:
