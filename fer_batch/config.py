@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 if TYPE_CHECKING:  # It needs NumPy, which help and usage errors do without.
     from fer_batch.share_correction import ShareCorrection
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 SamplingMode = Literal["fps", "every", "keyframes"]
 Device = Literal["auto", "cpu", "gpu"]
@@ -36,7 +36,7 @@ def available_cores() -> int:
 @dataclass(frozen=True)
 class Sampling:
     """Which frames of a video are looked at. `fps`: samples per second; `every`: every Nth frame; `start`, `end`:
-    seconds since the start of the stream, `end` excluded; `fast`: the nearest frame that is cheap to
+    seconds on the player's clock, `end` excluded; `fast`: the nearest frame that is cheap to
     decode will do, at most a quarter of the sampling interval away."""
 
     mode: SamplingMode = "fps"
@@ -100,6 +100,7 @@ class ResolvedConfig:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     follow_symlinks: bool = False
+    all_files: bool = False
     device: Device = "auto"
     batch_size: int = 64
     workers: int = 1

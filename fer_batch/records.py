@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from fractions import Fraction
 from typing import Literal
@@ -38,6 +39,8 @@ class Code(StrEnum):
     DAMAGED = "damaged"
     TRUNCATED = "truncated"
     TIME_JUMPS = "time_jumps"
+    UNLIKELY_RATE = "unlikely_rate"
+    OTHER_STREAMS = "other_streams"
     DETECTOR_ERROR = "detector_error"
     OUT_OF_MEMORY = "out_of_memory"
     TIMEOUT = "timeout"
@@ -45,6 +48,8 @@ class Code(StrEnum):
     INTERNAL = "internal"
 
 
+#: Codes of files that nothing was lost of; those of losses go before them.
+REMARKS = frozenset([Code.NO_TIMESTAMPS, Code.UNLIKELY_RATE, Code.OTHER_STREAMS])
 #: What each code means and what to do about it. docs/guide/tables.md has the same words.
 EXPLANATIONS: dict[Code, tuple[str, str]] = {
     Code.EMPTY_FILE: ("the file has no bytes", "copy it again"),
@@ -57,14 +62,30 @@ EXPLANATIONS: dict[Code, tuple[str, str]] = {
     Code.INVALID_DATA: ("its content can't be decoded at all", "check whether it plays; copy it again"),
     Code.NO_VIDEO_STREAM: ("a container without video, such as a sound recording", "leave it out with --exclude"),
     Code.NO_FRAMES: ("a video stream without a single frame", "leave it out with --exclude"),
-    Code.NO_TIMESTAMPS: ("frames without time stamps; none are made up", "remux it with FFmpeg"),
-    Code.UNSUPPORTED: ("no decoder for its format", "convert it"),
+    Code.NO_TIMESTAMPS: (
+        "no time stamps. Where the format has none, such as H.264 without a container, it is kept: times are counted "
+        "by the frame rate it states, or by 25 a second. Where only its frames lack them, it failed",
+        "remux it with FFmpeg, and state the rate",
+    ),
+    Code.UNSUPPORTED: (
+        "no decoder for its format, or a raw photograph without an embedded picture",
+        "convert it; develop raw photographs to JPEG",
+    ),
     Code.TOO_LARGE: ("a picture of more than 128 megapixels", "make it smaller"),
     Code.DAMAGED: ("kept in part: some of it could not be decoded", "compare frames_sampled with the duration"),
     Code.TRUNCATED: ("kept in part: it ends before the length it states", "copy it again"),
     Code.TIME_JUMPS: (
-        "kept in part: its time stamps jump back; frames whose time had passed already are not sampled by time",
-        "cut it there, or remux it",
+        "recordings were joined in it. Where their time stamps begin again, the later ones are counted on from the end "
+        "of those before; where players show the first alone, so do the tables",
+        "cut it there",
+    ),
+    Code.UNLIKELY_RATE: (
+        "more than 300 frames a second: times are as the file states them, and can hardly be true",
+        "remux it with FFmpeg at its true rate",
+    ),
+    Code.OTHER_STREAMS: (
+        "it holds several video streams; the largest that moves was read (stream_index), the others were not",
+        "extract another stream with FFmpeg if that is the one you want",
     ),
     Code.DETECTOR_ERROR: ("the detector failed on a frame", "report it, with the file if you can"),
     Code.OUT_OF_MEMORY: ("it needs more memory than there is", "fewer --workers"),
@@ -108,7 +129,7 @@ class Media:
 @dataclass(frozen=True)
 class Section:
     """A part of a video, which one worker reads: the frames behind that at `start`, up to and with that at `end`. Both
-    are key frames, by their seconds since the start of the stream, exact; None for the video's own ends."""
+    are key frames, by their seconds on the player's clock, exact; None for the video's own ends."""
 
     number: int = 0
     start: Fraction | None = None
@@ -136,7 +157,7 @@ class Frame:
     """One decoded picture, upright.
 
     `luma`: uint8 (h, w), perhaps at a reduced size; `width`, `height`: pixels of the full picture. `time`: seconds
-    since the start of the stream, exact (pts x time base), None for an image. `bgr`: the same picture in colour, uint8
+    on the player's clock, exact, None for an image. `bgr`: the same picture in colour, uint8
     (h, w, 3), perhaps smaller still; None where the detector needs no colour.
     """
 
@@ -185,12 +206,25 @@ class SampledFrame:
 
 @dataclass(frozen=True)
 class MediaInfo:
-    """What a container or an image header says. Sizes in upright pixels; None where unknown."""
+    """What a container or an image header says; None where unknown.
+
+    Attributes:
+        width: Pixels as a player shows it: upright, its pixels square.
+        height: Likewise.
+        duration_s: Seconds on the player's clock at which the picture ends.
+        codec: FFmpeg's or Pillow's name.
+        recorded_at: The container's creation time or EXIF's, UTC.
+        stream_index: Which of the container's streams was read, of videos.
+        digest: What tells the file from another of its size; see `content_digest`.
+    """
 
     width: int | None = None
     height: int | None = None
     duration_s: float | None = None
     codec: str | None = None
+    recorded_at: datetime | None = None
+    stream_index: int | None = None
+    digest: str | None = None
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ OTHER: dict[str, Any] = {
     "include": ("*.mp4",),
     "exclude": ("*.png",),
     "follow_symlinks": True,
+    "all_files": True,
     "device": "cpu",
     "batch_size": 1,
     "workers": 7,

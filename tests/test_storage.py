@@ -118,7 +118,7 @@ def test_a_video_is_read_in_ranges_and_never_copied_first(
 
     monkeypatch.setattr(s3fs.core.S3File, "_fetch_range", counted)
     with open_video(url) as there, open_video(str(path)) as here:
-        for mine, theirs in zip(there.pictures(start=6.0), here.pictures(start=6.0), strict=True):
+        for mine, theirs in zip(there.frames(start=6.0), here.frames(start=6.0), strict=True):
             assert mine.time == theirs.time
             assert (mine.luma() == theirs.luma()).all()
         assert there.info(None) == here.info(None)

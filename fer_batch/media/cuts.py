@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch.media.picture import Picture
+from fer_batch.media.frame import DecodedFrame
 
-#: Below this correlation of two glimpses of the scene, and above this mean difference of gray values, lies a cut.
+#: Below this correlation of two thumbnails, and above this mean difference of gray values, lies a cut.
 _CUT_CORRELATION, _CUT_DIFFERENCE = 0.4, 20.0
 
 
@@ -20,7 +20,7 @@ _CUT_CORRELATION, _CUT_DIFFERENCE = 0.4, 20.0
 class Shown:
     """A decoded frame and the number of the scene it belongs to, 0, 1, ... within the video."""
 
-    picture: Picture
+    picture: DecodedFrame
     scene: int
 
     @property
@@ -38,17 +38,17 @@ class Scenes:
         self.cuts = 0
         self._before: NDArray[np.uint8] | None = None
 
-    def __call__(self, pictures: Iterable[Picture]) -> Iterator[Shown]:
+    def __call__(self, pictures: Iterable[DecodedFrame]) -> Iterator[Shown]:
         """Every frame with its scene."""
         for picture in pictures:
-            glimpse = picture.glimpse()
-            self.cuts += self._before is not None and is_cut(self._before, glimpse)
-            self._before = glimpse
+            thumbnail = picture.thumbnail()
+            self.cuts += self._before is not None and is_cut(self._before, thumbnail)
+            self._before = thumbnail
             yield Shown(picture, self.cuts)
 
 
 def is_cut(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> bool:
-    """Whether two glimpses show different scenes: neither their pattern nor their gray values agree."""
+    """Whether two thumbnails show different scenes: neither their pattern nor their gray values agree."""
     if cv2.norm(before, after, cv2.NORM_L1) <= _CUT_DIFFERENCE * before.size:  # Of most neighbours; it is quick.
         return False
     one, other = before.astype(np.float32).ravel(), after.astype(np.float32).ravel()

@@ -1,4 +1,4 @@
-"""Moving pictures, by PyAV: exact times, rotation, the luma plane, and a budget for what is damaged.
+"""Moving pictures, by PyAV: exact times on the player's clock, upright, and read on past what is damaged.
 
 `open_video` takes animated WebP to its own reader, which has the same interface.
 """
@@ -8,44 +8,61 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from fractions import Fraction
-from typing import Any
+from typing import Any, Self
 
 import av
 from av.error import FFmpegError
 
-from fer_batch.media.frame_skipping import Plan, Told
+from fer_batch.media.base import FrameReader, Packet, ReadStats, Skip, SkipDecisions, SkipPlan
+from fer_batch.media.container import PixelAspect, choose_stream, clock_start, open_container, tagged_end
+from fer_batch.media.frame import DecodedFrame, shown_size, square_size
 from fer_batch.media.gif import missing_end
-from fer_batch.media.image import MAX_PIXELS
-from fer_batch.media.picture import Damage, Picture, Skip
+from fer_batch.media.notes import MAX_RATE, Note, losses, next_recording, unlikely_rate
+from fer_batch.media.recorded import from_container
+from fer_batch.media.timeline import continuous, from_group_before
 from fer_batch.media.webp import AnimatedWebpReader
 from fer_batch.records import Code, Failure, MediaError, MediaInfo, Stage
-from fer_batch.storage import for_ffmpeg, read_start
+from fer_batch.storage import read_start
 
-#: A stream that ends this many seconds before the length its container states has lost its end.
-_TRUNCATION_SLACK = Fraction(1)
+#: Reads in a row that may fail before the rest of a file is given up.
+MAX_READ_ERRORS = 100
 #: Containers with an index that leads to every key frame, and time stamps that do not depend on where reading began.
 _SPLITTABLE = frozenset(["mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"])
-#: Seconds by which time may run backwards from frame to frame before it counts as a jump.
-_JUMP = Fraction(1)
+#: Containers without an index: a seek searches the bytes, which joined recordings lead astray.
+_WITHOUT_INDEX = frozenset(["mpeg", "mpegts"])
 #: Packets that any file may have.
-_MOST_PACKETS = 1_000_000
+_MAX_PACKETS = 1_000_000
+#: What FFmpeg assumes for streams that state no rate.
+_ASSUMED_RATE = Fraction(25)
 
 
 class VideoReader:
-    """One video file, open for reading. Use it as a context manager."""
+    """One video file, open for reading; see `FrameReader`."""
 
     def __init__(self, file: str) -> None:
-        """Open the container. Raises MediaError: `invalid_data`, `no_video_stream`, `unsupported`, `unreadable`."""
-        self.file = file
-        self.damage = Damage()
-        self._container = self._open()
-        self._stream = self._video_stream()
-        self._tick = self._stream.time_base or Fraction(1, 1_000_000)
-        #: Width and height of the upright picture, once one was read.
-        self.size: tuple[int, int] | None = None
-        self._origin = self._stream.start_time
+        """Open the container.
 
-    def __enter__(self) -> VideoReader:
+        Raises:
+            MediaError: `changed`, `invalid_data`, `no_video_stream`, `unsupported`, `too_large` or `unreadable`.
+        """
+        self.file = file
+        self.stats = ReadStats()
+        self._size: tuple[int, int] | None = None
+        self._open()
+
+    def _open(self) -> None:
+        self._container = open_container(self.file)
+        try:
+            self._stream, self._other_streams = choose_stream(self._container)
+        except MediaError:
+            self._container.close()
+            raise
+        self._tick = self._stream.time_base or Fraction(1, 1_000_000)
+        self._aspect = PixelAspect(self._container, self._stream)
+        self._start_pts = self._stream.start_time
+        self._clock_start = clock_start(self._container, self._stream)
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -57,185 +74,180 @@ class VideoReader:
         return self._tick
 
     @property
-    def origin(self) -> Fraction:
-        """The time stamp, in seconds, that is 0 on the clock of the pictures."""
-        return (self._origin or 0) * self._tick
+    def clock_start(self) -> Fraction:
+        """The time stamp, in seconds, that is 0 on the player's clock."""
+        return self._clock_start or Fraction(0)
 
     @property
-    def length(self) -> Fraction | None:
-        """The stated length of the video stream in seconds, None where the container states none."""
-        return self._stream.duration * self._tick if self._stream.duration else None
+    def stated_end(self) -> Fraction | None:
+        """Seconds on the player's clock at which the stream ends by its container; None where that states none.
+
+        By the stream's length, by Matroska's tag, or, where the stream is alone, by the container's length.
+        """
+        if self._container.format.name in _WITHOUT_INDEX:  # No container states it there; FFmpeg guesses.
+            return None
+        start = self._clock_start or Fraction(0)
+        if self._stream.duration:
+            return Fraction((self._start_pts or 0) * self._tick - start + self._stream.duration * self._tick)
+        if (end := tagged_end(self._stream)) is not None:
+            return end - start
+        if len(self._container.streams) == 1 and self._container.duration:
+            return Fraction(self._container.duration, av.time_base)
+        return None
 
     @property
-    def frame_interval(self) -> Fraction | None:
-        """The stated average time between frames in seconds, None where the container states none."""
-        rate = self._stream.average_rate
-        return 1 / rate if rate else None
+    def _is_counted(self) -> bool:
+        """Whether the format has no time stamps, so that times are counted by the rate: H.264 without a container."""
+        return bool(self._container.format.flags & av.format.Flags.no_timestamps.value)
+
+    @property
+    def _rate(self) -> Fraction:
+        """Frames a second by which times are counted."""
+        stated: Fraction | None = self._stream.codec_context.framerate
+        return stated if stated is not None and 1 <= stated <= MAX_RATE else _ASSUMED_RATE
 
     def info(self, size: tuple[int, int] | None) -> MediaInfo:
-        """What the container says; `size` is that of an upright picture, if one was read."""
+        """What the container says; see `FrameReader`."""
         context = self._stream.codec_context
-        width, height = size or self.size or (context.width, context.height)
-        return MediaInfo(width or None, height or None, self._duration(), context.codec.canonical_name)
+        width, height = size or self._size or square_size(context.width, context.height, self._aspect())
+        if not context.width:
+            width = height = 0
+        return MediaInfo(
+            width or None,
+            height or None,
+            self._duration(),
+            context.codec.canonical_name,
+            from_container(self._container.metadata, self._stream.metadata),
+            self._stream.index,
+        )
+
+    def _duration(self) -> float | None:
+        stated = self.stated_end
+        if stated is None and not self._is_counted:  # MPEG program streams are only estimated.
+            stated = Fraction(self._container.duration or 0, av.time_base)
+        return float(max(stated or 0, self.stats.end or 0)) or None
 
     def key_frames(self, times: Iterable[Fraction]) -> list[Fraction]:
         """The time of the last key frame at or before each of `times`, ascending, none twice. No more of `times` are
         drawn once the index ends, whatever length the file states. Empty where the file can't be read from all of them
         on, and only reading it from its beginning is sure."""
-        if self._container.format.name not in _SPLITTABLE or self._origin is None:
+        if self._container.format.name not in _SPLITTABLE or self._clock_start is None:
             return []
         found: list[Fraction] = []
-        with closing(self._open()) as container:  # A seek must not show in what this reader gives.
+        with closing(open_container(self.file)) as container:  # A seek must not show in what this reader gives.
             stream = container.streams[self._stream.index]
             for time in times:
                 try:
-                    container.seek(int(time / self._tick) + self._origin, stream=stream, backward=True)
+                    container.seek(self._pts(time), stream=stream, backward=True)
                     packet = next(container.demux(stream))
                 except (FFmpegError, StopIteration):
                     return []
                 if packet.pts is None or not packet.is_keyframe or packet.is_corrupt:
                     return []
-                there = (packet.pts - self._origin) * self._tick
+                key_time = self._seconds(packet.pts)
                 # Without an index, seeking means reading, or ends where reading has come to. FFmpeg keeps it in order.
-                if there > time or not (entries := stream.index_entries):
+                if key_time > time or not (entries := stream.index_entries):
                     return []
                 if entries[-1].timestamp < (packet.pts if packet.dts is None else packet.dts):
                     return []
-                if (entries[-1].timestamp - self._origin) * self._tick < time:
+                if self._seconds(entries[-1].timestamp) < time:
                     break
-                if there > (found[-1] if found else 0):
-                    found.append(there)
+                if key_time > (found[-1] if found else 0):
+                    found.append(key_time)
         return found
 
-    def pictures(
-        self, skip: Skip = "DEFAULT", start: float | Fraction = 0, plan: Plan | None = None
-    ) -> Iterator[Picture]:
+    def frames(
+        self, skip: Skip = "DEFAULT", start: float | Fraction = 0, plan: SkipPlan | None = None
+    ) -> Iterator[DecodedFrame]:
         """Decoded frames in order of presentation, from `start` seconds on (and a few before it).
 
-        `plan`: takes the place of `skip` where time stamps are sure and leaving frames out can't change others: in
-        H.264 the stream says of each which it is.
-        Damaged stretches are passed over, up to `ERROR_BUDGET` errors. Frames without a time stamp are counted and
-        left out: no time is ever made up.
+        `plan` takes the place of `skip` where time stamps are sure and leaving frames out can't change others: in
+        H.264 the stream says of each which it is. Damaged stretches are passed over. Frames without a time stamp are
+        counted and left out: no time is made up. Only where the whole format has none, frames are counted instead.
         """
+        if self._is_counted:
+            yield from self._counted_frames(skip)
+            return
         self._stream.codec_context.skip_frame = skip
         sought = start > 0 and self._seek(start)
-        latest = Fraction(0)
-        for frame in self._frames(skip, plan):
-            time = self._time(frame.pts)
-            if time is None:
-                self.damage.without_time += 1
+        aspect = None
+        for frame in self._decode(self._packets(0 if sought else start), skip, plan):
+            if frame.pts is None:
+                self.stats.without_time += 1
                 continue
+            time = self._seconds(frame.pts)
             if sought and time > start:
                 break
             sought = False
-            self.size = _upright_size(frame)
-            self.damage.jumps += latest - time > _JUMP
-            latest = max(latest, time)
+            if aspect is None or frame.key_frame:
+                aspect = self._aspect()
+            self._size = shown_size(frame, aspect)
+            if self.stats.begin is None:
+                self.stats.begin = time
             end = time + (frame.duration or 0) * self._tick
-            self.damage.end = max(self.damage.end or end, end)
-            if time >= 0:  # What lies before the start is cut away by an edit list.
-                yield Picture(time, frame)
+            self.stats.end = max(self.stats.end or end, end)
+            if frame.pts >= (self._start_pts or 0):  # What lies before the start is cut away by an edit list.
+                yield DecodedFrame(time, frame, aspect)
         if sought:  # The index led astray, or behind the last key frame; only reading from the beginning is sure.
             self._reopen(skip)
-            self.damage = Damage()
-            yield from self.pictures(skip)  # Without the plan: it has been asked about some of it already.
+            self.stats = ReadStats()
+            yield from self.frames(skip)  # Without the plan: it has been asked about some of it already.
 
-    def _time(self, stamp: int | None) -> Fraction | None:
-        if stamp is None:
-            return None
-        if self._origin is None:
-            self._origin = stamp
-        return Fraction((stamp - self._origin) * self._tick)
+    def _counted_frames(self, skip: Skip) -> Iterator[DecodedFrame]:
+        """Frames of a format without time stamps. All are decoded, or counting them would not tell the time."""
+        interval = 1 / self._rate
+        for number, frame in enumerate(self._decode(self._demux(), "DEFAULT", None)):
+            aspect, time = self._aspect(), number * interval
+            self._size = shown_size(frame, aspect)
+            self.stats.end = time + interval
+            if skip != "NONKEY" or frame.key_frame:
+                yield DecodedFrame(time, frame, aspect)
 
-    def loss(self, whole: bool) -> Failure | None:
-        """What was lost of the file, to be kept beside what was read. `whole`: it was read to its end."""
-        damage = self.damage
-        slack = _TRUNCATION_SLACK + 2 * (self.frame_interval or 0)
-        stated = self._stated_length()
-        if whole and not damage.given_up and stated and damage.end is not None and stated - damage.end > slack:
-            message = f"ends at {float(damage.end):.1f} s where {float(stated):.1f} s are stated"
-            return Failure(Stage.DECODE, Code.TRUNCATED, message)
-        if damage.jumps:
-            message = f"time jumps back: {damage.jumps} frames lie where others were already; cut it there, or remux it"
-            return Failure(Stage.DECODE, Code.TIME_JUMPS, message)
-        if damage.errors:
-            rest = "; the rest was given up" if damage.given_up else ""
-            message = f"{damage.errors} errors while decoding{rest} (last: {damage.last_error})"
-            return Failure(Stage.DECODE, Code.DAMAGED, message)
-        return missing_end(self.file) if whole else None
+    def _seconds(self, pts: int) -> Fraction:
+        """Seconds on the player's clock."""
+        if self._clock_start is None:  # The container states no start: that of the first frame.
+            self._start_pts, self._clock_start = pts, pts * self._tick
+        return pts * self._tick - self._clock_start
 
-    def _stated_length(self) -> Fraction | None:
-        """The length of the video stream by the stream, by Matroska's tag, or, where it is alone, by the container."""
-        if self._container.format.name in ("mpeg", "mpegts"):  # No container states it there; FFmpeg guesses.
-            return None
-        if self.length:
-            return self.length
-        if tag := self._stream.metadata.get("DURATION"):
-            try:
-                hours, minutes, seconds = tag.split(":")
-                return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds.rstrip("\0"))
-            except ValueError:
-                return None
-        if len(self._container.streams) == 1 and self._container.duration:
-            return Fraction(self._container.duration, av.time_base)
-        return None
+    def _pts(self, seconds: float | Fraction) -> int:
+        return int((Fraction(seconds) + (self._clock_start or 0)) / self._tick)
 
-    def nothing_read(self) -> MediaError:
+    def partial_failure(self, read_to_end: bool) -> Failure | None:
+        """What was lost of the file, or is odd about it, the worst first, to be kept beside what was read."""
+        stats, rate, name = self.stats, self._stream.average_rate, self._container.format.name
+        found = [*losses(stats, self.stated_end if read_to_end else None, 1 / rate if rate else Fraction(0), name)]
+        if read_to_end:
+            found += next_recording(self.file, name, stats)
+        found += self._counting() if self._is_counted else unlikely_rate(stats, rate, self._tick)
+        if self._other_streams:
+            index, context = self._stream.index, self._stream.codec_context
+            others = f"{self._other_streams} other video stream{'s' if self._other_streams > 1 else ''}"
+            message = f"stream {index} ({context.width}x{context.height}) was read, the largest; {others} not"
+            found.append((Code.OTHER_STREAMS, message))
+        if not found:
+            return missing_end(self.file) if read_to_end else None
+        return Failure(Stage.DECODE, found[0][0], "; ".join(message for _, message in found))
+
+    def _counting(self) -> Iterator[Note]:
+        rate = f"{float(self._rate):g} frames a second"
+        by = f"the {rate} that it states" if self._stream.codec_context.framerate == self._rate else rate
+        yield Code.NO_TIMESTAMPS, f"without time stamps: times are counted by {by}"
+
+    def no_frames_error(self) -> MediaError:
         """Why a file that opened gave no frame at all."""
-        if self.damage.errors:
-            message = f"no frame could be decoded ({self.damage.last_error})"
+        if self.stats.errors:
+            message = f"no frame could be decoded ({self.stats.last_error})"
             return MediaError(Stage.DECODE, Code.INVALID_DATA, message)
-        if self.damage.without_time:
+        if self.stats.without_time:
             return MediaError(Stage.DECODE, Code.NO_TIMESTAMPS, "the frames carry no time stamps")
         return MediaError(Stage.DECODE, Code.NO_FRAMES, "the video stream holds no frame")
 
-    def _open(self) -> Any:
-        try:
-            container = av.open(for_ffmpeg(self.file), metadata_errors="ignore")
-        except FileNotFoundError as error:
-            raise MediaError(Stage.DECODE, Code.CHANGED, "has gone since the run began") from error
-        except FFmpegError as error:
-            message = f"can't be opened as a video ({_reason(error)}); is it complete?"
-            raise MediaError(Stage.DECODE, Code.INVALID_DATA, message) from error
-        except OSError as error:
-            message = f"can't be read ({_reason(error)})"
-            raise MediaError(Stage.DECODE, Code.UNREADABLE, message) from error
-        if container.format.name == "concat":  # A text that lists other files.
-            container.close()
-            raise MediaError(Stage.DECODE, Code.INVALID_DATA, "a list of files, no video")
-        return container
-
-    def _video_stream(self) -> Any:
-        # A cover picture in an audio file is a video stream to FFmpeg, but no video.
-        cover = av.stream.Disposition.attached_pic
-        streams = [stream for stream in self._container.streams.video if not stream.disposition & cover]
-        if self._container.format.name.startswith("mov,"):  # A moving AVIF begins with its first picture, of no length.
-            streams.sort(key=lambda stream: not stream.duration)
-        if not streams:
-            self._container.close()
-            raise MediaError(Stage.DECODE, Code.NO_VIDEO_STREAM, "holds no video stream")
-        if streams[0].codec_context is None:
-            self._container.close()
-            raise MediaError(Stage.DECODE, Code.UNSUPPORTED, "no decoder for its video stream")
-        context = streams[0].codec_context
-        if context.width * context.height > MAX_PIXELS:
-            self._container.close()
-            raise MediaError(Stage.DECODE, Code.TOO_LARGE, "more pixels than the limit; make it smaller")
-        # One thread: with more, FFmpeg gives other frames of a damaged file, and rows would depend on the machine.
-        context.thread_count = 1
-        return streams[0]
-
-    def _duration(self) -> float | None:
-        stated = self.length or Fraction(self._container.duration or 0, av.time_base)
-        return float(max(stated, self.damage.end or 0)) or None  # MPEG program streams are only estimated.
-
     def _seek(self, start: float | Fraction) -> bool:
         """Go to the key frame before `start`; false where the format can't, and reading starts at the beginning."""
-        if self._container.format.name == "mpeg":  # Not every picture has a time there; guesses differ after a seek.
+        if self._container.format.name in _WITHOUT_INDEX:
             return False
-        target = int(Fraction(start) / self._tick) + (self._origin or 0)
         try:
-            self._container.seek(target, stream=self._stream, backward=True)
+            self._container.seek(self._pts(start), stream=self._stream, backward=True)
         except FFmpegError:
             self._reopen(self._stream.codec_context.skip_frame)
             return False
@@ -243,71 +255,73 @@ class VideoReader:
 
     def _reopen(self, skip: Skip) -> None:
         self._container.close()
-        self._container = self._open()
-        self._stream = self._video_stream()
+        self._open()
         self._stream.codec_context.skip_frame = skip
 
-    def _frames(self, skip: Skip, plan: Plan | None) -> Iterator[Any]:
+    def _decode(self, packets: Iterator[Packet], skip: Skip, plan: SkipPlan | None) -> Iterator[Any]:
         """Frames as the decoder gives them. A packet it can't decode costs that packet."""
         context = self._stream.codec_context
-        for packet, told in self._told(skip, plan):
-            if packet.is_corrupt and not self.damage.count(ValueError("corrupt packet")):
-                return
-            if told is None:
+        for packet, decision in self._with_decisions(packets, skip, plan):
+            if packet.is_corrupt:
+                self.stats.count_error(ValueError("corrupt packet"))
+            if decision is None:
                 continue
             try:
-                context.skip_frame = told
+                context.skip_frame = decision
                 frames = packet.decode()
             except EOFError:
                 return
             except FFmpegError as error:
-                if not self.damage.count(error):
-                    return
+                self.stats.count_error(error)
                 continue
             for frame in frames:
-                if frame.is_corrupt and not self.damage.count(ValueError("corrupt frame")):
-                    return
+                if frame.is_corrupt:
+                    self.stats.count_error(ValueError("corrupt frame"))
                 yield frame
 
-    def _packets(self) -> Iterator[Any]:
+    def _packets(self, start: float | Fraction) -> Iterator[Packet]:
+        """Packets whose time stamps run on, those of groups of pictures before `start` left out."""
+        packets = continuous(self._demux(), self._tick, self.stats)
+        return from_group_before(packets, self._pts(start)) if start > 0 else packets
+
+    def _demux(self) -> Iterator[Packet]:
         """Packets as the demuxer gives them. An error ends its generator, so a new one goes on behind the error.
 
         A packet takes a byte at least, and an edit list can repeat some; a demuxer that gives far more of them than the
         file has bytes goes round in circles."""
         packets = self._container.demux(self._stream)
-        for _ in range(max(self._container.size, _MOST_PACKETS)):
+        errors = 0
+        for _ in range(max(self._container.size, _MAX_PACKETS)):
             try:
                 packet = next(packets)
             except StopIteration:
                 return
             except FFmpegError as error:
-                if not self.damage.count(error):
+                errors += 1
+                if errors == MAX_READ_ERRORS:
+                    self.stats.give_up(str(error))
                     return
+                self.stats.count_error(error)
                 packets = self._container.demux(self._stream)
                 continue
+            errors = 0
+            self.stats.packets += 1
+            self.stats.last_byte = max(self.stats.last_byte, (packet.pos or 0) + packet.size)
             yield packet
-        self.damage.give_up("it does not come to an end")
+        self.stats.give_up("it does not come to an end")
 
-    def _told(self, skip: Skip, plan: Plan | None) -> Told:
-        """Packets, and what the decoder is to leave out at each; None where it need not see it."""
-        packets, tick, origin = self._packets(), self._tick, self._origin
-        sure = self._stream.codec_context.codec.name == "h264" and self._container.format.name in _SPLITTABLE
-        if plan is None or origin is None or not sure:
+    def _with_decisions(self, packets: Iterator[Packet], skip: Skip, plan: SkipPlan | None) -> SkipDecisions:
+        """Packets with what the decoder is to leave out at each; None where it need not see it."""
+        is_h264 = self._stream.codec_context.codec.name == "h264"
+        sure = is_h264 and self._container.format.name in _SPLITTABLE and self._clock_start is not None
+        if plan is None or not sure:
             return ((packet, skip) for packet in packets)
-        return plan(packets, lambda stamp: (stamp - origin) * tick)
+        return plan(packets, self._seconds)
 
 
-def open_video(file: str) -> VideoReader | AnimatedWebpReader:
+def open_video(file: str) -> FrameReader:
     """Open a moving picture with the reader for it. Raises MediaError."""
     header = read_start(file, 12)
     if header[:4] == b"RIFF" and header[8:12] == b"WEBP":
         return AnimatedWebpReader(file)
     return VideoReader(file)
-
-
-def _upright_size(frame: av.VideoFrame) -> tuple[int, int]:
-    return (frame.height, frame.width) if round(frame.rotation / 90) % 2 else (frame.width, frame.height)
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or " ".join(str(error).split())

@@ -51,6 +51,7 @@ def resolve(config: RunConfig) -> ResolvedConfig:
         include=config.include,
         exclude=config.exclude,
         follow_symlinks=config.follow_symlinks,
+        all_files=config.all_files,
         device=config.device,
         batch_size=config.batch_size,
         **choose_engine(config.engine, config.ray_address, config.workers, config.classifiers, config.device),

@@ -21,7 +21,7 @@ from fer_batch.detection import create_detector
 from fer_batch.emotion.classifier import Classifier
 from fer_batch.errors import UsageError
 from fer_batch.pipeline.classifier_pool import ClassifierPool
-from fer_batch.pipeline.discover import discover, outside, roots
+from fer_batch.pipeline.discover import Discovery, input_prefixes, outside, survey
 from fer_batch.pipeline.progress import Progress
 from fer_batch.pipeline.scheduler import Given, Preparation, Tasks
 from fer_batch.pipeline.stats import Processed, assert_complete, closing_lines, count
@@ -54,26 +54,28 @@ def run(config: ResolvedConfig) -> bool:
     """
     create_detector(config.detector)  # One that can't be loaded is the user's to mend, not each worker's to stumble on.
     _check_place(config)
-    with hold(config.out) as lock:
-        return _run(config, lock)
-
-
-def _run(config: ResolvedConfig, lock: FolderLock | StoreLock) -> bool:
     started = datetime.now(UTC)
-    found = discover(config.inputs, config.include, config.exclude, config.follow_symlinks)
+    discovery = survey(config.inputs, config.include, config.exclude, config.follow_symlinks, config.all_files)
+    _report_left_out(config, discovery)
+    with hold(config.out) as lock:
+        return _run(config, lock, discovery.media, started)
+
+
+def _run(config: ResolvedConfig, lock: FolderLock | StoreLock, found: list[Media], started: datetime) -> bool:
     make_classifier = partial(Classifier, config.model_folder, config.labels, config.batch_size, config.device)
     classifier = ClassifierPool(make_classifier, config) if config.classifiers else make_classifier()
     if config.restart:
         classifier.load()  # Earlier results go only once it is sure that new ones can be made.
         clear_folder(config.out)
     ledger = Ledger(config.out, lock)
-    ledger.check(config.result_settings(), roots(config.inputs))
+    ledger.check(config.result_settings(), input_prefixes(config.inputs))
     ledger.tidy()
     outstanding = ledger.outstanding(found, config.retry_failed)
     tasks, skipped = plan(outstanding), len(found) - len(outstanding)
     # From here on only the tasks know of files, and fewer and fewer of them: there may be millions.
     paths = pa.array((media.path for media in found), pa.string())
-    del found, outstanding
+    del outstanding
+    found.clear()
     if not tasks and _is_complete(config, ledger):
         if config.report and not report.has_report(config.out):  # Of a run without one.
             report.report(config.out)
@@ -131,9 +133,27 @@ def _tell_of_last(out: Path, ledger: Ledger) -> None:
         log.warning("the run begun at %s was killed; going on after the %d files it left in the tables", begun, there)
 
 
+def _report_left_out(config: ResolvedConfig, discovery: Discovery) -> None:
+    """Say what was found and not taken. Raises UsageError where a filter leaves nothing."""
+    if discovery.side_files:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in discovery.side_files.most_common())
+        log.info("%d side files left out (%s); --all-files takes them", discovery.side_files.total(), kinds)
+    if discovery.media:
+        for pattern in discovery.unmatched:
+            log.warning("--include %s matches no file", pattern)
+        return
+    inputs = ", ".join(config.inputs)
+    if config.include or config.exclude:
+        raise UsageError(
+            f"{inputs}: no media left; --include and --exclude leave out all {discovery.filtered} files there. "
+            "Globs match the path below the input or the bare name; put them in quotes"
+        )
+    log.warning("%s: no images or videos found; the tables will be empty", inputs)
+
+
 def _origin(config: ResolvedConfig) -> tuple[dict[str, Any], dict[str, str], ShareCorrection | None]:
     """What every part keeps beside its rows; see `commit_part`."""
-    return config.result_settings(), roots(config.inputs), config.model.share_correction
+    return config.result_settings(), input_prefixes(config.inputs), config.model.share_correction
 
 
 def _check_place(config: ResolvedConfig) -> None:
@@ -175,6 +195,7 @@ def _process(
             committer.classify()
     finally:
         committer.commit()
+        ledger.digests.save()
 
 
 def _tell(prepared: Prepared) -> None:
@@ -256,5 +277,7 @@ class _Committer:
         scored, self._scored, ahead, self._ahead, self._rows = self._scored, [], self._ahead, [], 0
         if scored:
             self._ledger.commit(to_tables(scored, self._config.labels, ahead), *self._origin)
+            files = [one.prepared for one in scored if isinstance(one.prepared, Prepared)]
+            self._ledger.digests.add((file.media.path, file.info.digest) for file in files)
             log.debug("part %d: %d files are in the tables", self._ledger.last_part, self._ledger.entries.num_rows)
         self._committed = time.monotonic()

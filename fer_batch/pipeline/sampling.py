@@ -12,54 +12,60 @@ from fer_batch.records import Section
 
 
 class Timed(Protocol):
-    """Anything with a presentation time: seconds since the start of the stream, exact."""
+    """Anything with a presentation time."""
 
     @property
     def time(self) -> Fraction:
-        """Seconds."""
+        """Seconds on the player's clock, exact."""
         ...
 
 
 T = TypeVar("T", bound=Timed)
 
 
-class TooSparse(Exception):
-    """Raised by fast sampling where no frame lies near enough; the file must be sampled exactly."""
+class FramesTooSparseError(Exception):
+    """Raised by fast sampling where no frame lies near enough to a due time: the file must be sampled exactly."""
 
 
 def select(
-    pictures: Iterable[T],
+    frames: Iterable[T],
     sampling: Sampling,
     tick: Fraction,
-    length: Fraction | None = None,
+    stated_end: Fraction | None = None,
     section: Section | None = None,
 ) -> Iterator[T]:
-    """The pictures to look at, out of all that were decoded, in order.
+    """Choose the frames to look at, out of all that were decoded. Stops reading at `sampling.end`.
 
-    `tick`: resolution of the time stamps in seconds; a frame that rounding puts one tick before its due time still
-    counts. `length`: the stated length of the stream in seconds. Stops reading at `sampling.end`. Raises TooSparse
-    (fast sampling only).
+    Args:
+        frames: In order of their times.
+        sampling: Which are wanted.
+        tick: Resolution of the time stamps in seconds; a frame that rounding puts one tick before its due time still
+            counts.
+        stated_end: Seconds at which the video ends by what it states.
+        section: Choose within it as if all had been read; `frames` begin at its start. That first one belongs to the
+            section before and only tells what was chosen there; fast sampling may give it nevertheless, as that one
+            may.
 
-    `section`: choose within it as if all had been read; `pictures` begin at its start. That first one belongs to the
-    section before and only tells what was chosen there; fast sampling may give it nevertheless, as that one may.
+    Raises:
+        FramesTooSparseError: Fast sampling only.
     """
     section = section or Section()
-    ranged = _up_to(_in_range(pictures, sampling), section.end)
+    in_range = _up_to(_in_range(frames, sampling), section.end)
     begin = exact(sampling.start)
     interval = 1 / exact(sampling.fps)
     if sampling.mode == "fps" and sampling.fast:
         if section.start is not None:
             begin += (floor((section.start - begin) / interval) + 1) * interval
         end = None if sampling.end is None else exact(sampling.end)
-        last = min((limit for limit in (length, end) if limit is not None), default=None)
-        return _nearest(ranged, begin, interval, last if section.end is None else None)
-    chosen: Iterator[T] = ranged  # Of key frames alone: the reader was told to give no others.
+        last = min((limit for limit in (stated_end, end) if limit is not None), default=None)
+        return _nearest(in_range, begin, interval, last if section.end is None else None)
+    chosen: Iterator[T] = in_range  # Of key frames alone: the reader was told to give no others.
     if sampling.mode == "every":
-        chosen = (picture for index, picture in enumerate(ranged) if index % sampling.every == 0)
+        chosen = (frame for index, frame in enumerate(in_range) if index % sampling.every == 0)
     elif sampling.mode == "fps":
         due = _FirstDue(sampling, tick)
-        chosen = (picture for picture in ranged if due(picture.time))
-    return chosen if section.start is None else _behind(chosen, section.start)
+        chosen = (frame for frame in in_range if due(frame.time))
+    return chosen if section.start is None else _after(chosen, section.start)
 
 
 def can_split(sampling: Sampling) -> bool:
@@ -72,27 +78,27 @@ def exact(value: float) -> Fraction:
     return Fraction(str(value))
 
 
-def _in_range(pictures: Iterable[T], sampling: Sampling) -> Iterator[T]:
+def _in_range(frames: Iterable[T], sampling: Sampling) -> Iterator[T]:
     start, end = exact(sampling.start), None if sampling.end is None else exact(sampling.end)
-    for picture in pictures:
-        if end is not None and picture.time >= end:
+    for frame in frames:
+        if end is not None and frame.time >= end:
             return
-        if picture.time >= start:
-            yield picture
+        if frame.time >= start:
+            yield frame
 
 
-def _up_to(pictures: Iterable[T], end: Fraction | None) -> Iterator[T]:
-    """The pictures up to and with that at `end`."""
-    for picture in pictures:
-        if end is not None and picture.time > end:
+def _up_to(frames: Iterable[T], end: Fraction | None) -> Iterator[T]:
+    """The frames up to and with that at `end`."""
+    for frame in frames:
+        if end is not None and frame.time > end:
             return
-        yield picture
-        if picture.time == end:
+        yield frame
+        if frame.time == end:
             return
 
 
-def _behind(pictures: Iterator[T], start: Fraction) -> Iterator[T]:
-    return (picture for picture in pictures if picture.time > start)
+def _after(frames: Iterator[T], start: Fraction) -> Iterator[T]:
+    return (frame for frame in frames if frame.time > start)
 
 
 class _FirstDue:
@@ -111,45 +117,48 @@ class _FirstDue:
         return due
 
 
-def wanted(sampling: Sampling, tick: Fraction) -> Callable[[Fraction], bool]:
-    """Tells of frames by their times, asked for in their order, whether exact sampling by time takes one."""
+def is_due(sampling: Sampling, tick: Fraction) -> Callable[[Fraction], bool]:
+    """A function that tells of frames by their times, asked for in their order, whether exact sampling by time takes
+    one."""
     begin, due = exact(sampling.start), _FirstDue(sampling, tick)
     return lambda time: time >= begin and due(time)
 
 
-def last_wanted(sampling: Sampling) -> Callable[[Fraction, Fraction], tuple[Fraction, Fraction] | None]:
-    """Between two key frames, by their times, the earliest and the latest time for the last frame that fast sampling
-    needs besides them: the first key frame's, if it does for all that is due. None where that is not known."""
+def last_due(sampling: Sampling) -> Callable[[Fraction, Fraction], tuple[Fraction, Fraction] | None]:
+    """A function that tells, between two key frames by their times, the earliest and the latest time for the last frame
+    that fast sampling needs besides them: the first key frame's, if it does for all that is due. None where that is not
+    known."""
     begin, interval = exact(sampling.start), 1 / exact(sampling.fps)
     end = None if sampling.end is None else exact(sampling.end)
     near = interval / 4
 
-    def span(key: Fraction, following: Fraction) -> tuple[Fraction, Fraction] | None:
-        if end is not None and following >= end:  # It will not be looked at.
+    def bounds(key: Fraction, next_key: Fraction) -> tuple[Fraction, Fraction] | None:
+        if end is not None and next_key >= end:  # It will not be looked at.
             return None
-        last = begin + (ceil((following - near - begin) / interval) - 1) * interval
+        last = begin + (ceil((next_key - near - begin) / interval) - 1) * interval
         return (key, key) if last <= max(key + near, begin - interval) else (last - near, last + near)
 
-    return span
+    return bounds
 
 
-def _nearest(pictures: Iterable[T], start: Fraction, interval: Fraction, end: Fraction | None) -> Iterator[T]:
-    """For each due time the nearest picture. Raises TooSparse if one is more than a quarter of the interval away."""
+def _nearest(frames: Iterable[T], start: Fraction, interval: Fraction, end: Fraction | None) -> Iterator[T]:
+    """For each due time the nearest frame. Raises FramesTooSparseError if one is more than a quarter of the interval
+    away."""
     due = start
-    before: T | None = None
-    given: T | None = None
-    for picture in pictures:
-        while picture.time >= due:
-            near = picture if before is None or picture.time - due <= due - before.time else before
-            if abs(near.time - due) > interval / 4:
-                raise TooSparse
-            if near is not given:
-                yield near
-                given = near
+    previous: T | None = None
+    last_given: T | None = None
+    for frame in frames:
+        while frame.time >= due:
+            nearest = frame if previous is None or frame.time - due <= due - previous.time else previous
+            if abs(nearest.time - due) > interval / 4:
+                raise FramesTooSparseError
+            if nearest is not last_given:
+                yield nearest
+                last_given = nearest
             due += interval
-        before = picture
+        previous = frame
     # The frames behind the last due time may all have been ones the decoder left out.
-    if before is not None and before is not given and end is not None and due < end:
-        if due - before.time > interval / 4:
-            raise TooSparse
-        yield before
+    if previous is not None and previous is not last_given and end is not None and due < end:
+        if due - previous.time > interval / 4:
+            raise FramesTooSparseError
+        yield previous

@@ -53,13 +53,23 @@ class Tracker:
         self._begun = 0
         self._samples = 0
         self._scene = 0
+        self._frame_size: tuple[int, int] | None = None
 
-    def __call__(self, time: float, scene: int, face_crops: Sequence[FaceCrop]) -> list[FaceCrop]:
-        """The faces of a sample with their `track_id`; faint ones that no track leads to are left out. `time`: seconds;
-        `scene`: see `SampledFrame`."""
+    def __call__(
+        self, time: float, scene: int, face_crops: Sequence[FaceCrop], frame_size: tuple[int, int] | None = None
+    ) -> list[FaceCrop]:
+        """The faces of a sample with their `track_id`; faint ones that no track leads to are left out.
+
+        Args:
+            time: Seconds.
+            scene: See `SampledFrame`.
+            face_crops: The faces, with boxes in pixels of the frame.
+            frame_size: Width and height of the frame in pixels; a call may change its resolution at any time.
+        """
         if scene != self._scene:
             self._tracks.clear()
         self._scene = scene
+        self._rescale(frame_size)
         self._samples += 1
         patient = [t for t in self._tracks if time - t.seen_s <= PATIENCE_S or self._since(t) <= PATIENCE_SAMPLES]
         self._tracks = patient
@@ -76,6 +86,14 @@ class Tracker:
             track.seen_s, track.seen_sample = time, self._samples
             followed.append((replace(face, track_id=track.number), crop))
         return followed
+
+    def _rescale(self, frame_size: tuple[int, int] | None) -> None:
+        """Have the tracks lie in pixels of a frame of another size."""
+        if self._frame_size is not None and frame_size is not None and frame_size != self._frame_size:
+            scale = np.array(frame_size) / np.array(self._frame_size)
+            for track in self._tracks:
+                track.centre, track.size = track.centre * scale, track.size * float(np.sqrt(scale.prod()))
+        self._frame_size = frame_size
 
     def _begin(self) -> _Track:
         track = _Track(self._begun)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_batch.pipeline.tracker import Tracker
-from fer_batch.records import Ahead, Failure, MediaInfo, Piece, Prepared, SampledFrame
+from fer_batch.records import REMARKS, Ahead, Failure, MediaInfo, Piece, Prepared, SampledFrame
 
 
 class Film:
@@ -76,7 +76,7 @@ class Film:
         for part in parts:
             frames, crops = self._follow(part)
             if part is last and self.next == self._sections - 1:
-                info = replace(last.info, width=self._info.width, height=self._info.height)
+                info = replace(self._info, duration_s=last.info.duration_s)
                 failure = _joined(self._failures)
                 yield Prepared(last.media, info, frames, crops, failure, self._seconds, self._ahead, cuts=self._cuts)
             elif frames:
@@ -98,7 +98,7 @@ class Film:
             if self._last is not None and frame.time == self._last.time and not followed and not frame.sample_index:
                 continue  # The picture at the border was given by both sections.
             scene, index = self._cuts + frame.scene, self._ahead.frames + len(followed)
-            tracked = self._tracker(float(frame.time), scene, faces)
+            tracked = self._tracker(float(frame.time), scene, faces, (frame.width, frame.height))
             followed.append(replace(frame, sample_index=index, faces=tuple(face for face, _ in tracked), scene=scene))
             crops += [crop for _, crop in tracked]
         self._last = followed[-1] if followed else self._last
@@ -111,7 +111,8 @@ def _longer(ahead: Ahead, frames: tuple[SampledFrame, ...]) -> Ahead:
 
 
 def _joined(failures: list[Failure]) -> Failure | None:
-    """What is to be said of the file: the first of what was lost, and that there is more."""
-    if len(failures) < 2:
-        return failures[0] if failures else None
-    return replace(failures[0], message=f"{failures[0].message}; and more in {len(failures) - 1} later sections")
+    """What is to be said of the file: the first of what was lost, or else of what is odd, and that there is more."""
+    distinct = sorted(dict.fromkeys(failures), key=lambda failure: failure.code in REMARKS)
+    if len(distinct) < 2:
+        return distinct[0] if distinct else None
+    return replace(distinct[0], message=f"{distinct[0].message}; and more in {len(distinct) - 1} later sections")

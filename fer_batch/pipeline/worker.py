@@ -23,15 +23,14 @@ from fer_batch.detection.base import Detector, DetectorError
 from fer_batch.detection.search import find_faces
 from fer_batch.emotion.preprocessing import CROP_SIZE
 from fer_batch.log import one_line
+from fer_batch.media.base import FrameReader, Skip, SkipPlan
 from fer_batch.media.cuts import Scenes
-from fer_batch.media.frame_skipping import Plan, up_to_last, with_need
-from fer_batch.media.gif import missing_end
+from fer_batch.media.frame import DecodedFrame
+from fer_batch.media.frame_skipping import skip_after_last, skip_unneeded
 from fer_batch.media.image import read_image
-from fer_batch.media.picture import Picture, Skip
-from fer_batch.media.video import VideoReader, open_video
-from fer_batch.media.webp import AnimatedWebpReader
+from fer_batch.media.video import open_video
 from fer_batch.pipeline.crop import crop_face
-from fer_batch.pipeline.sampling import TooSparse, can_split, exact, last_wanted, select, wanted
+from fer_batch.pipeline.sampling import FramesTooSparseError, can_split, exact, is_due, last_due, select
 from fer_batch.pipeline.tracker import FAINT
 from fer_batch.records import (
     Ahead,
@@ -50,7 +49,7 @@ from fer_batch.records import (
     Stage,
     Unit,
 )
-from fer_batch.storage import status
+from fer_batch.storage import content_digest, status
 
 #: The crops of a file without a face.
 NO_CROPS = np.empty((0, CROP_SIZE, CROP_SIZE), np.uint8)
@@ -141,10 +140,11 @@ class Worker:
         if (there.size_bytes, there.modified_ns) != (media.size_bytes, media.modified_ns):
             raise MediaError(Stage.DECODE, Code.CHANGED, "has changed since the run began; run again once it is whole")
         if media.media_type == "image":
-            info, frame = read_image(media.file, self._detector.needs_colour)
+            info, frame, lost = read_image(media.file, self._detector.needs_colour)
             face_crops = self._look(frame, self._detector)
             crops = [crop for _, crop in face_crops]
-            return _Reading(info, [_sampled(0, 0, frame, face_crops)], crops, missing_end(media.file))
+            info = replace(info, digest=content_digest(media.file))
+            return _Reading(info, [_sampled(0, 0, frame, face_crops)], crops, lost)
         with open_video(media.file) as reader:
             if section is None:
                 section, *others = _sections(reader, self._settings.sampling)
@@ -152,14 +152,14 @@ class Worker:
                     yield Outline(media, (section, *others))
             try:
                 return (yield from self._read_video(media, reader, section, self._settings.sampling))
-            except TooSparse:
+            except FramesTooSparseError:
                 pass
         with open_video(media.file) as reader:
             sampling = replace(self._settings.sampling, fast=False)
             return (yield from self._read_video(media, reader, section, sampling))
 
     def _read_video(
-        self, media: Media, reader: VideoReader | AnimatedWebpReader, section: Section, sampling: Sampling
+        self, media: Media, reader: FrameReader, section: Section, sampling: Sampling
     ) -> Generator[Piece, None, _Reading]:
         frames: list[SampledFrame] = []
         crops: list[NDArray[np.uint8]] = []
@@ -169,7 +169,7 @@ class Worker:
         length = reader.info(None).duration_s
         skip, scenes = _skip(sampling), Scenes()
         pictures = scenes(_pictures(reader, skip, sampling, section))
-        for shown in select(pictures, sampling, reader.tick, reader.length, section):
+        for shown in select(pictures, sampling, reader.tick, reader.stated_end, section):
             late = bool(frames) and time.monotonic() - begun >= SECONDS_PER_PIECE
             if late or len(frames) >= FRAMES_PER_PIECE or len(crops) >= CROPS_PER_PIECE:
                 yield Piece(media, tuple(frames), _stacked(crops), length, section.number)
@@ -181,15 +181,18 @@ class Worker:
             face_crops = self._look(frame, self._keen_detector)
             frames.append(_sampled(ahead.frames + len(frames), shown.scene, frame, face_crops))
             crops += [crop for _, crop in face_crops]
-        if reader.damage.end is not None:
-            loss = reader.loss(whole=sampling.end is None and section.end is None and skip != "NONKEY")
+        if reader.stats.end is not None:
+            loss = reader.partial_failure(read_to_end=sampling.end is None and section.end is None and skip != "NONKEY")
         elif section == _WHOLE:
-            raise reader.nothing_read()
+            raise reader.no_frames_error()
         else:  # Other sections may hold something.
-            loss = reader.nothing_read().failure
-        return _Reading(reader.info(size), frames, crops, loss, ahead, scenes.cuts)
+            loss = reader.no_frames_error().failure
+        info = reader.info(size)
+        if section.number == 0:  # The others' is not asked for.
+            info = replace(info, digest=content_digest(media.file))
+        return _Reading(info, frames, crops, loss, ahead, scenes.cuts)
 
-    def _frame(self, picture: Picture) -> Frame:
+    def _frame(self, picture: DecodedFrame) -> Frame:
         luma = picture.luma()
         bgr = picture.bgr(self._settings.detector.longest_side) if self._detector.needs_colour else None
         return Frame(luma, luma.shape[1], luma.shape[0], picture.time, bgr)
@@ -210,7 +213,7 @@ def make_worker(settings: Settings) -> Callable[[Unit], Iterator[Outline | Piece
     return Worker(settings).prepare
 
 
-def _sections(reader: VideoReader | AnimatedWebpReader, sampling: Sampling) -> list[Section]:
+def _sections(reader: FrameReader, sampling: Sampling) -> list[Section]:
     """The sections of a video: they depend on the file and on what is to be sampled, and on nothing else, so that rows
     do not either."""
     length = Fraction(reader.info(None).duration_s or 0)
@@ -224,24 +227,22 @@ def _sections(reader: VideoReader | AnimatedWebpReader, sampling: Sampling) -> l
     return [Section(number, *edge) for number, edge in enumerate(pairwise(edges))]
 
 
-def _pictures(
-    reader: VideoReader | AnimatedWebpReader, skip: Skip, sampling: Sampling, section: Section
-) -> Iterator[Picture]:
+def _pictures(reader: FrameReader, skip: Skip, sampling: Sampling, section: Section) -> Iterator[DecodedFrame]:
     """The decoded frames from the start of the section on, those that are not needed left out where that is safe."""
     start, plan = section.start, _plan(sampling, reader.tick)
     if start is None:
-        return reader.pictures(skip, sampling.start, plan)
+        return reader.frames(skip, sampling.start, plan)
     # Behind a key frame in the file may lie frames that are shown before it.
-    return dropwhile(lambda picture: picture.time < start, reader.pictures(skip, start, plan))
+    return dropwhile(lambda picture: picture.time < start, reader.frames(skip, start, plan))
 
 
-def _plan(sampling: Sampling, tick: Fraction) -> Plan | None:
+def _plan(sampling: Sampling, tick: Fraction) -> SkipPlan | None:
     """How the decoder learns ahead what sampling by time will leave out."""
     if sampling.mode != "fps":
         return None
     if sampling.fast:
-        return partial(up_to_last, span=last_wanted(sampling))
-    return partial(with_need, wanted=wanted(sampling, tick))
+        return partial(skip_after_last, last_needed=last_due(sampling))
+    return partial(skip_unneeded, is_needed=is_due(sampling, tick))
 
 
 def _sampled(index: int, scene: int, frame: Frame, face_crops: Sequence[FaceCrop]) -> SampledFrame:

@@ -78,9 +78,9 @@ def _picture(source: Source, samples: Samples, moment: Moment, blurred: bool) ->
     values = np.nan_to_num(sign * samples.values[moment.estimate.name][inside], nan=-np.inf)
     time = float(samples.times[inside[int(values.argmax())]])
     with open_video(source.file) as reader:
-        shown = next((picture for picture in reader.pictures(start=time) if float(picture.time) >= time), None)
+        shown = next((frame for frame in reader.frames(start=time) if float(frame.time) >= time), None)
         if shown is None:
-            raise reader.nothing_read()
+            raise reader.no_frames_error()
         picture = sized(shown)
     faces = samples.faces_at(time)
     if blurred:

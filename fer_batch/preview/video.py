@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fer_batch.media.cuts import Scenes
+from fer_batch.media.frame import DecodedFrame
 from fer_batch.media.image import read_image
-from fer_batch.media.picture import Picture
 from fer_batch.media.video import open_video
 from fer_batch.preview.blur import blur, blurred, face_finder
 from fer_batch.preview.drawing import draw_faces
@@ -51,7 +51,7 @@ class DrawOptions:
 
 def draw_image(file: str, name: str, samples: Samples, options: DrawOptions, target: Path, signature: str) -> None:
     """Draw an image as JPEG; nothing of its metadata is kept. Raises MediaError and OSError."""
-    _, frame = read_image(file, colour=True)
+    _, frame, _ = read_image(file, colour=True)
     assert frame.bgr is not None
     picture = _resized(frame.bgr, *_size(frame.bgr.shape[1], frame.bgr.shape[0]))
     faces = samples.faces_at(0.0)
@@ -106,16 +106,16 @@ def draw_video(
     """
     start, end = Fraction(str(options.start)), None if options.end is None else Fraction(str(options.end))
     with open_video(file) as reader:
-        frames = _frames(reader.pictures(start=start), samples, start, end, options.fps)
+        frames = _frames(reader.frames(start=start), samples, start, end, options.fps)
         if options.blur:
             frames = blurred(_searched(frames))
         if (first := next(frames, None)) is None:
-            raise reader.nothing_read()
+            raise reader.no_frames_error()
         height, width = first.picture.shape[:2]
         length = max(reader.info(None).duration_s or 0.0, *samples.times[-1:], float(first.time))
         strip = Strip(width, height, name, samples, (options.start, length if end is None else min(length, float(end))))
         with (
-            open_sound(file, reader.origin, start, end) or nullcontext() as sound,
+            open_sound(file, reader.clock_start, start, end) or nullcontext() as sound,
             VideoWriter(target, (width, height + strip.height), signature, sound) as writer,
         ):
             before = start
@@ -124,12 +124,12 @@ def draw_video(
                 writer.write(np.vstack([frame.picture, strip.draw(float(frame.time))]), frame.time - start)
                 advance(float(frame.time - before))
                 before = frame.time
-        loss = reader.loss(whole=end is None)
-        return None if loss is None else loss.message
+        failure = reader.partial_failure(read_to_end=end is None)
+        return None if failure is None else failure.message
 
 
 def _frames(
-    pictures: Iterable[Picture], samples: Samples, start: Fraction, end: Fraction | None, fps: float | None
+    pictures: Iterable[DecodedFrame], samples: Samples, start: Fraction, end: Fraction | None, fps: float | None
 ) -> Iterator[DrawnFrame]:
     """The frames to draw, all of one size."""
     interval = Fraction(0) if fps is None else 1 / Fraction(str(fps))
@@ -154,7 +154,7 @@ def _frames(
         yield DrawnFrame(shown.time, picture, faces, shown.scene)
 
 
-def sized(picture: Picture, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+def sized(picture: DecodedFrame, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
     """A decoded frame at the size at which it is drawn, or at another, width and height; uint8 (h, w, 3), BGR."""
     bgr = picture.bgr(_LONGEST_SIDE)
     return _resized(bgr, *(size or _size(bgr.shape[1], bgr.shape[0])))

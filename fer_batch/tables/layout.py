@@ -5,6 +5,7 @@ from __future__ import annotations
 RUN_FILE = "run.json"
 REPORT_FILE = "report.html"
 LOCK_FILE = ".fer-batch.lock"
+DIGESTS_FILE = ".fer-batch-digests.parquet"
 INDEX_FILE = ".fer-batch-index.parquet"
 
 #: The tables with part files. In this order they are renamed into place: a part counts once all of it is there.

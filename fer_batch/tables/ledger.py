@@ -1,6 +1,7 @@
 """What is done and what failed, read from the media table itself: there is no second book to disagree with it.
 
-A file is known by its path, size and modification time; the folder by its configuration's fingerprint.
+A file is known by its path and size and by its modification time, or, where that has changed, by a digest of its
+content; the folder by its configuration's fingerprint.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from fer_batch.records import Code, Media
 from fer_batch.share_correction import ShareCorrection
 from fer_batch.storage import remove_folder_if_empty
 from fer_batch.tables.commit import commit_part
-from fer_batch.tables.layout import INDEX_FILE, RUN_FILE, SUMMARY_FILES, SUMMARY_FOLDER, TABLES
+from fer_batch.tables.digests import Digests
+from fer_batch.tables.layout import DIGESTS_FILE, INDEX_FILE, RUN_FILE, SUMMARY_FILES, SUMMARY_FOLDER, TABLES
 from fer_batch.tables.lock import FolderLock, StoreLock
 from fer_batch.tables.parquet import read_table, write_table
 from fer_batch.tables.part_index import ENTRIES, Parts, read_parts, write_index
@@ -41,6 +43,8 @@ class Ledger:
         self.entries = self._parts.rows.select(ENTRIES.names)
         #: The highest part number there is, 0 where there is none.
         self.last_part = int(max(self._parts.numbers, default=0))
+        #: What tells files with other times from changed ones.
+        self.digests = Digests(out)
 
     def check(self, results: dict[str, Any], roots: Mapping[str, str]) -> None:
         """Raise UsageError, naming the difference, if the folder was written under another configuration, or if one
@@ -48,6 +52,12 @@ class Ledger:
         assert self._parts is not None
         new = json.loads(json.dumps(results))
         for old, old_roots in map(json.loads, self._parts.origins):
+            if old and old.get("schema_version") != new["schema_version"]:
+                raise UsageError(
+                    f"{self.out} holds tables of schema version {old.get('schema_version')}, and this version of "
+                    f"fer-batch writes version {new['schema_version']}; use another --out, or --restart to start over "
+                    "(they can still be summarized, reported and queried)"
+                )
             changed = differences(old, new) if old else []
             changed += [
                 f"input {lead}: {old_roots[lead]} -> {given}"
@@ -105,12 +115,22 @@ class Ledger:
         entries = self.entries.select(["size_bytes", "modified", "status", "error_code"]).take(at)
         sizes = pa.array((one.size_bytes for one in found), pa.int64())
         times = pa.array(modified_us([one.modified_ns for one in found]))
-        same = pc.and_(pc.equal(entries["size_bytes"], sizes), pc.equal(entries["modified"].cast(pa.int64()), times))
+        same_size = pc.equal(entries["size_bytes"], sizes)
+        same = pc.and_(same_size, pc.equal(entries["modified"].cast(pa.int64()), times))
+        same = pc.or_(same, self._same_content(found, pc.and_not(same_size, same)))
         # A folder that had gone and is back: that was not the file's fault.
         settled = pc.and_not(same, pc.equal(entries["error_code"].cast(pa.string()).fill_null(""), Code.CHANGED))
         if retry_failed:
             settled = pc.and_not(settled, pc.equal(entries["status"].cast(pa.string()), "failed"))
         return [found[index] for index in np.flatnonzero(~settled.fill_null(False).to_numpy()).tolist()]
+
+    def _same_content(self, found: Sequence[Media], other_time: pa.ChunkedArray) -> pa.Array:
+        """Whether the files that `other_time` chooses have the content they had: copies lose their times, and file
+        systems without time zones shift them."""
+        same = np.zeros(len(found), bool)
+        places = np.flatnonzero(other_time.fill_null(False).to_numpy())
+        same[places] = self.digests.unchanged([found[place] for place in places.tolist()])
+        return pa.array(same)
 
     def _forget(self, gone: pa.ChunkedArray) -> None:
         """Take the rows of some files out of all tables, because new ones are ready.
@@ -158,5 +178,5 @@ def clear_folder(out: Path) -> None:
             path.unlink(missing_ok=True)
         remove_partial(directory)
         remove_folder_if_empty(directory)
-    for name in (INDEX_FILE, RUN_FILE, "report.html"):
+    for name in (INDEX_FILE, DIGESTS_FILE, RUN_FILE, "report.html"):
         (out / name).unlink(missing_ok=True)

@@ -16,8 +16,8 @@ from fer_batch.config_file import OPTIONS_KEY
 from fer_batch.tables.layout import RUN_FILE
 
 _PACKAGES = (
-    "fer-batch", "tensorflow", "keras", "onnxruntime", "opencv-python-headless", "av", "pillow", "numpy", "pandas",
-    "pyarrow",
+    "fer-batch", "tensorflow", "keras", "onnxruntime", "opencv-python-headless", "av", "pillow", "pi-heif",
+    "numpy", "pandas", "pyarrow",
 )  # fmt: skip
 
 
@@ -102,6 +102,7 @@ def _operation(config: ResolvedConfig) -> dict[str, Any]:
         "include": list(config.include),
         "exclude": list(config.exclude),
         "follow_symlinks": config.follow_symlinks,
+        "all_files": config.all_files,
         "device": config.device,
         "batch_size": config.batch_size,
         "workers": config.workers,

@@ -90,6 +90,8 @@ def media_schema() -> pa.Schema:
             ("frames_sampled", pa.int64()),
             ("faces_found", pa.int64()),
             ("processing_s", pa.float64()),
+            ("recorded_at", pa.timestamp("us", tz="UTC")),
+            ("stream_index", pa.int32()),
         ]
     )
 
@@ -188,4 +190,6 @@ def _media_row(prepared: Prepared) -> dict[str, Any]:
         "frames_sampled": prepared.frames_sampled,
         "faces_found": prepared.faces_found,
         "processing_s": prepared.processing_s,
+        "recorded_at": info.recorded_at,
+        "stream_index": info.stream_index,
     }

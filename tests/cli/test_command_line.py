@@ -54,7 +54,7 @@ def test_help_names_every_option_of_the_contract() -> None:
         "--config --engine "
         "--fps --every --keyframes --fast --start --end --detector --detector-model --min-face --min-score --model "
         "--longest-side --merge-disgust --device --batch-size --workers --include --exclude --follow-symlinks "
-        "--retry-failed --restart --window --timeout --no-report --quiet --verbose --log-file --out"
+        "--all-files --retry-failed --restart --window --timeout --no-report --quiet --verbose --log-file --out"
     )
     assert [option for option in options.split() if f"{option} " not in text and f"{option}\n" not in text] == []
 

@@ -50,7 +50,7 @@ def detector(config: DetectorConfig) -> Detector:
 
 def photo(name: str, detector: Detector) -> NDArray[np.uint8]:
     """A sample photo as this detector wants it."""
-    _, frame = read_image(str(PHOTOS / name), detector.needs_colour)
+    _, frame, _ = read_image(str(PHOTOS / name), detector.needs_colour)
     return frame.luma if frame.bgr is None else frame.bgr
 
 
@@ -149,27 +149,27 @@ def test_the_picture_is_left_alone_and_may_be_read_only(detector: Detector) -> N
 
 
 def test_faces_below_the_smallest_are_left_out(config: DetectorConfig, detector: Detector) -> None:
-    _, frame = read_image(str(PHOTOS / "astronaut.jpg"), detector.needs_colour)
+    _, frame, _ = read_image(str(PHOTOS / "astronaut.jpg"), detector.needs_colour)
     assert len(find_faces(frame, detector, replace(config, min_face=60))) == 1
     assert find_faces(frame, detector, replace(config, min_face=200)) == ()
 
 
 @pytest.mark.parametrize("longest_side", [256, 400])
 def test_a_reduced_search_finds_the_same_place(config: DetectorConfig, detector: Detector, longest_side: int) -> None:
-    _, frame = read_image(str(PHOTOS / "astronaut.jpg"), detector.needs_colour)
+    _, frame, _ = read_image(str(PHOTOS / "astronaut.jpg"), detector.needs_colour)
     (face,) = find_faces(frame, detector, replace(config, longest_side=longest_side))
     assert covers(face, 224, 113)
     assert 70 < face.width < 130
 
 
 def test_a_turned_photo_is_searched_upright(config: DetectorConfig, detector: Detector) -> None:
-    _, frame = read_image(str(PHOTOS / "grace_hopper.jpg"), detector.needs_colour)
+    _, frame, _ = read_image(str(PHOTOS / "grace_hopper.jpg"), detector.needs_colour)
     (face,) = find_faces(frame, detector, config)
     assert covers(face, 266, 216)
 
 
 def test_what_is_found_can_be_cut_out(config: DetectorConfig, detector: Detector) -> None:
-    _, frame = read_image(str(PHOTOS / "astronaut.jpg"), detector.needs_colour)
+    _, frame, _ = read_image(str(PHOTOS / "astronaut.jpg"), detector.needs_colour)
     (face,) = find_faces(frame, detector, config)
     crop = crop_face(frame, face, detector.crop_rule)
     assert (crop.shape, crop.dtype) == ((48, 48), np.uint8)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fer_batch.media.cuts import Scenes, is_cut
-from fer_batch.media.picture import Picture
+from fer_batch.media.frame import DecodedFrame
 from fer_batch.media.video import open_video
 from tests.helpers.clips import make_video, steady
 
@@ -21,8 +21,8 @@ def scene(number: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(coarse, (640, 360), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
-def glimpse(luma: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return Picture(Fraction(0), Image.fromarray(luma)).glimpse()
+def thumbnail(luma: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return DecodedFrame(Fraction(0), Image.fromarray(luma)).thumbnail()
 
 
 def test_what_is_a_cut_and_what_is_none() -> None:
@@ -34,10 +34,10 @@ def test_what_is_a_cut_and_what_is_none() -> None:
     someone = before.copy()
     someone[120:, 160:360] = 20  # Somebody steps before the camera.
     for after in (darker, noisy, panned, someone):
-        assert not is_cut(glimpse(before), glimpse(after))
-    assert is_cut(glimpse(before), glimpse(scene(1)))
+        assert not is_cut(thumbnail(before), thumbnail(after))
+    assert is_cut(thumbnail(before), thumbnail(scene(1)))
     black = np.zeros((360, 640), np.uint8)
-    assert not is_cut(glimpse(black), glimpse(black))
+    assert not is_cut(thumbnail(black), thumbnail(black))
 
 
 def test_scenes_are_counted_at_every_frame(tmp_path: Path) -> None:
@@ -45,9 +45,9 @@ def test_scenes_are_counted_at_every_frame(tmp_path: Path) -> None:
     shown = [scene(number) for number in (0, 1, 2) for _ in range(20)]
     path = make_video(tmp_path / "cuts.mp4", steady(10, 60), size=(640, 360), shown=shown)
     with open_video(str(path)) as reader:
-        numbers = [each.scene for each in Scenes()(reader.pictures("DEFAULT", 0.0))]
+        numbers = [each.scene for each in Scenes()(reader.frames("DEFAULT", 0.0))]
     assert numbers == [0] * 20 + [1] * 20 + [2] * 20
 
 
 def test_a_glimpse_is_too_small_to_show_a_face() -> None:
-    assert glimpse(np.zeros((1080, 1920), np.uint8)).shape == (9, 16)
+    assert thumbnail(np.zeros((1080, 1920), np.uint8)).shape == (9, 16)

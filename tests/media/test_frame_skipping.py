@@ -14,10 +14,10 @@ import pytest
 
 from fer_batch.config import Sampling
 from fer_batch.media import frame_skipping
-from fer_batch.media.frame_skipping import up_to_last, with_need
-from fer_batch.media.picture import Picture
+from fer_batch.media.frame import DecodedFrame
+from fer_batch.media.frame_skipping import skip_after_last, skip_unneeded
 from fer_batch.media.video import open_video
-from fer_batch.pipeline.sampling import TooSparse, exact, last_wanted, select, wanted
+from fer_batch.pipeline.sampling import FramesTooSparseError, exact, is_due, last_due, select
 from tests.helpers.clips import make_video, number_in, scramble, steady
 
 MILLISECOND = Fraction(1, 1000)
@@ -42,9 +42,11 @@ def chosen(path: Path, sampling: Sampling, leave_out: bool) -> tuple[list[tuple[
             yield picture
 
     with open_video(str(path)) as reader:
-        plan = partial(with_need, wanted=wanted(sampling, reader.tick)) if leave_out else None
-        pictures = counted(reader.pictures("DEFAULT", sampling.start, plan))
-        frames = [(one.time, one.luma().tobytes()) for one in select(pictures, sampling, reader.tick, reader.length)]
+        plan = partial(skip_unneeded, is_needed=is_due(sampling, reader.tick)) if leave_out else None
+        pictures = counted(reader.frames("DEFAULT", sampling.start, plan))
+        frames = [
+            (one.time, one.luma().tobytes()) for one in select(pictures, sampling, reader.tick, reader.stated_end)
+        ]
     return frames, decoded
 
 
@@ -70,7 +72,7 @@ def test_the_chosen_frames_are_the_same(
     times: list[Fraction],
 ) -> None:
     path = make_video(tmp_path / "a.mkv", times, tick=MILLISECOND, **options)
-    monkeypatch.setattr(frame_skipping, "_MOST", most)
+    monkeypatch.setattr(frame_skipping, "_MAX_GROUP", most)
     sampling = Sampling(fps=fps, start=start)
     all_frames, all_decoded = chosen(path, sampling, leave_out=False)
     frames, decoded = chosen(path, sampling, leave_out=True)
@@ -83,17 +85,17 @@ def in_haste(path: Path, sampling: Sampling, up_to: bool) -> tuple[dict[Fraction
     """What fast sampling gives and how many frames were decoded for it; None where frames lie too far apart."""
     decoded = 0
     with open_video(str(path)) as reader:
-        plan = partial(up_to_last, span=last_wanted(sampling)) if up_to else None
+        plan = partial(skip_after_last, last_needed=last_due(sampling)) if up_to else None
 
-        def counted() -> Iterator[Picture]:
+        def counted() -> Iterator[DecodedFrame]:
             nonlocal decoded
-            for picture in reader.pictures("NONREF", sampling.start, plan):
+            for picture in reader.frames("NONREF", sampling.start, plan):
                 decoded += 1
                 yield picture
 
         try:
-            shown = list(select(counted(), sampling, reader.tick, reader.length))
-        except TooSparse:
+            shown = list(select(counted(), sampling, reader.tick, reader.stated_end))
+        except FramesTooSparseError:
             return None, decoded
     return {one.time: one.luma().tobytes() for one in shown}, decoded
 
@@ -111,10 +113,10 @@ def test_haste_takes_frames_as_they_are_and_near_enough(
     times: list[Fraction],
 ) -> None:
     path = make_video(tmp_path / "a.mkv", times, tick=MILLISECOND, **options)
-    monkeypatch.setattr(frame_skipping, "_MOST", most)
+    monkeypatch.setattr(frame_skipping, "_MAX_GROUP", most)
     sampling = replace(sampling, fast=True)
     with open_video(str(path)) as reader:
-        true = {picture.time: picture.luma().tobytes() for picture in reader.pictures()}
+        true = {picture.time: picture.luma().tobytes() for picture in reader.frames()}
     before, all_decoded = in_haste(path, sampling, up_to=False)
     frames, decoded = in_haste(path, sampling, up_to=True)
     if before is None:  # Such a film is sampled exactly.
@@ -150,9 +152,9 @@ def test_a_damaged_film_gives_no_less_than_it_did(tmp_path: Path) -> None:
 def test_where_order_is_not_sure_all_is_decoded(tmp_path: Path, name: str) -> None:
     codec, tick = ("mpeg4", Fraction(1, 25)) if name == "a.avi" else ("libx264", MILLISECOND)
     path = make_video(tmp_path / name, steady(25, 100), b_frames=0, gop=20, codec=codec, tick=tick)
-    plan = partial(with_need, wanted=lambda time: False)
+    plan = partial(skip_unneeded, is_needed=lambda time: False)
     with open_video(str(path)) as reader:
-        numbers = [number_in(one.luma()) for one in reader.pictures("DEFAULT", 0, plan)]
+        numbers = [number_in(one.luma()) for one in reader.frames("DEFAULT", 0, plan)]
     assert numbers == list(range(100))
 
 
@@ -171,6 +173,6 @@ def test_packets_without_a_time_stamp_are_needed() -> None:
         asked.append(int(time))
         return time == 1
 
-    told = [skip for _, skip in with_need(packets, Fraction, want)]
+    told = [skip for _, skip in skip_unneeded(packets, Fraction, want)]
     assert told == ["NONREF"] * 2 + ["DEFAULT"] * 5
     assert asked == [0, 1, 2, 3, 5]

@@ -40,7 +40,7 @@ def failure_of(path: Path) -> Failure:
 def test_every_mode_becomes_gray(tmp_path: Path, mode: str) -> None:
     path = tmp_path / "a.tif"
     GRAY.convert(mode).save(path)
-    info, frame = read_image(str(path))
+    info, frame, _ = read_image(str(path))
     assert info == MediaInfo(*SIZE, None, "tiff")
     assert (frame.width, frame.height, frame.time, frame.bgr) == (*SIZE, None, None)
     assert (frame.luma.shape, frame.luma.dtype) == (SIZE[::-1], np.uint8)
@@ -66,7 +66,7 @@ def test_every_mode_becomes_gray(tmp_path: Path, mode: str) -> None:
 def test_every_format(tmp_path: Path, name: str, mode: str, codec: str) -> None:
     path = tmp_path / name
     GRAY.convert(mode).save(path, quality=95)
-    info, frame = read_image(str(path), colour=True)
+    info, frame, _ = read_image(str(path), colour=True)
     assert info == MediaInfo(*SIZE, None, codec)
     assert frame.bgr is not None
     assert frame.bgr.flags.c_contiguous
@@ -78,7 +78,7 @@ def test_every_format(tmp_path: Path, name: str, mode: str, codec: str) -> None:
 def test_colour_is_blue_green_red(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     Image.new("RGB", (5, 4), (250, 20, 100)).save(path)
-    _, frame = read_image(str(path), colour=True)
+    _, frame, _ = read_image(str(path), colour=True)
     assert frame.bgr is not None
     assert frame.bgr[2, 3].tolist() == [100, 20, 250]
     assert frame.luma[2, 3] == round(0.299 * 250 + 0.587 * 20 + 0.114 * 100)
@@ -87,7 +87,7 @@ def test_colour_is_blue_green_red(tmp_path: Path) -> None:
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
 def test_exif_orientation_is_undone(tmp_path: Path, suffix: str, orientation: int) -> None:
-    info, frame = read_image(str(make_turned(tmp_path / f"a{suffix}", orientation)), colour=True)
+    info, frame, _ = read_image(str(make_turned(tmp_path / f"a{suffix}", orientation)), colour=True)
     assert (info.width, info.height, frame.width, frame.height) == SIZE * 2
     assert number_in(frame.luma) == 37
     assert frame.bgr is not None
@@ -97,7 +97,7 @@ def test_exif_orientation_is_undone(tmp_path: Path, suffix: str, orientation: in
 @pytest.mark.parametrize("compression", ["raw", "tiff_lzw"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_orientation_of_a_tiff_is_undone_once(tmp_path: Path, orientation: int, compression: str) -> None:
-    info, frame = read_image(str(make_turned(tmp_path / "a.tif", orientation, compression=compression)))
+    info, frame, _ = read_image(str(make_turned(tmp_path / "a.tif", orientation, compression=compression)))
     assert number_in(frame.luma) == 37
     assert frame.luma.shape == SIZE[::-1]
     assert (info.width, info.height, frame.width, frame.height) == SIZE * 2
@@ -114,7 +114,7 @@ def test_orientation_of_a_tiff_is_undone_once(tmp_path: Path, orientation: int, 
 )
 def test_odd_exif_without_an_orientation(tmp_path: Path, tags: bytes) -> None:
     GRAY.save(tmp_path / "a.jpg")
-    _, frame = read_image(str(with_exif(tmp_path / "a.jpg", tags)))
+    _, frame, _ = read_image(str(with_exif(tmp_path / "a.jpg", tags)))
     assert number_in(frame.luma) == 37
 
 
@@ -130,7 +130,7 @@ def test_odd_exif_without_an_orientation(tmp_path: Path, tags: bytes) -> None:
 )
 def test_one_odd_exif_tag_does_not_cost_the_picture(tmp_path: Path, tag: bytes) -> None:
     GRAY.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "a.jpg", quality=95)
-    _, frame = read_image(str(with_exif(tmp_path / "a.jpg", ORIENTATION_6 + tag)))
+    _, frame, _ = read_image(str(with_exif(tmp_path / "a.jpg", ORIENTATION_6 + tag)))
     assert (frame.width, frame.height) == SIZE
     assert number_in(frame.luma) == 37
 
@@ -148,7 +148,7 @@ def test_transparency_becomes_white(tmp_path: Path, mode: str, transparency: int
             image = GRAY.quantize(2)
             transparency = int(np.asarray(image)[0, SIZE[0] * 3 // 8])  # The second block is dark.
         image.save(tmp_path / "a.png", transparency=transparency)
-    _, frame = read_image(str(tmp_path / "a.png"), colour=True)
+    _, frame, _ = read_image(str(tmp_path / "a.png"), colour=True)
     assert np.unique(frame.luma).tolist() == [BRIGHT, 255]
     assert frame.bgr is not None
     assert frame.bgr[0, SIZE[0] * 3 // 8].tolist() == [255, 255, 255]
@@ -159,7 +159,7 @@ def test_transparency_becomes_white(tmp_path: Path, mode: str, transparency: int
 @pytest.mark.parametrize("factor", [1, 16, 256])
 def test_deep_pictures_keep_their_gray_steps(tmp_path: Path, name: str, factor: int) -> None:
     Image.fromarray(numbered(37).astype(np.uint16) * factor).save(tmp_path / name)
-    _, frame = read_image(str(tmp_path / name))
+    _, frame, _ = read_image(str(tmp_path / name))
     assert sorted({int(frame.luma.min()), int(frame.luma.max())}) == pytest.approx([255 * DARK / BRIGHT, 255], abs=1)
     assert number_in(frame.luma) == 37
 
@@ -169,7 +169,7 @@ def test_one_odd_number_does_not_blank_a_picture(tmp_path: Path, odd: float) -> 
     values = numbered(37).astype(np.float32)
     values[0, 0] = odd
     Image.fromarray(values).save(tmp_path / "a.tif")
-    _, frame = read_image(str(tmp_path / "a.tif"))
+    _, frame, _ = read_image(str(tmp_path / "a.tif"))
     assert number_in(frame.luma) == 37
 
 
@@ -177,7 +177,7 @@ def test_one_odd_number_does_not_blank_a_picture(tmp_path: Path, odd: float) -> 
 @pytest.mark.parametrize("mode", ["I;16", "F", "L"])
 def test_a_picture_of_one_gray(tmp_path: Path, mode: str, level: int) -> None:
     Image.new(mode, (7, 5), level).save(tmp_path / "a.tif")
-    _, frame = read_image(str(tmp_path / "a.tif"))
+    _, frame, _ = read_image(str(tmp_path / "a.tif"))
     assert frame.luma.shape == (5, 7)
     assert len(np.unique(frame.luma)) == 1
 
@@ -186,7 +186,7 @@ def test_a_picture_of_one_gray(tmp_path: Path, mode: str, level: int) -> None:
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
 def test_tiny_and_narrow_pictures(tmp_path: Path, size: tuple[int, int], suffix: str) -> None:
     Image.new("RGB", size, (90, 90, 90)).save(tmp_path / f"a{suffix}")
-    info, frame = read_image(str(tmp_path / f"a{suffix}"), colour=True)
+    info, frame, _ = read_image(str(tmp_path / f"a{suffix}"), colour=True)
     assert (info.width, info.height) == (frame.width, frame.height) == size
     assert frame.luma.size > 0
     assert int(frame.luma.max()) == 90
@@ -194,7 +194,7 @@ def test_tiny_and_narrow_pictures(tmp_path: Path, size: tuple[int, int], suffix:
 
 def test_large_jpegs_are_decoded_smaller_but_keep_their_size(tmp_path: Path) -> None:
     GRAY.resize((6000, 3000)).save(tmp_path / "a.jpg")
-    info, frame = read_image(str(tmp_path / "a.jpg"))
+    info, frame, _ = read_image(str(tmp_path / "a.jpg"))
     assert (info.width, info.height, frame.width, frame.height) == (6000, 3000, 6000, 3000)
     assert frame.luma.shape == (1500, 3000)  # A half: a quarter would be below the 2560 that are wanted.
     assert number_in(frame.luma) == 37
@@ -228,11 +228,9 @@ def test_progressive_jpegs_are_held_to_the_limit_at_full_size(tmp_path: Path) ->
     assert failure.code == Code.TOO_LARGE
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".gif", ".webp", ".bmp", ".tif"])
-def test_cut_pictures_are_invalid(tmp_path: Path, suffix: str) -> None:
-    path = tmp_path / f"a{suffix}"
-    GRAY.resize((200, 150)).save(path)
-    failure = failure_of(cut(path, 0.5))
+def test_a_cut_webp_is_invalid(tmp_path: Path) -> None:
+    GRAY.resize((200, 150)).save(tmp_path / "a.webp")
+    failure = failure_of(cut(tmp_path / "a.webp", 0.5))
     assert (failure.stage, failure.code) == (Stage.DECODE, Code.INVALID_DATA)
 
 
@@ -242,12 +240,12 @@ def test_what_is_no_picture_is_invalid(tmp_path: Path, content: bytes) -> None:
     assert failure_of(tmp_path / "a.jpg").code == Code.INVALID_DATA
 
 
-def test_a_format_that_pillow_can_not_decode_is_unsupported(tmp_path: Path) -> None:
-    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200))
-    assert failure_of(tmp_path / "a.heic").code == Code.UNSUPPORTED
+def test_a_format_without_a_decoder_is_unsupported(tmp_path: Path) -> None:
+    (tmp_path / "a.jxl").write_bytes(b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(200))
+    assert failure_of(tmp_path / "a.jxl").code == Code.UNSUPPORTED
 
 
 def test_sample_photos_stand_upright() -> None:
-    info, frame = read_image(str(SAMPLES / "photos" / "grace_hopper.jpg"))
+    info, frame, _ = read_image(str(SAMPLES / "photos" / "grace_hopper.jpg"))
     assert info == MediaInfo(512, 600, None, "jpeg")
     assert frame.luma.shape == (600, 512)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from fer_batch.media import sniff
+from fer_batch.media import sniff as module
+from fer_batch.media.sniff import sniff
 from tests.helpers.clips import SAMPLES, make_audio, make_moving, make_video, numbered, steady
 
 PILLOW_FILES = ["a.jpg", "a.png", "a.gif", "a.webp", "a.bmp", "a.tif", "a.jp2", "a.pgm", "a.ppm", "a.avif"]
@@ -30,7 +31,7 @@ VIDEO_FILES = {
 
 
 def header(path: Path) -> bytes:
-    return path.read_bytes()[: sniff.HEADER_BYTES]
+    return path.read_bytes()[: module.HEADER_BYTES]
 
 
 @pytest.mark.parametrize("name", PILLOW_FILES)
@@ -38,19 +39,21 @@ def test_pictures_are_known_by_content_and_by_name(tmp_path: Path, name: str) ->
     path = tmp_path / name
     image = Image.fromarray(numbered(5))
     (image.convert("RGB") if path.suffix == ".ppm" else image).save(path)
-    assert sniff.sniff(header(path)) == "image"
-    assert sniff.by_suffix(name) == "image"
-    assert sniff.by_suffix(name.upper()) == "image"
-    assert not sniff.is_animated(str(path))
+    assert sniff(header(path)) == "image"
+    assert module.type_by_suffix(name) == "image"
+    assert module.type_by_suffix(name.upper()) == "image"
+    assert not module.is_animated(str(path))
 
 
 @pytest.mark.parametrize(("name", "codec"), VIDEO_FILES.items())
 def test_videos_are_known_by_content_and_by_name(tmp_path: Path, name: str, codec: str) -> None:
     pixels = "yuvj420p" if codec == "mjpeg" else "yuv420p"
     path = make_video(tmp_path / name, steady(25, 10), codec=codec, tick=Fraction(1, 25), pixel_format=pixels)
-    assert sniff.sniff(header(path)) == "video"
-    assert sniff.by_suffix(name) == (None if name == "a.ts" else "video")  # TypeScript sources are called .ts too.
-    assert not sniff.may_be_animated(header(path))
+    assert sniff(header(path)) == "video"
+    assert module.type_by_suffix(name) == (
+        None if name == "a.ts" else "video"
+    )  # TypeScript sources are called .ts too.
+    assert not module.may_be_animated(header(path))
 
 
 @pytest.mark.parametrize(
@@ -75,50 +78,50 @@ def test_videos_are_known_by_content_and_by_name(tmp_path: Path, name: str, code
     ],
 )
 def test_first_bytes(start: bytes, kind: str | None) -> None:
-    assert sniff.sniff(start) == kind
+    assert sniff(start) == kind
 
 
 @pytest.mark.parametrize("packet", [188, 192])
 def test_transport_streams_need_three_sync_bytes(packet: int) -> None:
     lead = bytes(packet - 188)
     stream = (lead + b"\x47" + bytes(187)) * 3
-    assert sniff.sniff(stream) == "video"
-    assert sniff.sniff(stream[: 2 * packet]) is None
+    assert sniff(stream) == "video"
+    assert sniff(stream[: 2 * packet]) is None
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "noextension", "mp4", ".jpg", "a.jpg.txt", "a.mp3", "a.m4a"])
 def test_other_names_claim_nothing(name: str) -> None:
-    assert sniff.by_suffix(name) is None
+    assert module.type_by_suffix(name) is None
 
 
 def test_sound_alone_is_no_kind_but_its_name_may_claim_one(tmp_path: Path) -> None:
-    assert sniff.sniff(header(make_audio(tmp_path / "a.m4a"))) is None
+    assert sniff(header(make_audio(tmp_path / "a.m4a"))) is None
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp"])
 @pytest.mark.parametrize("frames", [1, 3])
 def test_gif_and_webp_move_with_more_than_one_frame(tmp_path: Path, suffix: str, frames: int) -> None:
     path = make_moving(tmp_path / f"a{suffix}", [100] * frames)
-    assert sniff.is_animated(str(path)) == (frames > 1)
-    assert sniff.may_be_animated(header(path)) or frames == 1
+    assert module.is_animated(str(path)) == (frames > 1)
+    assert module.may_be_animated(header(path)) or frames == 1
 
 
 def test_only_some_headers_may_move() -> None:
-    assert sniff.may_be_animated(header(SAMPLES / "clips" / "animated.gif"))
-    assert not sniff.may_be_animated(header(SAMPLES / "photos" / "astronaut.jpg"))
-    assert not sniff.may_be_animated(b"RIFF\0\0\0\0WEBPVP8 " + bytes(20))
-    assert not sniff.may_be_animated(b"RIFF\0\0\0\0WEBPVP8X" + bytes(20))
-    assert sniff.may_be_animated(b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0\x02" + bytes(20))
+    assert module.may_be_animated(header(SAMPLES / "clips" / "animated.gif"))
+    assert not module.may_be_animated(header(SAMPLES / "photos" / "astronaut.jpg"))
+    assert not module.may_be_animated(b"RIFF\0\0\0\0WEBPVP8 " + bytes(20))
+    assert not module.may_be_animated(b"RIFF\0\0\0\0WEBPVP8X" + bytes(20))
+    assert module.may_be_animated(b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0\x02" + bytes(20))
 
 
 @pytest.mark.parametrize("length", [0, 8, 15, 16, 20, 21])
 def test_a_header_may_end_anywhere(length: int) -> None:
-    assert not sniff.may_be_animated((b"RIFF\0\0\0\0WEBPVP8X" + bytes(20))[:length])
+    assert not module.may_be_animated((b"RIFF\0\0\0\0WEBPVP8X" + bytes(20))[:length])
 
 
 @pytest.mark.parametrize("content", [b"", b"GIF89a", b"RIFF\0\0\0\0WEBP", b"hello"])
 def test_what_can_not_be_read_counts_as_still(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.gif"
     path.write_bytes(content)
-    assert not sniff.is_animated(str(path))
-    assert not sniff.is_animated(str(tmp_path / "missing.gif"))
+    assert not module.is_animated(str(path))
+    assert not module.is_animated(str(tmp_path / "missing.gif"))

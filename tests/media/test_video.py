@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from av.error import FFmpegError
 
-from fer_batch.media import image as image_module
+from fer_batch.media import container as container_module
 from fer_batch.media import video as video_module
-from fer_batch.media.picture import ERROR_BUDGET, Skip
-from fer_batch.media.video import VideoReader, open_video
+from fer_batch.media.base import Skip
+from fer_batch.media.video import MAX_READ_ERRORS, VideoReader, open_video
 from fer_batch.media.webp import AnimatedWebpReader
 from fer_batch.records import Code, Failure, MediaError, MediaInfo, Stage
 from tests.helpers.clips import (
@@ -66,8 +66,8 @@ KINDS = {
 def read(path: Path, skip: Skip = "DEFAULT", start: float = 0.0) -> tuple[Read, Failure | None]:
     """The time and number of every frame, and what was lost."""
     with open_video(str(path)) as reader:
-        frames = [(picture.time, number_in(picture.luma())) for picture in reader.pictures(skip, start)]
-        return frames, reader.loss(whole=True)
+        frames = [(picture.time, number_in(picture.luma())) for picture in reader.frames(skip, start)]
+        return frames, reader.partial_failure(read_to_end=True)
 
 
 def numbered_times(times: list[Fraction]) -> Read:
@@ -82,8 +82,8 @@ def failure_of(path: Path) -> Failure:
 
 def read_nothing(path: Path) -> None:
     with open_video(str(path)) as reader:
-        assert list(reader.pictures()) == []
-        raise reader.nothing_read()
+        assert list(reader.frames()) == []
+        raise reader.no_frames_error()
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -102,7 +102,7 @@ def test_every_frame_has_its_time(tmp_path: Path, name: str) -> None:
 def test_luma_is_the_picture(tmp_path: Path, pixels: str, size: tuple[int, int]) -> None:
     path = make_video(tmp_path / "a.mkv", [0], codec="ffv1", tick=MILLISECOND, pixel_format=pixels, size=size)
     with open_video(str(path)) as reader:
-        (picture,) = reader.pictures()
+        (picture,) = reader.frames()
         luma = picture.luma()
     assert (luma.dtype, luma.flags.c_contiguous) == (np.uint8, True)
     shown = numbered(0, size)
@@ -113,7 +113,7 @@ def test_luma_is_the_picture(tmp_path: Path, pixels: str, size: tuple[int, int])
 def test_colour_is_blue_green_red_and_reduced(tmp_path: Path) -> None:
     path = make_video(tmp_path / "a.mp4", steady(25, 6))
     with open_video(str(path)) as reader:
-        picture = list(reader.pictures())[5]
+        picture = list(reader.frames())[5]
     assert picture.bgr(640).shape == (48, 64, 3)
     small = picture.bgr(32)
     assert (small.shape, small.dtype, small.flags.c_contiguous) == ((24, 32, 3), np.uint8, True)
@@ -122,7 +122,7 @@ def test_colour_is_blue_green_red_and_reduced(tmp_path: Path) -> None:
 
 def test_channels_are_not_swapped() -> None:
     with open_video(str(SAMPLES / "clips" / "pan_and_zoom.mp4")) as reader:
-        bgr = next(iter(reader.pictures())).bgr(640).reshape(-1, 3).mean(axis=0)
+        bgr = next(iter(reader.frames())).bgr(640).reshape(-1, 3).mean(axis=0)
     assert bgr[2] > bgr[0] + 10  # An orange suit: more red than blue.
 
 
@@ -132,7 +132,7 @@ def test_rotation_is_applied(tmp_path: Path, name: str, rotation: int) -> None:
     path = make_video(tmp_path / name, steady(25, 6), rotation=rotation, tick=MILLISECOND)
     upright = SIZE if rotation % 180 == 0 else SIZE[::-1]
     with open_video(str(path)) as reader:
-        shown = list(reader.pictures())
+        shown = list(reader.frames())
         assert [number_in(picture.luma()) for picture in shown] == [0, 1, 2, 3, 4, 5]
         assert {picture.luma().shape[::-1] for picture in shown} == {upright}
         assert shown[5].bgr(640).shape == (*upright[::-1], 3)
@@ -163,8 +163,8 @@ def test_a_matroska_file_without_a_length(tmp_path: Path) -> None:
     path = without_length(make_video(tmp_path / "a.mkv", times, tick=MILLISECOND))
     assert read(path) == (numbered_times(times), None)
     with open_video(str(path)) as reader:
-        assert reader.length is None
-        assert reader.info((5, 6)) == MediaInfo(5, 6, None, "h264")
+        assert reader.stated_end is None
+        assert reader.info((5, 6)) == MediaInfo(5, 6, None, "h264", stream_index=0)
 
 
 def test_key_frames_alone(tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_the_length_is_not_below_the_last_frame(tmp_path: Path, name: str) -> No
     codec, tick, b_frames, pixels, _ = KINDS[name]
     path = make_video(tmp_path / name, steady(25, 50), codec=codec, tick=tick, b_frames=b_frames, pixel_format=pixels)
     with open_video(str(path)) as reader:
-        last = [picture.time for picture in reader.pictures()][-1]
+        last = [picture.time for picture in reader.frames()][-1]
         assert reader.info(None).duration_s == pytest.approx(2.0, abs=0.05)
     assert last == Fraction(49, 25)
 
@@ -215,13 +215,13 @@ def test_moving_webp(tmp_path: Path) -> None:
     path = make_moving(tmp_path / "a.webp", [100, 250, 40, 500])
     with open_video(str(path)) as reader:
         assert isinstance(reader, AnimatedWebpReader)
-        shown = list(reader.pictures())
+        shown = list(reader.frames())
         assert [number_in(picture.luma()) for picture in shown] == [0, 1, 2, 3]
         assert [picture.time for picture in shown] == [0, Fraction("0.1"), Fraction("0.35"), Fraction("0.39")]
         assert shown[1].bgr(640).shape == (*SIZE[::-1], 3)
         assert reader.info(None) == MediaInfo(*SIZE, 0.89, "webp")
-        assert reader.loss(whole=True) is None
-        assert len(list(reader.pictures("NONKEY"))) == 1
+        assert reader.partial_failure(read_to_end=True) is None
+        assert len(list(reader.frames("NONKEY"))) == 1
 
 
 def test_cut_webp_is_invalid(tmp_path: Path) -> None:
@@ -289,13 +289,13 @@ class Unreadable(Wrapped):
 def test_errors_without_end_are_given_up(tmp_path: Path) -> None:
     reader = VideoReader(str(make_video(tmp_path / "a.mp4", steady(25, 5))))
     reader._container = unreadable = Unreadable(reader._container)
-    assert list(reader.pictures()) == []
-    assert unreadable.tries == reader.damage.errors == ERROR_BUDGET
-    loss = reader.loss(whole=True)
+    assert list(reader.frames()) == []
+    assert unreadable.tries == reader.stats.errors == MAX_READ_ERRORS
+    loss = reader.partial_failure(read_to_end=True)
     assert loss is not None
     assert loss.code == Code.DAMAGED
-    assert loss.message.startswith(f"{ERROR_BUDGET} errors while decoding; the rest was given up")
-    assert reader.nothing_read().failure.code == Code.INVALID_DATA
+    assert loss.message.startswith(f"{MAX_READ_ERRORS} errors while decoding; the rest was given up")
+    assert reader.no_frames_error().failure.code == Code.INVALID_DATA
 
 
 class Circular(Wrapped):
@@ -308,14 +308,14 @@ class Circular(Wrapped):
 
 
 def test_a_film_without_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(video_module, "_MOST_PACKETS", 10)
+    monkeypatch.setattr(video_module, "_MAX_PACKETS", 10)
     path = make_video(tmp_path / "a.ts", steady(25, 5))
     reader = VideoReader(str(path))
     reader._container = Circular(reader._container)
     most = path.stat().st_size + 10
-    assert 1000 < sum(1 for _ in islice(reader.pictures(), most)) < most
-    assert reader.damage.given_up
-    assert reader.damage.last_error == "it does not come to an end"
+    assert 1000 < sum(1 for _ in islice(reader.frames(), most)) < most
+    assert reader.stats.given_up
+    assert reader.stats.last_error == "it does not come to an end"
 
 
 def test_no_index_no_film(tmp_path: Path) -> None:
@@ -353,9 +353,20 @@ def test_an_unknown_codec_is_unsupported(tmp_path: Path) -> None:
     assert failure_of(path).code == Code.UNSUPPORTED
 
 
-def test_frames_without_a_time_get_none_made_up(tmp_path: Path) -> None:
-    path = make_video(tmp_path / "a.mp4", steady(25, 10), container="h264")
-    assert failure_of(path).code == Code.NO_TIMESTAMPS
+class Timeless(Wrapped):
+    """Its packets have lost their time stamps."""
+
+    def demux(self, stream: Any) -> Any:
+        for packet in self._container.demux(stream):
+            packet.pts = packet.dts = None
+            yield packet
+
+
+def test_frames_without_a_time_get_none_made_up_where_the_format_has_times(tmp_path: Path) -> None:
+    reader = VideoReader(str(make_video(tmp_path / "a.mp4", steady(25, 10))))
+    reader._container = Timeless(reader._container)
+    assert list(reader.frames()) == []
+    assert reader.no_frames_error().failure.code == Code.NO_TIMESTAMPS
 
 
 @pytest.mark.parametrize(("name", "codec"), [("a.avi", "mpeg4"), ("a.y4m", "wrapped_avframe"), ("a.wmv", "wmv2")])
@@ -372,8 +383,7 @@ def test_a_file_that_has_gone(tmp_path: Path) -> None:
 def test_films_are_held_to_the_limit_of_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A GIF of a hundred bytes may ask for a gigabyte a frame."""
     path = make_wide_gif(tmp_path / "a.gif", 200, 100)
-    for module in (image_module, video_module):
-        monkeypatch.setattr(module, "MAX_PIXELS", 19_999, raising=False)
+    monkeypatch.setattr(container_module, "MAX_PIXELS", 19_999)
     assert failure_of(path).code == Code.TOO_LARGE
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fer_batch.pipeline import discover as module
-from fer_batch.pipeline.discover import discover, outside, table_path
+from fer_batch.pipeline.discover import discover, outside, survey, table_path
 from fer_batch.records import Code, Failure, Media, MediaType, Stage
 from tests.helpers.clips import SAMPLES, make_moving, make_video, pictures, steady
 
@@ -197,7 +197,11 @@ def test_folders_that_link_to_each_other_are_listed_once(tmp_path: Path, monkeyp
         ([], ["x/*"], ["a.jpg", "a.png"]),
         ([], ["*.jpg"], ["a.png"]),
         (["*.jpg"], ["*/y/*"], ["a.jpg", "x/b.jpg"]),
-        (["*.JPG"], [], []),
+        (["*.JPG"], [], ["a.jpg", "x/b.jpg", "x/y/c.jpg"]),
+        (["A.jpg"], [], []),
+        ([], ["x"], ["a.jpg", "a.png"]),
+        ([], ["y/"], ["a.jpg", "a.png", "x/b.jpg"]),
+        ([], ["x/y/**"], ["a.jpg", "a.png", "x/b.jpg"]),
         (["[ab].jpg"], [], ["a.jpg", "x/b.jpg"]),
         ([], ["*"], []),
     ],
@@ -216,7 +220,7 @@ def test_globs_choose_among_named_files_too(tmp_path: Path) -> None:
 
 NAMES = {
     b"\xc3\xa9t\xc3\xa9.jpg": "été.jpg",
-    b"e\xcc\x81.jpg": "e\u0301.jpg",
+    b"e\xcc\x81.jpg": "\xe9.jpg",
     "写真🙂.jpg".encode(): "写真🙂.jpg",
     b"two\nlines.jpg": "two\nlines.jpg",
     b"a b  c.jpg": "a b  c.jpg",
@@ -356,3 +360,98 @@ def test_outside(tmp_path: Path, directory: str, inputs: list[str], is_outside: 
     fill(tmp_path / "in", "a.jpg")
     (tmp_path / "link").symlink_to("in")
     assert outside(Path(directory), inputs) == is_outside
+
+
+NFC, NFD = "caf\xe9", "cafe\u0301"
+
+
+def test_names_are_in_one_normal_form_whatever_the_disk_has(tmp_path: Path) -> None:
+    fill(tmp_path / "in", f"{NFD}/{NFD}.jpg")
+    assert paths(discover(["in"])) == [f"{NFC}/{NFC}.jpg"]
+    fill(tmp_path / NFD, "b.jpg")
+    assert paths(discover([NFD, "in"])) == [f"{NFC}/b.jpg", f"in/{NFC}/{NFC}.jpg"]
+
+
+@pytest.mark.parametrize("on_disk", [NFC, NFD])
+@pytest.mark.parametrize("typed", [NFC, NFD])
+def test_globs_match_in_either_normal_form(tmp_path: Path, on_disk: str, typed: str) -> None:
+    fill(tmp_path / "in", f"{on_disk}.jpg", "other.jpg", f"{on_disk}s/a.jpg")
+    assert paths(discover(["in"], [f"{typed}.*"])) == [f"{NFC}.jpg"]
+    assert paths(discover(["in"], exclude=[f"{typed}*"])) == ["other.jpg"]
+    assert paths(discover(["in"], exclude=[f"{typed}s"])) == [f"{NFC}.jpg", "other.jpg"]
+
+
+def test_two_files_whose_names_differ_in_their_normal_form_alone_have_two_paths(tmp_path: Path) -> None:
+    fill(tmp_path / "in", f"{NFD}.jpg", f"{NFC}.jpg")
+    assert sorted(paths(discover(["in"]))) == sorted([f"{NFD}.jpg", f"{NFC}.jpg"])
+
+
+SIDE_FILES = [
+    "GL010001.LRV", "GX010001.THM", "DJI_0001.LRF", "LRV_20240101_00_001.mp4",
+    "@eaDir/a.mp4/SYNOPHOTO_THUMB_XL.jpg", "sub/@eaDir/SYNO.jpg", "#recycle/old.jpg", "a.trickplay/320/0.jpg",
+    "M4ROOT/THMBNL/C0001T01.JPG", "M4ROOT/SUB/C0001S03.MP4", "__MACOSX/x.jpg",
+]  # fmt: skip
+
+
+def test_side_files_are_left_out_and_counted(tmp_path: Path) -> None:
+    fill(tmp_path / "in", "GX010001.MP4", "M4ROOT/CLIP/C0001.MP4", *SIDE_FILES, content=MP4)
+    found = survey(["in"])
+    assert paths(found.media) == ["GX010001.MP4", "M4ROOT/CLIP/C0001.MP4"]
+    assert found.side_files.total() == len(SIDE_FILES)
+    everything = survey(["in"], all_files=True)
+    assert len(everything.media) == 2 + len(SIDE_FILES)
+    assert not everything.side_files
+
+
+@pytest.mark.parametrize("given", ["in/GL010001.LRV", "in/@eaDir"])
+def test_a_side_file_that_is_named_is_taken(tmp_path: Path, given: str) -> None:
+    fill(tmp_path / "in", "GL010001.LRV", "@eaDir/a.jpg", content=MP4)
+    assert len(discover([given])) == 1
+
+
+def live(mark: bool) -> bytes:
+    return MP4 + bytes(200_000) + (b"com.apple.quicktime.content.identifier" if mark else b"")
+
+
+@pytest.mark.parametrize(
+    ("photo", "movie", "mark", "is_live"),
+    [
+        ("IMG_1.HEIC", "IMG_1.MOV", True, True),
+        ("img_1.heic", "IMG_1.mov", False, True),
+        ("IMG_1.JPG", "IMG_1.MOV", True, True),
+        ("IMG_1.JPG", "IMG_1.MOV", False, False),
+        ("IMG_2.HEIC", "IMG_1.MOV", True, False),
+        ("PXL_1.MP.jpg", "PXL_1.MP", False, True),
+        ("IMG_1.JPG", "IMG_1.MP4", False, False),
+    ],
+)
+def test_the_movie_of_a_live_photo_is_a_side_file(
+    tmp_path: Path, photo: str, movie: str, mark: bool, is_live: bool
+) -> None:
+    fill(tmp_path / "in", photo)
+    fill(tmp_path / "in", movie, content=live(mark))
+    found = survey(["in"])
+    assert (movie in paths(found.media)) == (not is_live)
+    assert found.side_files.total() == is_live
+    assert photo in paths(found.media)
+
+
+@pytest.mark.parametrize("excluded", ["lost+found", "*/lost+found", "*lost+found*", "a/lost+found/*", "lost+found/"])
+def test_an_excluded_folder_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, excluded: str) -> None:
+    fill(tmp_path / "in", "a/b.jpg", "a/lost+found/c.jpg")
+    list_folder = module._entries
+
+    def entries(directory: str) -> list[os.DirEntry[str]]:
+        if directory.endswith("lost+found"):
+            raise PermissionError(13, "Permission denied")
+        return list_folder(directory)
+
+    monkeypatch.setattr(module, "_entries", entries)
+    assert [media.failure is not None for media in discover(["in"])] == [False, True]
+    assert paths(discover(["in"], exclude=[excluded])) == ["a/b.jpg"]
+
+
+def test_what_the_globs_left_out_is_counted(tmp_path: Path) -> None:
+    fill(tmp_path / "in", "a.jpg", "b.png", "c/d.png")
+    found = survey(["in"], include=["*.jpg", "*.mkv"])
+    assert (paths(found.media), found.filtered, found.unmatched) == (["a.jpg"], 2, ["*.mkv"])

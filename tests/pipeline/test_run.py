@@ -33,7 +33,10 @@ from fer_batch.records import (
     Unit,
 )
 from fer_batch.runners.base import Loss, Outcome
+from fer_batch.storage import content_digest
 from fer_batch.tables import ledger as ledger_module
+from fer_batch.tables.commit import commit_part
+from fer_batch.tables.layout import DIGESTS_FILE
 from fer_batch.tables.ledger import Ledger, clear_folder
 from fer_batch.tables.schema import to_tables
 from tests.helpers.run_config import config
@@ -368,3 +371,78 @@ def test_a_defect_still_leaves_run_json(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(RuntimeError):
         orchestrator.run(config(tmp_path))
     assert '"status": "failed"' in (tmp_path / "out" / "run.json").read_text()
+
+
+def committed_with_digest(made: ResolvedConfig, path: Path) -> Media:
+    """A file that is done and whose digest is kept, as a run leaves it."""
+    one = Media(str(path), path.name, "image", path.stat().st_size, path.stat().st_mtime_ns)
+    ledger = Ledger(made.out)
+    commit(made, ledger, replace(prepared(one), info=MediaInfo(digest=content_digest(str(path)))))
+    ledger.digests.save()
+    return one
+
+
+def test_another_time_alone_does_not_make_a_file_new(tmp_path: Path) -> None:
+    made = config(tmp_path)
+    path = tmp_path / "a.jpg"
+    path.write_bytes(bytes(range(256)) * 4000)
+    one = committed_with_digest(made, path)
+    hour = 3600 * 10**9
+    for moved in (one.modified_ns + hour, one.modified_ns - hour, 0):
+        assert Ledger(made.out).outstanding([replace(one, modified_ns=moved)], retry_failed=False) == []
+
+
+@pytest.mark.parametrize("place", [0, 100, 1_023_999])
+def test_another_content_of_the_same_size_makes_a_file_new(tmp_path: Path, place: int) -> None:
+    made = config(tmp_path)
+    path = tmp_path / "a.jpg"
+    path.write_bytes(bytes(1_024_000))
+    one = committed_with_digest(made, path)
+    changed = bytearray(1_024_000)
+    changed[place] = 1
+    path.write_bytes(changed)
+    later = replace(one, modified_ns=one.modified_ns + 10**6)
+    assert Ledger(made.out).outstanding([later], retry_failed=False) == [later]
+
+
+def test_without_its_digest_a_file_of_another_time_is_read_again(tmp_path: Path) -> None:
+    made = config(tmp_path)
+    path = tmp_path / "a.jpg"
+    path.write_bytes(b"hello")
+    later = replace(committed_with_digest(made, path), modified_ns=1)
+    (made.out / DIGESTS_FILE).write_bytes(b"no Parquet")
+    assert Ledger(made.out).outstanding([later], retry_failed=False) == [later]
+
+
+def test_a_folder_of_the_earlier_schema_is_refused_in_plain_words(tmp_path: Path) -> None:
+    made = config(tmp_path)
+    tables = to_tables([], EMOTIONS)
+    tables["media"] = tables["media"].drop_columns(["recorded_at", "stream_index"])
+    commit_part(made.out, 1, tables, {**made.result_settings(), "schema_version": 1}, {"": "/x/in"})
+    with pytest.raises(UsageError, match=r"holds tables of schema version 1, .* writes version 2; use another --out"):
+        Ledger(made.out).check(made.result_settings(), {"": "/x/in"})
+
+
+@pytest.mark.parametrize("filters", [{"include": ("*.mkv",)}, {"exclude": ("*",)}])
+def test_a_filter_that_leaves_nothing_is_wrong_usage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, filters: dict[str, Any]
+) -> None:
+    made = config(tmp_path, **filters)
+    (tmp_path / "in" / "a.jpg").write_bytes(b"\xff\xd8\xff")
+    monkeypatch.setattr(orchestrator, "create_detector", lambda config: None)
+    with pytest.raises(UsageError, match=r"no media left; .* leave out all 1 files there"):
+        orchestrator.run(made)
+    assert not made.out.exists()
+
+
+def test_what_was_left_out_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    made = config(tmp_path, include=("*.jpg", "*.mkv"))
+    for name in ("a.jpg", "b.LRV", "c.LRV", "@eaDir/d.jpg"):
+        (tmp_path / "in" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(b"\xff\xd8\xff")
+    with caplog.at_level("INFO"):
+        orchestrator._report_left_out(made, orchestrator.survey(made.inputs, made.include))
+    assert [record.getMessage() for record in caplog.records] == [
+        "3 side files left out (2 .lrv, 1 @eaDir/); --all-files takes them",
+        "--include *.mkv matches no file",
+    ]

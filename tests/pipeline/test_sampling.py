@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from fer_batch.config import Sampling
-from fer_batch.media.picture import Skip
+from fer_batch.media.base import Skip
 from fer_batch.media.video import open_video
-from fer_batch.pipeline.sampling import TooSparse, exact, select
+from fer_batch.pipeline.sampling import FramesTooSparseError, exact, select
 from tests.helpers.clips import make_video, number_in, steady
 
 TICK = Fraction(1, 90000)
@@ -43,8 +43,8 @@ def sampled(path: Path, sampling: Sampling) -> list[tuple[float, int]]:
     """The time and number of each sample of a clip, read as the worker does."""
     skip: Skip = "NONKEY" if sampling.mode == "keyframes" else "NONREF" if sampling.fast else "DEFAULT"
     with open_video(str(path)) as reader:
-        pictures = reader.pictures(skip, sampling.start)
-        chosen = list(select(pictures, sampling, reader.tick, reader.length))
+        pictures = reader.frames(skip, sampling.start)
+        chosen = list(select(pictures, sampling, reader.tick, reader.stated_end))
         return [(float(picture.time), number_in(picture.luma())) for picture in chosen]
 
 
@@ -169,7 +169,7 @@ def test_fast_takes_the_nearest(times: list[float], wanted: list[float]) -> None
 
 @pytest.mark.parametrize("times", [[0.26], [0, 1.26], [0, 0.7, 1.3], [0, 1, 2, 5], [0, 1, 1.74, 2.26]])
 def test_fast_gives_up_where_no_frame_is_near(times: list[float]) -> None:
-    with pytest.raises(TooSparse):
+    with pytest.raises(FramesTooSparseError):
         chosen(times, Sampling(fast=True))
 
 
@@ -177,7 +177,7 @@ def test_fast_takes_the_last_frame_for_a_due_time_within_the_film() -> None:
     assert chosen([0, 0.9, 1.8], Sampling(fast=True), length=Fraction("2.2")) == [0.0, 0.9, 1.8]
     assert chosen([0, 0.9, 1.8], Sampling(fast=True), length=Fraction("2.0")) == [0.0, 0.9]
     assert chosen([0, 0.9, 1.8], Sampling(fast=True, end=2.0), length=Fraction(9)) == [0.0, 0.9]
-    with pytest.raises(TooSparse):
+    with pytest.raises(FramesTooSparseError):
         chosen([0, 0.9, 1.7], Sampling(fast=True), length=Fraction("2.2"))
 
 

@@ -20,7 +20,7 @@ from fer_batch.detection.base import CropRule
 from fer_batch.media.video import open_video
 from fer_batch.pipeline import worker as module
 from fer_batch.pipeline.discover import discover
-from fer_batch.pipeline.sampling import TooSparse, exact, select
+from fer_batch.pipeline.sampling import FramesTooSparseError, exact, select
 from fer_batch.pipeline.scheduler import Preparation, Tasks
 from fer_batch.pipeline.worker import Settings, Worker
 from fer_batch.records import Code, Detection, Media, Outline, Prepared, Unit
@@ -141,8 +141,8 @@ def falls_back(path: Path, sampling: Sampling) -> bool:
     """Whether fast sampling finds somewhere in a film that no frame is near enough."""
     with open_video(str(path)) as reader:
         try:
-            list(select(reader.pictures("NONREF", sampling.start), sampling, reader.tick, reader.length))
-        except TooSparse:
+            list(select(reader.frames("NONREF", sampling.start), sampling, reader.tick, reader.stated_end))
+        except FramesTooSparseError:
             return True
     return False
 

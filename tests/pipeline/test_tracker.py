@@ -160,3 +160,15 @@ def test_no_faces_at_all() -> None:
     tracker = Tracker()
     assert tracker(0.0, 0, []) == []
     assert tracker(1.0, 0, []) == []
+
+
+def test_a_face_keeps_its_number_as_the_resolution_changes() -> None:
+    """A call goes from 640x360 to 1280x720 and back; two people sit still."""
+    tracker = Tracker()
+    numbers = []
+    for sample, scale in enumerate((1, 1, 2, 2, 0.5, 1)):
+        places = [Detection(x * scale, 90 * scale, 60 * scale, 60 * scale, 0.9) for x in (100, 400)]
+        faces = [(place, seen(person, sample)) for person, place in enumerate(places)]
+        tracked = tracker(float(sample), 0, faces, (int(640 * scale), int(360 * scale)))
+        numbers.append([face.track_id for face, _ in tracked])
+    assert numbers == [[0, 1]] * 6

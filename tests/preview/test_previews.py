@@ -38,7 +38,7 @@ def files(folder: Path) -> dict[str, int]:
 
 def frames_of(path: Path) -> Iterator[tuple[float, np.ndarray]]:
     with open_video(str(path)) as reader:
-        for picture in reader.pictures():
+        for picture in reader.frames():
             yield float(picture.time), picture.bgr(10_000)
 
 

@@ -26,7 +26,7 @@ def draw(source: Path, samples: Samples, options: DrawOptions | None = None) -> 
     target = source.with_name(f"{source.name}.drawn")
     draw_video(str(source), source.name, samples, options or DrawOptions(), target, "", lambda _: None)
     with open_video(str(target)) as reader:
-        shown = [(float(picture.time), picture.bgr(10_000)) for picture in reader.pictures()]
+        shown = [(float(picture.time), picture.bgr(10_000)) for picture in reader.frames()]
     return [time for time, _ in shown], [picture for _, picture in shown]
 
 
@@ -123,7 +123,7 @@ def test_damaged_video_is_drawn_as_far_as_it_goes(tmp_path: Path, make_samples: 
     lost = draw_video(str(clip), "clip", make_samples([], [0.0]), DrawOptions(), target, "", lambda _: None)
     assert lost is not None
     with open_video(str(target)) as reader:
-        assert 10 < sum(1 for _ in reader.pictures()) < 100
+        assert 10 < sum(1 for _ in reader.frames()) < 100
 
 
 def test_video_without_frames_in_range_raises(clip: Path, make_samples: Callable[..., Samples]) -> None:

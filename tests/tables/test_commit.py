@@ -21,7 +21,7 @@ from fer_batch.tables.parts import part_path
 from fer_batch.tables.schema import to_tables
 
 TABLES = ("faces", "frames", "media")
-RESULTS: dict[str, Any] = {"schema_version": 1, "sampling": {"mode": "fps", "fps": 1.0, "end": None}}
+RESULTS: dict[str, Any] = {"schema_version": 2, "sampling": {"mode": "fps", "fps": 1.0, "end": None}}
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_metadata_and_compression(tmp_path: Path, tables: dict[str, pa.Table], n
     commit_part(tmp_path, 1, tables, RESULTS, {})
     file = pq.ParquetFile(part_path(tmp_path, name, 1))
     metadata = file.schema_arrow.metadata
-    assert metadata[b"fer_batch.schema_version"] == b"1"
+    assert metadata[b"fer_batch.schema_version"] == b"2"
     assert metadata[b"fer_batch.fingerprint"] == fingerprint(RESULTS).encode()
     group = file.metadata.row_group(0)
     assert {group.column(i).compression for i in range(group.num_columns)} == {"ZSTD"}

@@ -55,6 +55,8 @@ def contract(emotions: list[str]) -> dict[str, list[tuple[str, pa.DataType]]]:
             ("codec", pa.string()),
             *[(name, INT64) for name in ("frames_sampled", "faces_found")],
             ("processing_s", DOUBLE),
+            ("recorded_at", pa.timestamp("us", tz="UTC")),
+            ("stream_index", INT32),
         ],
     }
 

@@ -1,0 +1,55 @@
+"""Globs over the names that files have in the tables."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+
+class Globs:
+    """Some globs over the table path or the bare name of files; `*` matches `/` too. File extensions match in any
+    case, and composed and decomposed letters are the same."""
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self.patterns = tuple(patterns)
+        self._normal = [_normal(pattern) for pattern in patterns]
+        self._matched: set[str] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self.patterns)
+
+    def match(self, path: str) -> bool:
+        """Whether any of them matches a file."""
+        path = _normal(path)
+        name = path.rsplit("/", 1)[-1]
+        found = False
+        for pattern, normal in zip(self.patterns, self._normal, strict=True):
+            if fnmatchcase(path, normal) or fnmatchcase(name, normal):
+                self._matched.add(pattern)
+                found = True
+        return found
+
+    def match_folder(self, path: str) -> bool:
+        """Whether any of them matches a folder, or all that lies in it: `lost+found`, `*/lost+found/*`."""
+        path = unicodedata.normalize("NFC", path)
+        name = path.rsplit("/", 1)[-1]
+        for pattern in self.patterns:
+            folder = unicodedata.normalize("NFC", pattern)
+            while folder.endswith(("/*", "/**", "/")):
+                folder = folder.rstrip("*").removesuffix("/")
+            if folder and (fnmatchcase(path, folder) or fnmatchcase(name, folder)):
+                self._matched.add(pattern)
+                return True
+        return False
+
+    @property
+    def unmatched(self) -> list[str]:
+        """Those that have matched nothing so far."""
+        return [pattern for pattern in self.patterns if pattern not in self._matched]
+
+
+def _normal(text: str) -> str:
+    """A path or glob in one normal form, its extension in lower case."""
+    stem, dot, extension = unicodedata.normalize("NFC", text).rpartition(".")
+    return f"{stem}{dot}{extension if '/' in extension or not dot else extension.lower()}"

@@ -1,0 +1,187 @@
+"""Videos as recorders leave them: streams without a container, joined recordings, steady damage."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fer_batch.config import Sampling
+from fer_batch.media.video import open_video
+from fer_batch.records import Code, Failure
+from tests.helpers.clips import make_video, number_in, steady
+from tests.helpers.real_media import damage_steadily
+from tests.helpers.worker import Stub, detector, failed, found, joined, photo, prepare  # noqa: F401
+
+FRAME = Fraction(1, 25)
+#: Name, codec and the rate that the stream itself states.
+RAW = {
+    "a.h264": ("libx264", 30),
+    "a.264": ("libx264", 30),
+    "a.hevc": ("libx265", 30),
+    "a.m2v": ("mpeg2video", 30),
+    "a.mjpeg": ("mjpeg", 25),
+    "a.obu": ("libsvtav1", 25),
+}
+
+
+def make_raw(path: Path, codec: str, count: int = 60, rate: int = 30) -> Path:
+    """A stream without a container: frames and nothing else."""
+    pixels = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    container = {".264": "h264"}.get(path.suffix)
+    times = steady(rate, count)
+    options = {"rate": Fraction(rate), "tick": Fraction(1, rate), "pixel_format": pixels, "container": container}
+    return make_video(path, times, codec=codec, b_frames=2 if codec == "libx264" else 0, **options)  # type: ignore[arg-type]
+
+
+def read(path: Path) -> tuple[list[tuple[Fraction, int]], Failure | None]:
+    with open_video(str(path)) as reader:
+        frames = [(frame.time, number_in(frame.luma())) for frame in reader.frames()]
+        return frames, reader.partial_failure(read_to_end=True)
+
+
+@pytest.mark.parametrize("name", RAW)
+@pytest.mark.usefixtures("detector")
+def test_a_stream_without_a_container_is_read_and_its_times_are_counted(tmp_path: Path, name: str) -> None:
+    codec, stated = RAW[name]
+    path = make_raw(tmp_path / name, codec)
+    assert found(path).media_type == "video"
+    frames, _ = read(path)
+    assert frames == [(Fraction(number, stated), number) for number in range(60)]
+    (prepared,) = prepare(path, sampling=Sampling(fps=2.0))
+    assert [frame.time for frame in prepared.frames] == pytest.approx(
+        [0.0, 0.5, 1.0, 1.5, 2.0][: 4 + (stated == 25)], abs=0.04
+    )
+    assert prepared.failure is not None
+    assert (prepared.failed, prepared.failure.code) == (False, Code.NO_TIMESTAMPS)
+    assert f"{stated} frames a second" in prepared.failure.message
+    assert prepared.info.duration_s == pytest.approx(60 / stated)
+
+
+@pytest.mark.parametrize("name", ["a.h264", "a.hevc", "a.m2v", "a.obu"])
+def test_a_stream_without_a_container_is_known_by_its_content(tmp_path: Path, name: str) -> None:
+    path = make_raw(tmp_path / name, RAW[name][0]).rename(tmp_path / "a")
+    assert found(path).failure is None or name == "a.obu"
+
+
+@pytest.mark.usefixtures("detector")
+@pytest.mark.parametrize("sampling", [Sampling("keyframes"), Sampling(fps=1.0, fast=True), Sampling("every", every=30)])
+def test_counted_times_are_the_same_however_frames_are_chosen(tmp_path: Path, sampling: Sampling) -> None:
+    path = make_raw(tmp_path / "a.h264", "libx264", 120)  # A key frame every twelfth.
+    (prepared,) = prepare(path, sampling=sampling)
+    step = {"keyframes": 0.4, "fps": 1.0, "every": 1.0}[sampling.mode]
+    assert [float(frame.time or 0) for frame in prepared.frames][:4] == pytest.approx([n * step for n in range(4)])
+
+
+@pytest.mark.parametrize("codec", ["libvpx-vp9", "libsvtav1"])
+def test_ivf_has_its_own_times(tmp_path: Path, codec: str) -> None:
+    path = make_video(tmp_path / "a.ivf", steady(25, 50), codec=codec, tick=FRAME)
+    assert found(path.rename(tmp_path / "b")).media_type == "video"
+    assert read(tmp_path / "b") == ([(time, number) for number, time in enumerate(steady(25, 50))], None)
+
+
+@pytest.mark.usefixtures("detector")
+@pytest.mark.parametrize("cut", [1, 100, 187, 188 * 3 + 50])
+def test_a_transport_stream_may_begin_in_the_middle_of_a_packet(tmp_path: Path, cut: int) -> None:
+    path = make_video(tmp_path / "a.ts", steady(25, 100), gop=25)
+    path.write_bytes(path.read_bytes()[cut:])
+    (prepared,) = prepare(path.rename(tmp_path / "recording"))
+    assert not prepared.failed
+    assert len(prepared.frames) >= 3
+
+
+@pytest.mark.parametrize("name", ["a.dv", "a.rmvb", "a.wtv", "a.obu", "a.dng", "a.jxl", "a.psd", "a.mpo", "a.264"])
+def test_nothing_that_is_named_like_media_goes_without_a_row(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"hello, world" * 100)
+    assert failed(tmp_path / name).code in (Code.INVALID_DATA, Code.UNSUPPORTED, Code.NO_VIDEO_STREAM)
+
+
+JOINABLE = {
+    "a.ts": ("libx264", Fraction(1, 90000)),
+    "a.m2ts": ("libx264", Fraction(1, 90000)),
+    "a.mpg": ("mpeg2video", FRAME),
+    "a.mkv": ("libx264", Fraction(1, 1000)),
+    "a.webm": ("libvpx-vp9", Fraction(1, 1000)),
+    "a.avi": ("mpeg4", FRAME),
+}
+
+
+@pytest.mark.usefixtures("detector")
+@pytest.mark.parametrize("name", JOINABLE)
+def test_a_second_recording_goes_on_after_the_first(tmp_path: Path, name: str) -> None:
+    codec, tick = JOINABLE[name]
+    path = make_video(tmp_path / name, steady(25, 100), codec=codec, tick=tick, gop=25)
+    path.write_bytes(2 * path.read_bytes())
+    prepared, _ = joined(path, Sampling(fps=5.0))
+    times = [float(frame.time or 0) for frame in prepared.frames]
+    assert times == pytest.approx([n / 5 for n in range(40)], abs=0.041)
+    assert prepared.info.duration_s == pytest.approx(8, abs=0.05)
+    assert prepared.failure is not None
+    assert (prepared.failed, prepared.failure.code) == (False, Code.TIME_JUMPS)
+
+
+@pytest.mark.parametrize("name", ["a.ts", "a.mpg"])
+@pytest.mark.usefixtures("detector")
+def test_a_start_may_lie_in_the_second_recording(tmp_path: Path, name: str) -> None:
+    codec, tick = JOINABLE[name]
+    path = make_video(tmp_path / name, steady(25, 100), codec=codec, tick=tick, gop=25)
+    path.write_bytes(2 * path.read_bytes())
+    whole, part = (joined(path, Sampling(fps=5.0, start=start))[0] for start in (0.0, 5.0))
+    assert [frame.time for frame in part.frames] == [frame.time for frame in whole.frames if (frame.time or 0) >= 5]
+    assert np.array_equal(part.crops, whole.crops[-len(part.crops) :])
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.flv", "a.wmv"])
+@pytest.mark.usefixtures("detector")
+def test_a_second_recording_that_no_player_shows_is_remarked_on(tmp_path: Path, name: str) -> None:
+    codec = "wmv2" if name == "a.wmv" else "libx264"
+    path = make_video(tmp_path / name, steady(25, 100), codec=codec, tick=FRAME)
+    path.write_bytes(2 * path.read_bytes())
+    (prepared,) = prepare(path)
+    assert len(prepared.frames) == 4
+    assert prepared.failure is not None
+    assert (prepared.failed, prepared.failure.code) == (False, Code.TIME_JUMPS)
+    assert f"another recording begins at byte {path.stat().st_size // 2}" in prepared.failure.message
+
+
+#: Containers whose steady damage is read past, with the codec in them.
+DAMAGED = {
+    "a.ts": "libx264",
+    "a.mpg": "mpeg2video",
+    "a.flv": "libx264",
+    "a.avi": "mpeg4",
+    "a.mkv": "libx264",
+    "a.mp4": "libx264",
+    "a.h264": "libx264",
+    "a.hevc": "libx265",
+}
+
+
+@pytest.mark.usefixtures("detector")
+@pytest.mark.parametrize("name", DAMAGED)
+def test_steady_damage_costs_a_sample_in_a_hundred_and_no_more(tmp_path: Path, name: str) -> None:
+    """Ten minutes, a byte of every 20 kB: some three hundred errors."""
+    path = make_noise(tmp_path / name, DAMAGED[name], seconds=600)
+    whole, _ = joined(path, Sampling(fps=1.0))
+    assert len(whole.frames) == 600 or whole.failure is not None
+    content = path.read_bytes()
+    damage_steadily(path, every=len(content) // 300, begin=max(10_000, content.find(b"mdat")))
+    damaged, _ = joined(path, Sampling(fps=1.0))
+    assert len(damaged.frames) >= 0.99 * 600
+    if name != "a.ts":  # FFmpeg conceals it all there, and does not say so.
+        assert damaged.failure is not None
+        assert damaged.failure.code in (Code.DAMAGED, Code.NO_TIMESTAMPS)
+        assert "given up" not in damaged.failure.message
+    assert abs((damaged.info.duration_s or 0) - (whole.info.duration_s or 0)) < 6
+
+
+def make_noise(path: Path, codec: str, seconds: int) -> Path:
+    """A video of noise, five frames a second, a key frame every two seconds."""
+    rng = np.random.default_rng(1)
+    pictures = [rng.integers(0, 256, (48, 64), np.uint8) for _ in range(10)]
+    shown = [pictures[index % 10] for index in range(5 * seconds)]
+    times, tick = steady(5, 5 * seconds), Fraction(1, 5)
+    faststart = path.suffix == ".mp4"  # A damaged index is another matter.
+    return make_video(path, times, codec=codec, tick=tick, rate=Fraction(5), gop=10, shown=shown, faststart=faststart)
