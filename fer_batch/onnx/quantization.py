@@ -64,6 +64,35 @@ def quantize(network: Path, out: Path, batches: Iterable[NDArray[np.float32]]) -
         root.setLevel(level)
 
 
+def take_levels(network: Path) -> None:
+    """Let a quantized network that reads levels 0..255 take them as bytes, which saves it a pass over the picture.
+
+    Args:
+        network: The ONNX file, changed in place. Its input must have been calibrated to a step of 1.
+
+    Raises:
+        ValueError: Where the input has another step.
+    """
+    import onnx
+    from onnx import TensorProto, numpy_helper
+
+    model = onnx.load(network)
+    graph = model.graph
+    (node,) = [node for node in graph.node if node.op_type == "QuantizeLinear" and node.input[0] == "input"]
+    constants = {constant.name: numpy_helper.to_array(constant) for constant in graph.initializer}
+    step, zero = (float(constants[name]) for name in node.input[1:])
+    if (step, zero) != (1.0, 0.0):
+        raise ValueError(f"{network}: its input has a step of {step} from {zero}; levels need 1 from 0")
+    for reader in graph.node:
+        for place, name in enumerate(reader.input):
+            if name == node.output[0]:
+                reader.input[place] = "input"
+    graph.node.remove(node)
+    graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
+    onnx.checker.check_model(model)
+    write_whole(network, lambda temporary: temporary.write_bytes(model.SerializeToString()))
+
+
 def _last_layers(graph: onnx.GraphProto) -> list[str]:
     """The names of the last convolution or dense layer on the way to each output."""
     made_by = {name: node for node in graph.node for name in node.output}

@@ -29,7 +29,7 @@ def onnx_runtime() -> Any:
 
 def open_network(
     path: Path, threads: int, outputs: Sequence[str] | None = None
-) -> Callable[[NDArray[np.float32]], dict[str, NDArray[np.float32]]]:
+) -> Callable[[NDArray[Any]], dict[str, NDArray[np.float32]]]:
     """Load a network with one input; the result maps a batch for it to its outputs by name, all or those of `outputs`,
     and raises NetworkError where that fails.
 
@@ -45,14 +45,16 @@ def open_network(
     options.enable_mem_pattern = False  # Pictures come in many sizes; a plan for each would be kept all night.
     try:
         session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        (source,) = [one.name for one in session.get_inputs()]
+        ((source, kind),) = [(one.name, one.type) for one in session.get_inputs()]
         names = [one.name for one in session.get_outputs()] if outputs is None else list(outputs)
     except Exception as error:  # Each kind of failure is a class of its own, without a common one.
         raise ModelFolderError(f"{path}: ONNX Runtime can't use it ({_reason(error)})") from error
 
-    def compute(batch: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    dtype = np.uint8 if kind == "tensor(uint8)" else np.float32
+
+    def compute(batch: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
         try:
-            return dict(zip(names, session.run(names, {source: batch}), strict=True))
+            return dict(zip(names, session.run(names, {source: batch.astype(dtype, copy=False)}), strict=True))
         except MemoryError:
             raise
         except Exception as error:  # The same here.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fer_batch.config import DetectorConfig
 from fer_batch.detection import create_detector
 from fer_batch.detection.base import DetectorError
-from fer_batch.detection.builtin import network_input
+from fer_batch.detection.builtin import blocks, network_input
 from fer_batch.detection.model_folder import GRAY, ONNX_FILE, DetectorModel, read_detector, write_detector
 from fer_batch.detection.network import STRIDES, cells, in_pixels
 from fer_batch.errors import UsageError
@@ -135,11 +135,12 @@ def test_a_file_that_is_no_network_is_named(folder: Path) -> None:
 def test_finds_what_the_outputs_say_and_each_face_once(folder: Path, shape: tuple[int, int]) -> None:
     picture = noise(*shape, seed=2)
     batch = network_input(picture)
-    assert batch.shape == (1, 3, *(-(-side // 32) * 32 for side in shape))
+    height, width = (-(-side // 32) * 32 for side in shape)
+    assert batch.shape == (1, 12, height // 2, width // 2)
     maps = open_network(folder / ONNX_FILE, threads=1)(batch)
     scores = np.concatenate([maps[f"cls_{stride}"][0, :, 0] for stride in STRIDES])
     values = [np.concatenate([maps[f"{kind}_{stride}"][0] for stride in STRIDES]) for kind in ("bbox", "kps")]
-    boxes, points = in_pixels(cells(*batch.shape[2:]), *values)
+    boxes, points = in_pixels(cells(height, width), *values)
     found = create_detector(config(folder, min_score=0.0)).detect(picture, 0)
     assert len(found) > 1
     assert max(face.score for face in found) == pytest.approx(scores.max())
@@ -156,10 +157,17 @@ def test_finds_what_the_outputs_say_and_each_face_once(folder: Path, shape: tupl
 def test_a_picture_becomes_full_range_yuv_with_black_around() -> None:
     picture = np.full((40, 50, 3), (255, 0, 0), np.uint8)  # Blue.
     batch = network_input(picture)
-    assert batch.shape == (1, 3, 64, 64)
-    assert batch[0, :, 0, 0].tolist() == [29, 255, 107]  # ITU-R BT.601, full range.
-    assert batch[0, :, -1, -1].tolist() == [0, 128, 128]
+    assert batch.shape == (1, 12, 32, 32)
+    assert batch[0, ::4, 0, 0].tolist() == [29, 255, 107]  # ITU-R BT.601, full range.
+    assert batch[0, ::4, -1, -1].tolist() == [0, 128, 128]
     assert network_input(picture[..., 0]).shape == (1, 1, 64, 64)
+
+
+def test_blocks_hold_each_pixel_in_its_place() -> None:
+    planes = np.arange(2 * 4 * 6).reshape(1, 2, 4, 6)
+    found = blocks(planes)
+    assert found.shape == (1, 8, 2, 3)
+    assert found[0, :, 1, 2].tolist() == [16, 17, 22, 23, 40, 41, 46, 47]
 
 
 def test_small_faces_are_left_out(folder: Path) -> None:
@@ -177,7 +185,7 @@ def test_the_network_in_8_bits_is_what_runs(folder: Path) -> None:
 
     picture = noise(160, 160)
     expected = create_detector(config(folder)).detect(picture, 1)
-    batches = [network_input(picture)]
+    batches = [network_input(picture).astype(np.float32)]
     quantize(folder / ONNX_FILE, folder / INT8_FILE, batches)
     model = replace(read_detector(folder), int8_sha256=file_sha256(folder / INT8_FILE))
     assert model.digest != read_detector(folder).digest
@@ -215,7 +223,7 @@ def test_another_network_is_named(folder: Path, tmp_path: Path) -> None:
 
     graph = Graph()
     graph.node("Relu", "other", ["input"])
-    graph.save(folder / ONNX_FILE, "other", [1, 3, "height", "width"], {"other": [1, 3, "height", "width"]})
+    graph.save(folder / ONNX_FILE, "other", [1, 12, "height", "width"], {"other": [1, 12, "height", "width"]})
     write_detector(folder, DetectorModel("other", "1", 0.5, 1.0, 0.0, file_sha256(folder / ONNX_FILE)))
     with pytest.raises(UsageError, match=r"detector\.onnx: can't be used as a face detector \(.*cls_8"):
         create_detector(config(folder))

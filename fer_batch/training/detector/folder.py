@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_batch.config import DetectorConfig
-from fer_batch.detection.builtin import network_input
+from fer_batch.detection.builtin import blocks, network_input
 from fer_batch.detection.model_folder import ONNX_FILE, DetectorModel, embedded_detector, read_detector, write_detector
 from fer_batch.detection.network import plain_network
 from fer_batch.detection.search import reduced
 from fer_batch.errors import DatasetError
 from fer_batch.model_folder import INT8_FILE, file_sha256
 from fer_batch.onnx.export import check_onnx
-from fer_batch.onnx.quantization import quantize
+from fer_batch.onnx.quantization import quantize, take_levels
 from fer_batch.training.detector.evaluate import threshold_for_false_faces
 from fer_batch.training.detector.export import export_onnx
 from fer_batch.training.detector.photographs import Photograph
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 _START_MIN_SCORE = 0.5
 #: So many photographs give the ranges of activations.
 _CALIBRATION_PHOTOGRAPHS = 300
+#: A picture of black and white, so that the range of the input is 0 to 255 whatever the photographs.
+_ALL_LEVELS = blocks(np.repeat(np.array([0, 255], np.float32), 32)[None, None, None].repeat(3, 1).repeat(64, 2))
 
 
 def write_detector_folder(
@@ -65,7 +68,8 @@ def quantize_detector(folder: Path, photographs: list[Photograph], recipe: Detec
         raise DatasetError("all photographs are held out; none is left to calibrate with")
     write_detector(folder, model)
     drawn = random.Random(recipe.seed).sample(training, min(_CALIBRATION_PHOTOGRAPHS, len(training)))
-    quantize(folder / ONNX_FILE, folder / INT8_FILE, map(_as_searched, drawn))
+    quantize(folder / ONNX_FILE, folder / INT8_FILE, chain([_ALL_LEVELS], map(_as_searched, drawn)))
+    take_levels(folder / INT8_FILE)
     model = replace(model, int8_sha256=file_sha256(folder / INT8_FILE))
     write_detector(folder, model)
     to_choose_on = [photograph for photograph in photographs if photograph.held_out and photograph.none_found]
@@ -78,7 +82,7 @@ def _as_searched(photograph: Photograph) -> NDArray[np.float32]:
     """A photograph as a run gives it to the network, at the default size."""
     bgr = photograph.frame(needs_colour=True).bgr
     assert bgr is not None
-    return network_input(reduced(bgr, DetectorConfig().longest_side))
+    return network_input(reduced(bgr, DetectorConfig().longest_side)).astype(np.float32)
 
 
 def detector_config(name: str, model_file: Path | None = None, longest_side: int | None = None) -> DetectorConfig:

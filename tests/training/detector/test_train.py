@@ -87,13 +87,14 @@ def network(training: Any) -> Any:
 @pytest.mark.parametrize("shape", [(64, 96), (128, 64)])
 def test_the_file_gives_the_answers_of_the_network(network: Any, tmp_path: Path, shape: tuple[int, int]) -> None:
     """Folded convolutions, padding and strides of 2 included."""
+    from fer_batch.detection.builtin import blocks
     from fer_batch.detection.network import plain_network
     from fer_batch.onnx.session import open_network
     from fer_batch.training.detector.export import export_onnx
 
     export_onnx(plain_network(network, **OPTIONS), tmp_path / ONNX_FILE)
     picture = np.random.default_rng(1).integers(0, 256, (1, *shape, 3)).astype(np.float32)
-    outputs = open_network(tmp_path / ONNX_FILE, threads=1)(np.ascontiguousarray(picture.transpose(0, 3, 1, 2)))
+    outputs = open_network(tmp_path / ONNX_FILE, threads=1)(blocks(picture.transpose(0, 3, 1, 2)))
     for stride, answer in zip(STRIDES, network.predict_on_batch(picture), strict=True):
         rows = np.asarray(answer).reshape(1, -1, 15)
         assert outputs[f"cls_{stride}"] == pytest.approx(1 / (1 + np.exp(-rows[..., :1])), abs=1e-3)
@@ -214,7 +215,7 @@ def test_quantizing_again_replaces_the_file_and_an_interruption_leaves_a_folder_
 
     module.write_detector_folder(network, photographs, TINY, tmp_path, "tiny", "3")
     first = read_detector(tmp_path)
-    monkeypatch.setattr(module, "_as_searched", lambda photograph: np.full((1, 3, 64, 64), 255, np.float32))
+    monkeypatch.setattr(module, "_as_searched", lambda photograph: np.full((1, 12, 32, 32), 255, np.float32))
     threshold = module.quantize_detector(tmp_path, photographs, TINY)
     second = read_detector(tmp_path)
     assert second.min_score == threshold
