@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_batch.errors import DatasetError
+from fer_batch.runners.parent_watch import end_with_parent
 from fer_batch.training.detector.photographs import Photograph
 from fer_batch.training.detector.recipe import DetectorRecipe
 from fer_batch.training.detector.targets import make_targets
@@ -98,6 +99,7 @@ def _taken(workers: list[Any], queues: list[Any], total: int) -> Iterator[Batch]
 def _work(
     photographs: list[Photograph], recipe: DetectorRecipe, first_epoch: int, start: int, step: int, queue: Any
 ) -> None:
+    end_with_parent()
     cv2.setNumThreads(1)
     maker = BatchMaker(photographs, recipe)
     for number in range(start, (recipe.epochs - first_epoch) * recipe.steps, step):
