@@ -13,7 +13,7 @@ class Globs:
 
     def __init__(self, patterns: Sequence[str]) -> None:
         self.patterns = tuple(patterns)
-        self._normal = [_normal(pattern) for pattern in patterns]
+        self._normal = [normal_form(pattern) for pattern in patterns]
         self._matched: set[str] = set()
 
     def __bool__(self) -> bool:
@@ -21,7 +21,7 @@ class Globs:
 
     def match(self, path: str) -> bool:
         """Whether any of them matches a file."""
-        path = _normal(path)
+        path = normal_form(path)
         name = path.rsplit("/", 1)[-1]
         found = False
         for pattern, normal in zip(self.patterns, self._normal, strict=True):
@@ -32,10 +32,10 @@ class Globs:
 
     def match_folder(self, path: str) -> bool:
         """Whether any of them matches a folder, or all that lies in it: `lost+found`, `*/lost+found/*`."""
-        path = unicodedata.normalize("NFC", path)
+        path = composed(path)
         name = path.rsplit("/", 1)[-1]
         for pattern in self.patterns:
-            folder = unicodedata.normalize("NFC", pattern)
+            folder = composed(pattern)
             while folder.endswith(("/*", "/**", "/")):
                 folder = folder.rstrip("*").removesuffix("/")
             if folder and (fnmatchcase(path, folder) or fnmatchcase(name, folder)):
@@ -49,7 +49,12 @@ class Globs:
         return [pattern for pattern in self.patterns if pattern not in self._matched]
 
 
-def _normal(text: str) -> str:
-    """A path or glob in one normal form, its extension in lower case."""
-    stem, dot, extension = unicodedata.normalize("NFC", text).rpartition(".")
+def composed(text: str) -> str:
+    """A text with letters and accents composed (Unicode's NFC); some disks keep them apart."""
+    return unicodedata.normalize("NFC", text)
+
+
+def normal_form(text: str) -> str:
+    """A path or glob in the form in which they are compared: composed, its extension in lower case."""
+    stem, dot, extension = composed(text).rpartition(".")
     return f"{stem}{dot}{extension if '/' in extension or not dot else extension.lower()}"

@@ -18,7 +18,7 @@ from fer_batch import storage
 from fer_batch.atomic import write_json, write_whole
 from fer_batch.errors import UsageError
 from fer_batch.media.video import open_video
-from fer_batch.pipeline.discover import discover, outside, roots
+from fer_batch.pipeline.discover import discover, input_prefixes, outside
 from fer_batch.tables import lock as lock_module
 from fer_batch.tables.layout import LOCK_FILE
 from fer_batch.tables.lock import FolderLock, StoreLock, hold
@@ -91,7 +91,7 @@ def test_a_bucket_is_walked_like_a_folder(bucket: str, tmp_path: Path) -> None:
     for one in there:
         assert storage.status(one.file) == storage.Status(one.size_bytes, one.modified_ns)
     assert [one.path for one in discover([f"{bucket}/in/a.jpg"])] == ["a.jpg"]
-    assert roots([f"{bucket}/in", str(tmp_path)]) == {"in": f"{bucket}/in", tmp_path.name: str(tmp_path)}
+    assert input_prefixes([f"{bucket}/in", str(tmp_path)]) == {"in": f"{bucket}/in", tmp_path.name: str(tmp_path)}
     assert not outside(storage.location(f"{bucket}/in/out"), [f"{bucket}/in"])
     assert outside(storage.location(f"{bucket}/input"), [f"{bucket}/in"])
 

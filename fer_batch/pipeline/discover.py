@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from fer_batch import storage
-from fer_batch.globs import Globs
+from fer_batch.globs import Globs, composed
 from fer_batch.media import sniff
 from fer_batch.pipeline.side_files import is_side_file, is_side_folder
 from fer_batch.records import Code, Failure, Media, Stage
@@ -93,7 +92,7 @@ def table_path(path: str) -> str:
 
     Bytes that are no UTF-8 become `\\xNN`; backslashes are doubled, so that no two files share a text.
     """
-    return unicodedata.normalize("NFC", _as_text(path))
+    return composed(_as_text(path))
 
 
 def _as_text(path: str) -> str:

@@ -6,9 +6,8 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,13 @@ import pandas as pd
 
 from fer_batch.config import SCHEMA_VERSION
 from fer_batch.errors import UsageError
+from fer_batch.globs import Globs, composed
 from fer_batch.measures import MEASURES
 from fer_batch.preview.samples import Samples
 from fer_batch.records import Code, MediaError, MediaType, Stage
-from fer_batch.storage import is_url, status
+from fer_batch.storage import content_digest, is_url, status
 from fer_batch.suggestions import did_you_mean
+from fer_batch.tables.digests import Digests
 from fer_batch.tables.parquet import read_batches, read_rows, read_schema
 from fer_batch.tables.parts import committed_parts
 from fer_batch.tables.schema import modified_time
@@ -45,6 +46,7 @@ class Source:
         file: The path or URL at which it lay then, or lies now.
         fingerprint: Of the configuration that decided its rows.
         moved: Whether `file` is not where the run found it.
+        digest: Of its content when the run read it; None where the run's folder does not keep it.
     """
 
     path: str
@@ -56,12 +58,13 @@ class Source:
     file: str
     fingerprint: str
     moved: bool
+    digest: str | None = None
 
     def check(self) -> None:
         """Raise MediaError `changed` or `unreadable` unless it is still the file that the run read.
 
-        In its old place size and modification time must be the same. Copying sets the time, so in a new place the size
-        must do.
+        In its old place size and modification time must be the same, or, where the time has changed, the digest.
+        Copying sets the time, so in a new place the size must do.
         """
         try:
             now = status(self.file)
@@ -71,12 +74,15 @@ class Source:
             raise MediaError(Stage.DECODE, Code.UNREADABLE, message) from error
         if now.size_bytes != self.size_bytes:
             changed = f"{self.size_bytes} bytes then, {now.size_bytes} now"
-        elif not self.moved and modified_time(now.modified_ns) != self.modified:
+        elif not self.moved and modified_time(now.modified_ns) != self.modified and not self._has_same_content():
             changed = f"modified {self.modified:%Y-%m-%d %H:%M:%S} then, {modified_time(now.modified_ns)} now"
         else:
             return
         message = f"{self.path}: has changed since the run ({changed}); run again, then preview it"
         raise MediaError(Stage.DECODE, Code.CHANGED, message)
+
+    def _has_same_content(self) -> bool:
+        return self.digest is not None and content_digest(self.file) == self.digest
 
 
 def read_sources(directory: Path, globs: Sequence[str], moved_to: str | None) -> list[Source]:
@@ -90,7 +96,12 @@ def read_sources(directory: Path, globs: Sequence[str], moved_to: str | None) ->
     Raises:
         UsageError: For a glob that matches no file, or tables of another version.
     """
-    found = [source for part in committed_parts(directory) for source in _sources_of_part(directory, part, moved_to)]
+    digests = Digests(directory)
+    found = [
+        replace(source, digest=digests.get(source.path))
+        for part in committed_parts(directory)
+        for source in _sources_of_part(directory, part, moved_to)
+    ]
     for glob in globs:
         if not any(_matches(source, [glob]) for source in found):
             hint = did_you_mean(glob, (source.path for source in found))
@@ -155,12 +166,21 @@ def _under_root(name: str, roots: Mapping[str, str]) -> str:
 
 
 def _joined(root: str, name: str) -> str:
-    return f"{root.rstrip('/')}/{name}" if is_url(root) else os.path.join(root, *name.split("/"))
+    return f"{root.rstrip('/')}/{name}" if is_url(root) else _on_disk(root, name.split("/"))
+
+
+def _on_disk(folder: str, names: Sequence[str]) -> str:
+    """The path of a file whose names are composed in the tables (NFC), and perhaps decomposed on the disk."""
+    for name in names:
+        path = os.path.join(folder, name)
+        if not name.isascii() and not os.path.lexists(path) and os.path.isdir(folder):
+            path = next((entry.path for entry in os.scandir(folder) if composed(entry.name) == name), path)
+        folder = path
+    return folder
 
 
 def _matches(source: Source, globs: Sequence[str]) -> bool:
-    name = source.path.rsplit("/", 1)[-1]
-    return any(fnmatchcase(source.path, glob) or fnmatchcase(name, glob) or source.path == glob for glob in globs)
+    return source.path in globs or Globs(globs).match(source.path)
 
 
 def _rows(directory: Path, table: str, source: Source, columns: Sequence[str]) -> pd.DataFrame:

@@ -46,6 +46,11 @@ class Digests:
         self._new = {}
         write_table(self._file, self._known)
 
+    def get(self, path: str) -> str | None:
+        """The digest of a file, None where it is not known."""
+        place = pc.index(self._known["media_path"], path).as_py()
+        return None if place < 0 else str(self._known["digest"][place])
+
     def unchanged(self, files: Sequence[Media]) -> list[bool]:
         """Whether each of these files has the content it had."""
         paths = pa.array([file.path for file in files], pa.string())

@@ -11,12 +11,14 @@ import pytest
 from fer_batch.config import SCHEMA_VERSION
 from fer_batch.emotions import EMOTIONS
 from fer_batch.errors import UsageError
-from fer_batch.pipeline.discover import discover, roots
+from fer_batch.pipeline.discover import discover, input_prefixes
 from fer_batch.preview import sources
 from fer_batch.preview.previews import preview_path
 from fer_batch.preview.sources import read_sources
 from fer_batch.records import MediaError
+from fer_batch.storage import content_digest
 from fer_batch.tables.commit import commit_part
+from fer_batch.tables.digests import Digests
 from fer_batch.tables.schema import to_tables
 from tests.helpers.clips import make_video, steady
 
@@ -29,7 +31,7 @@ def run_folder(out: Path, inputs: list[str], scored_file: Callable) -> Path:
         scored_file(media.path, [(0.0, [])], size_bytes=media.size_bytes, modified_ns=media.modified_ns)
         for media in discover(inputs)
     ]
-    commit_part(out, 1, to_tables(files, EMOTIONS), {}, roots(inputs))
+    commit_part(out, 1, to_tables(files, EMOTIONS), {}, input_prefixes(inputs))
     return out
 
 
@@ -77,6 +79,29 @@ def test_other_file_of_the_same_size_elsewhere_is_accepted_but_not_in_place(
     (in_place,) = read_sources(out, ["plain.mp4"], None)
     with pytest.raises(MediaError, match="has changed since the run"):
         in_place.check()
+
+
+def test_another_time_of_the_same_content_is_accepted_in_place(
+    tmp_path: Path, media: Path, scored_file: Callable
+) -> None:
+    out = run_folder(tmp_path / "out", [str(media)], scored_file)
+    digests = Digests(out)
+    digests.add([("deep/plain.mp4", content_digest(str(media / "deep/plain.mp4")))])
+    digests.save()
+    os.utime(media / "deep/plain.mp4", (0, 0))
+    (source,) = read_sources(out, ["plain.mp4"], None)
+    source.check()
+
+
+@pytest.mark.parametrize("glob", ["cafe\u0301.*", "caf\xe9.MP4", "*\xe9.mp4"])
+def test_a_name_of_decomposed_letters_leads_back_to_its_file(
+    tmp_path: Path, media: Path, scored_file: Callable, glob: str
+) -> None:
+    (media / "e\u0301").mkdir()
+    odd = (media / "deep/plain.mp4").rename(media / "e\u0301/cafe\u0301.mp4")
+    (source,) = read_sources(run_folder(tmp_path / "out", [str(media)], scored_file), [glob], None)
+    assert (source.path, source.file) == ("\xe9/caf\xe9.mp4", str(odd))
+    source.check()
 
 
 def test_preview_never_lies_outside_its_folder(tmp_path: Path, scored_file: Callable) -> None:

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from fnmatch import translate
 
 from fer_batch.analysis.studies.design import Design, Faces, StudyRow
+from fer_batch.globs import composed, normal_form
 
 #: How a text begins to which the CSV files of summaries add an apostrophe, lest a spreadsheet take it for a formula.
 _SPREADSHEET_QUOTE = "'"
@@ -67,11 +68,11 @@ def match(design: Design, media: Sequence[MediaFile]) -> tuple[Recording, ...]:
 
 def _paths(row: StudyRow, files: dict[str, MediaFile]) -> list[str]:
     """The videos that a row means, sorted."""
-    wanted = [row.media, row.media.removeprefix(_SPREADSHEET_QUOTE)]
+    wanted = [composed(text) for text in (row.media, row.media.removeprefix(_SPREADSHEET_QUOTE))]
     found = [text for text in wanted if text in files][:1]
     if not found:
-        pattern = re.compile(translate(row.media))
-        found = sorted(path for path in files if pattern.fullmatch(path))
+        pattern = re.compile(translate(normal_form(row.media)))
+        found = sorted(path for path in files if pattern.fullmatch(normal_form(path)))
     videos = [path for path in found if files[path].media_type == "video"]
     if videos:
         return videos

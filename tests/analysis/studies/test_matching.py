@@ -38,6 +38,7 @@ def error(folder: Path, *lines: str) -> str:
         ("a/[x].mp4", ["a/[x].mp4"]),  # A path comes before a pattern.
         ("'=1.mp4", ["=1.mp4"]),  # As it stands in the CSV files of summaries.
         ("failed.mp4", ["failed.mp4"]),
+        ("*p[13].MP4", ["a/p1.mp4", "b/p3.mp4"]),  # Extensions match in any case.
     ],
 )
 def test_path_or_pattern_matches_videos(tmp_path: Path, pattern: str, paths: list[str]) -> None:
