@@ -11,5 +11,9 @@ class ModelFolderError(UsageError):
     """The folder is no emotion model this version can use; the message says what is wrong with it."""
 
 
+class PictureError(UsageError):
+    """The file can't be read as a picture; the message says why, and ends with the code that the table `media` has."""
+
+
 class DatasetError(UsageError):
     """The data cannot be read; the message names the place and what would be right."""

@@ -85,3 +85,26 @@ def set_up_logging(quiet: bool = False, verbose: bool = False, log_file: str | N
     package.setLevel(logging.DEBUG)
     package.handlers = handlers
     package.propagate = False
+
+
+@contextmanager
+def messages_of_run(quiet: bool, verbose: bool, log_file: str | None) -> Iterator[None]:
+    """Show a run's messages as the command does, for as long as the block takes. Where the program has set up logging
+    itself they go there instead, and to the file.
+
+    Raises:
+        UsageError: The file can't be written.
+    """
+    package = logging.getLogger("fer_batch")
+    before = package.level, package.handlers, package.propagate
+    own = package.hasHandlers()
+    set_up_logging(quiet, verbose, log_file)
+    if own:
+        package.handlers, package.propagate = [*before[1], *package.handlers[1:]], before[2]
+    try:
+        yield
+    finally:
+        for handler in package.handlers:
+            if handler not in before[1]:
+                handler.close()
+        package.level, package.handlers, package.propagate = before

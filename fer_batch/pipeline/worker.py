@@ -112,6 +112,19 @@ class Worker:
         for media in unit.media:
             yield from self._prepare(media, unit.section)
 
+    @property
+    def needs_colour(self) -> bool:
+        """Whether frames are wanted in colour as well."""
+        return self._detector.needs_colour
+
+    def prepare_frame(self, media: Media, frame: Frame) -> Prepared:
+        """A picture that is decoded already, as `prepare` gives an image file. Raises MediaError."""
+        started = time.perf_counter()
+        face_crops = self._look(frame, self._detector)
+        sampled, crops = _sampled(0, 0, frame, face_crops), _stacked([crop for _, crop in face_crops])
+        info = MediaInfo(frame.width, frame.height)
+        return Prepared(media, info, (sampled,), crops, None, time.perf_counter() - started)
+
     def _prepare(self, media: Media, section: Section | None) -> Iterator[Outline | Piece | Prepared]:
         started = time.perf_counter()
         try:

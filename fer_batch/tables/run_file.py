@@ -14,10 +14,11 @@ from fer_batch.atomic import write_json, write_whole
 from fer_batch.config import SCHEMA_VERSION, ResolvedConfig
 from fer_batch.config_file import OPTIONS_KEY
 from fer_batch.tables.layout import RUN_FILE
+from fer_batch.version import __version__
 
 _PACKAGES = (
-    "fer-batch", "tensorflow", "keras", "onnxruntime", "opencv-python-headless", "av", "pillow", "pi-heif",
-    "numpy", "pandas", "pyarrow",
+    "tensorflow", "keras", "onnxruntime", "opencv-python-headless", "av", "pillow", "pi-heif", "numpy", "pandas",
+    "pyarrow",
 )  # fmt: skip
 
 
@@ -86,7 +87,7 @@ def write_run_file(
 
 def package_versions() -> dict[str, str]:
     """The versions of Python and of the packages that decide results."""
-    versions = {"python": platform.python_version()}
+    versions = {"python": platform.python_version(), "fer-batch": __version__}
     for name in _PACKAGES:
         try:
             versions[name] = version(name)

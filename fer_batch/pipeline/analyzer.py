@@ -1,0 +1,87 @@
+"""Single pictures, with the detector and the model of a run, in the process that asks."""
+
+from __future__ import annotations
+
+import logging
+import os
+from threading import Lock
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from fer_batch import storage
+from fer_batch.emotion.classifier import Classifier
+from fer_batch.errors import PictureError, UsageError
+from fer_batch.media.image import flat
+from fer_batch.pipeline.discover import discover
+from fer_batch.pipeline.resolve import resolve_detector, resolve_model
+from fer_batch.pipeline.worker import Settings, Worker
+from fer_batch.records import Frame, Media, Prepared, Unit
+from fer_batch.run_config import RunConfig
+from fer_batch.tables.schema import Scored, to_tables
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger(__name__)
+
+
+class PictureAnalyzer:
+    """Loads a detector and an emotion model once. Threads may call it; they take turns."""
+
+    def __init__(self, config: RunConfig) -> None:
+        """Load what the configuration names. Raises UsageError where that fails."""
+        folder, _, self._labels = resolve_model(config)
+        threads = cv2.getNumThreads()
+        self._worker = Worker(Settings(config.sampling, resolve_detector(config)))
+        cv2.setNumThreads(threads)  # A worker process wants one; this process is the caller's.
+        self._classifier = Classifier(folder, self._labels, config.batch_size, config.device)
+        self._lock = Lock()
+
+    def __call__(self, picture: str | os.PathLike[str] | Image.Image | NDArray[np.uint8]) -> pd.DataFrame:
+        """The faces of a picture; see `fer_batch.analyze`."""
+        with self._lock:
+            prepared = self._prepare(picture)
+            scored = Scored(prepared, self._classifier(prepared.crops))
+        table: pd.DataFrame = to_tables([scored], self._labels)["faces"].to_pandas()
+        return table
+
+    def _prepare(self, picture: str | os.PathLike[str] | Image.Image | NDArray[np.uint8]) -> Prepared:
+        if not isinstance(picture, str | os.PathLike):
+            frame = _frame_of(picture, self._worker.needs_colour)
+            return self._worker.prepare_frame(Media("", "", "image", 0, 0), frame)
+        media = _media_of(os.fspath(picture))
+        (prepared,) = (result for result in self._worker.prepare(Unit((media,))) if isinstance(result, Prepared))
+        if (failure := prepared.failure) is not None:
+            if prepared.failed:
+                raise PictureError(f"{failure.message} [{failure.code.value}]")
+            log.warning("%s [%s]", failure.message, failure.code.value)
+        return prepared
+
+
+def _media_of(file: str) -> Media:
+    file = str(storage.location(file))
+    if not storage.exists(file):
+        raise UsageError(f"{file}: no such file; check the path")
+    if storage.is_dir(file):
+        raise UsageError(f"{file}: is a folder; give one picture, or use fer_batch.run")
+    (media,) = discover([file])
+    if media.media_type == "video":
+        raise UsageError(f"{file}: is a video; give one picture, or use fer_batch.run")
+    return media
+
+
+def _frame_of(picture: Image.Image | NDArray[np.uint8], colour: bool) -> Frame:
+    """A picture in memory as a frame: upright, gray and, on request, in colour."""
+    if not isinstance(picture, Image.Image):
+        array = np.asarray(picture)
+        if array.dtype != np.uint8 or array.ndim not in (2, 3) or array.shape[2:] not in ((), (3,), (4,)):
+            found = f"{array.dtype} of shape {array.shape}"
+            raise UsageError(f"picture: must be uint8, (height, width) or RGB (height, width, 3), not {found}")
+        picture = Image.fromarray(array)
+    upright = flat(ImageOps.exif_transpose(picture))
+    bgr = np.ascontiguousarray(np.asarray(upright.convert("RGB"))[:, :, ::-1]) if colour else None
+    return Frame(np.asarray(upright.convert("L")), upright.width, upright.height, None, bgr)
