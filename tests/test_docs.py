@@ -48,3 +48,33 @@ def test_links_between_the_docs_lead_somewhere() -> None:
     for page in [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")]:
         for link in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / link).exists(), f"{page.name} links to {link}"
+
+
+def test_every_file_of_the_package_is_in_the_architecture() -> None:
+    page = (REPOSITORY / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    listed = set()
+    for section in page.split("\n### `")[1:]:
+        folder = section.split("`")[0].removeprefix("fer_batch/")
+        listed |= {folder + name for name in re.findall(r"^\| `(\w+\.py)` \|", section, re.MULTILINE)}
+    package = REPOSITORY / "fer_batch"
+    files = {path.relative_to(package).as_posix() for path in package.rglob("*.py")}
+    files -= {name for name in files if name.endswith("/__init__.py")}
+    assert sorted(files - listed) == []
+    assert sorted(listed - files) == []
+
+
+def test_the_architecture_begins_with_few_lines_a_picture_and_a_glossary() -> None:
+    page = (REPOSITORY / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    opening, picture, rest = page.split("```", 2)
+    assert len([line for line in opening.splitlines()[1:] if line]) <= 15
+    assert "decode → sample → detect → crop" in picture
+    assert rest.lstrip().startswith("## Glossary")
+
+
+def test_prose_of_the_docs_has_lines_of_at_most_120_characters() -> None:
+    too_long = []
+    for page in [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")]:
+        prose = re.sub(r"^ *```.*?^ *```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+        lines = [line for line in prose.splitlines() if not line.lstrip().startswith("|")]
+        too_long += [f"{page.name}: {line}" for line in lines if len(line) > 120]
+    assert too_long == []
