@@ -5,10 +5,10 @@ PIP = $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 
 .PHONY: demo test lint lock sample-media clean
 
-# Sets everything up and runs the main job on sample_media/.
+# Sets everything up and analyses the recordings of sample_study/.
 demo: $(VENV)/run.stamp
-	$(VENV)/bin/fer-batch run sample_media --out results/sample_media --restart
-	@echo "The tables and report.html are in results/sample_media; see README.md for reading them."
+	$(VENV)/bin/fer-batch run sample_study --out results/demo --fps 5 --window 5 --restart
+	@echo "Open results/demo/report.html; docs/guide/quickstart.md says what else is there."
 
 # Sets everything up and passes the tests.
 test: $(VENV)/dev.stamp
@@ -40,9 +40,10 @@ lock:
 	$(LOCK) --group dev --group samples pyproject.toml --output-file requirements/dev.txt
 	$(LOCK) --group build --constraint requirements/dev.txt pyproject.toml --output-file requirements/run.txt
 
-# Draws the sample media anew.
+# Draws the sample media and the sample study again.
 sample-media: $(VENV)/dev.stamp
 	$(VENV)/bin/python sample_media/make.py
+	$(VENV)/bin/python sample_media/session.py
 
 clean:
 	rm -rf $(VENV) results build dist
