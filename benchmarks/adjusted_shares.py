@@ -4,7 +4,7 @@
 
 Draws mixes of emotions evenly from all there are (Dirichlet, 1 for each), and faces of `usage` in that mix, with
 replacement, and prints the mean absolute error of the seven shares over all mixes. The truth is what most of FER+'s
-judges name (faces where they do not agree are left out), and for comparison the mean of their shares. No number was
+annotators name (faces where they do not agree are left out), and for comparison the mean of their shares. No number was
 fitted on these faces: exponent and prior come from the model folder, and were fitted on held-out training faces. That
 probabilities are sharpened at all, though, was decided with an eye on PublicTest.
 """
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_batch.analysis.label_shift import adjusted_shares
-from fer_batch.emotion.keras_model import EmotionNetwork
+from fer_batch.emotion.keras_model import KerasModel
 from fer_batch.emotion.model_folder import find_model
 from fer_batch.share_correction import ShareCorrection
 from fer_batch.training.emotion.dataset import read_faces
@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--faces", type=int, nargs="*", default=[100, 300, 1000, 3000])
     parser.add_argument("--mixes", type=int, default=300)
     options = parser.parse_args()
-    network = EmotionNetwork(find_model(options.model), batch_size=256)
+    network = KerasModel(find_model(options.model), batch_size=256)
     correction = network.config.share_correction
     if correction is None:
         raise SystemExit(f"{options.model}: its config.json has no share_correction")

@@ -27,7 +27,7 @@ import keras
 import tensorflow as tf
 
 from fer_batch.emotion.architectures import ARCHITECTURES
-from fer_batch.emotion.keras_model import EmotionNetwork
+from fer_batch.emotion.keras_model import KerasModel
 from fer_batch.emotion.model_folder import find_model
 from fer_batch.emotion.preprocessing import CROP_SIZE
 from fer_batch.model_folder import INT8_FILE, WEIGHTS_FILE
@@ -58,8 +58,8 @@ def onnx_runtime(path: Path) -> Call:
 
 
 def ways(folder: Path, batch: int) -> dict[str, Call]:
-    """The ways to call one network on a batch of preprocessed faces; the first is what `EmotionNetwork` does."""
-    network = EmotionNetwork(folder)
+    """The ways to call one network on a batch of preprocessed faces; the first is what `KerasModel` does."""
+    network = KerasModel(folder)
     config = network.config
     build = ARCHITECTURES[config.architecture]
     trained = build(config.outputs, **config.options)
@@ -82,12 +82,12 @@ def ways(folder: Path, batch: int) -> dict[str, Call]:
         export_onnx(network.model, path)
         calls["float32, folded, ONNX Runtime"] = onnx_runtime(path)
     if config.int8_sha256 is not None:
-        calls["8 bits, ONNX Runtime"] = onnx_runtime(folder / INT8_FILE)
+        calls["INT8, ONNX Runtime"] = onnx_runtime(folder / INT8_FILE)
     return calls
 
 
 def measure(folder: Path, batch: int, rounds: int) -> None:
-    config = EmotionNetwork(folder).config
+    config = KerasModel(folder).config
     crops = np.random.default_rng(0).integers(0, 256, (batch, CROP_SIZE, CROP_SIZE), dtype=np.uint8)
     faces = config.preprocess(crops)
     calls = ways(folder, batch)

@@ -19,7 +19,7 @@ import numpy as np
 from fer_batch.config import DetectorConfig
 from fer_batch.detection import create_detector
 from fer_batch.detection.base import CropRule, Detector
-from fer_batch.emotion.keras_model import EmotionNetwork
+from fer_batch.emotion.keras_model import KerasModel
 from fer_batch.emotion.model_folder import find_model
 from fer_batch.pipeline.crop import crop_face
 from fer_batch.records import Detection, Frame
@@ -42,7 +42,7 @@ def largest_face(frame: Frame, detector: Detector) -> Detection | None:
     return max(found, key=lambda face: face.width * face.height, default=None)
 
 
-def measure(detector: Detector, faces: Faces, network: EmotionNetwork) -> None:
+def measure(detector: Detector, faces: Faces, network: KerasModel) -> None:
     pairs = [(frame, largest_face(frame, detector)) for frame in map(in_a_wider_picture, faces.images)]
     rows = np.array([i for i, (_, box) in enumerate(pairs) if box is not None])
     found = [(pairs[i][0], pairs[i][1]) for i in rows]
@@ -51,14 +51,14 @@ def measure(detector: Detector, faces: Faces, network: EmotionNetwork) -> None:
     print(f"found {len(rows)} of {len(faces)}; FER2013's square is {np.median(sides):.2f} boxes wide (median), "
           f"its centre {np.median(shifts):+.3f} box heights below the box's")  # fmt: skip
     labels = faces.labels[rows]
-    original = (network.answers(faces.images[rows])["fer2013"].argmax(axis=1) == labels).mean()
+    original = (network.probabilities_by_head(faces.images[rows])["fer2013"].argmax(axis=1) == labels).mean()
     print(f"accuracy of the original faces: {original:.3f}")
     print("scale " + "".join(f"  shift {shift:+.2f}" for shift in SHIFTS))
     for scale in SCALES:
         cells = []
         for shift in SHIFTS:
             crops = np.stack([crop_face(frame, box, CropRule(scale, shift)) for frame, box in found])
-            cells.append((network.answers(crops)["fer2013"].argmax(axis=1) == labels).mean())
+            cells.append((network.probabilities_by_head(crops)["fer2013"].argmax(axis=1) == labels).mean())
         print(f"{scale:5.2f} " + "".join(f"{cell:13.3f}" for cell in cells))
 
 
@@ -72,7 +72,7 @@ def main() -> None:
     options = parser.parse_args()
     faces = read_faces(options.data).split(options.usage)
     faces = faces.take(np.arange(len(faces))[: options.faces])
-    network = EmotionNetwork(find_model(options.model), batch_size=256)
+    network = KerasModel(find_model(options.model), batch_size=256)
     configs = [DetectorConfig("embedded"), DetectorConfig("haar")]
     if options.yunet:
         configs.append(DetectorConfig("yunet", str(options.yunet)))

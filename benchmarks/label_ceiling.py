@@ -1,11 +1,10 @@
-"""How much of FER2013's label can be told from a face at all?
+"""How much of FER2013's label can be predicted from a face at all?
 
     python benchmarks/label_ceiling.py fer2013.parquet [--model NAME]
 
-The label of a PublicTest face is predicted from the model's answer, from what FER+'s ten judges voted for that very
-face, and from both, each by a multinomial logistic regression that is fitted on nine tenths of the faces and asked
-about the last tenth. No model that sees the face alone has the votes: the last line is what ten people at its side
-would add.
+The label of a PublicTest face is predicted from the model's logits, from the votes of FER+'s ten annotators for it, and
+from both, each by multinomial logistic regression with tenfold cross-validation. No model that sees the face alone
+has the votes: the last line is what ten people would add.
 """
 
 from __future__ import annotations
@@ -22,19 +21,19 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 
-from fer_batch.emotion.keras_model import EmotionNetwork
+from fer_batch.emotion.keras_model import KerasModel
 from fer_batch.emotion.model import softmax
 from fer_batch.emotion.model_folder import find_model
 from fer_batch.emotions import EMOTIONS
 from fer_batch.training.emotion.dataset import Faces, read_faces
-from fer_batch.training.emotion.metrics import label_figures
+from fer_batch.training.emotion.metrics import label_metrics
 
 FOLDS = 10
 Array = NDArray[np.float32]
 
 
 def votes(faces: Faces) -> Array:
-    """The shares of all ten answers of the judges and their logarithms, (n, 20)."""
+    """The shares of the annotators' ten answers and their logarithms, (n, 20)."""
     counts = np.nan_to_num(faces.votes)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     # No vote is not impossible: as if each answer had a third of a vote more.
@@ -54,11 +53,11 @@ def fitted(inputs: Array, labels: NDArray[np.int64]) -> keras.Model:
 def probabilities(inputs: Array, labels: NDArray[np.int64]) -> Array:
     """Of each face from a regression that was fitted without it."""
     fold = np.random.default_rng(0).permutation(len(labels)) % FOLDS
-    answers = np.empty((len(labels), len(EMOTIONS)), np.float32)
-    for one in range(FOLDS):
-        head = fitted(inputs[fold != one], labels[fold != one])
-        answers[fold == one] = softmax(head.predict_on_batch(inputs[fold == one]), 1.0)
-    return answers
+    predicted = np.empty((len(labels), len(EMOTIONS)), np.float32)
+    for number in range(FOLDS):
+        head = fitted(inputs[fold != number], labels[fold != number])
+        predicted[fold == number] = softmax(head.predict_on_batch(inputs[fold == number]), 1.0)
+    return predicted
 
 
 def main() -> None:
@@ -67,16 +66,16 @@ def main() -> None:
     parser.add_argument("--model", default="emotion")
     options = parser.parse_args()
     test = read_faces(options.data).split("PublicTest")
-    logits = EmotionNetwork(find_model(options.model), batch_size=256).logits(test.images)
-    judged = votes(test)
+    logits = KerasModel(find_model(options.model), batch_size=256).logits(test.images)
+    annotated = votes(test)
     known = {
-        "the model's answer": logits,
-        "ten judges' votes": judged,
-        "both": np.concatenate([logits, judged], axis=1),
+        "the model's logits": logits,
+        "ten annotators' votes": annotated,
+        "both": np.concatenate([logits, annotated], axis=1),
     }
     print("| known | accuracy | six classes | macro F1 | likelihood |\n| --- | --- | --- | --- | --- |")
     for name, inputs in known.items():
-        of = label_figures(probabilities(inputs, test.labels), test.labels, EMOTIONS)
+        of = label_metrics(probabilities(inputs, test.labels), test.labels, EMOTIONS)
         accuracy, six = of["accuracy"], of["six_class_accuracy"]
         print(f"| {name} | {accuracy:.1%} | {six:.1%} | {of['macro_f1']:.3f} | {-of['nll']:.3f} |")
 

@@ -21,7 +21,7 @@ from crop_margin import in_a_wider_picture, largest_face
 from fer_batch.config import DetectorConfig
 from fer_batch.detection import create_detector
 from fer_batch.detection.head_pose import head_angles
-from fer_batch.emotion.keras_model import EmotionNetwork
+from fer_batch.emotion.keras_model import KerasModel
 from fer_batch.emotion.model_folder import find_model
 from fer_batch.pipeline.crop import crop_face
 from fer_batch.records import Frame
@@ -38,13 +38,13 @@ def turned(frame: Frame, centre: tuple[float, float], degrees: float) -> Frame:
     return replace(frame, luma=np.asarray(luma, np.uint8))
 
 
-def accuracies(network: EmotionNetwork, crops: np.ndarray, faces: Faces) -> tuple[float, float]:
-    """Against FER2013's label, and against the judges where more than half of them name one emotion."""
-    answers = network.answers(crops)
+def accuracies(network: KerasModel, crops: np.ndarray, faces: Faces) -> tuple[float, float]:
+    """Against FER2013's label, and against the annotators where more than half of them name one emotion."""
+    by_head = network.probabilities_by_head(crops)
     votes = np.nan_to_num(faces.votes)
     clear = votes[:, FERPLUS_COLUMNS].max(axis=1) > 5
-    right = answers["ferplus"].argmax(axis=1) == votes[:, FERPLUS_COLUMNS].argmax(axis=1)
-    return float((answers["fer2013"].argmax(axis=1) == faces.labels).mean()), float(right[clear].mean())
+    right = by_head["ferplus"].argmax(axis=1) == votes[:, FERPLUS_COLUMNS].argmax(axis=1)
+    return float((by_head["fer2013"].argmax(axis=1) == faces.labels).mean()), float(right[clear].mean())
 
 
 def main() -> None:
@@ -55,11 +55,9 @@ def main() -> None:
     options = parser.parse_args()
     faces = read_faces(options.data).split("PublicTest")
     faces = faces.take(np.arange(len(faces))[: options.faces])
-    network = EmotionNetwork(find_model(options.model), batch_size=256)
+    network = KerasModel(find_model(options.model), batch_size=256)
     detector = create_detector(DetectorConfig("embedded"))
-    print(
-        "| tilt | found | roll told, median | label: as it is | label: upright | judges: as it is | judges: upright |"
-    )
+    print("| tilt | found | roll, median | label: as it is | label: upright | votes: as it is | votes: upright |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     signs = np.where(np.arange(len(faces)) % 2, 1, -1)
     for tilt in TILTS:
@@ -73,9 +71,9 @@ def main() -> None:
         plain = np.stack([crop_face(frame, face, detector.crop_rule) for frame, face in found])
         told = [(frame, replace(face, angles=one)) for (frame, face), one in zip(found, angles, strict=True)]
         straight = np.stack([crop_face(frame, face, detector.crop_rule) for frame, face in told])
-        (label, judges), (label_up, judges_up) = (accuracies(network, c, faces.take(rows)) for c in (plain, straight))
+        (label, votes), (label_up, votes_up) = (accuracies(network, c, faces.take(rows)) for c in (plain, straight))
         print(f"| {tilt}° | {len(rows)} of {len(faces)} | {np.median(rolls):.0f}° "
-              f"| {label:.3f} | {label_up:.3f} | {judges:.3f} | {judges_up:.3f} |", flush=True)  # fmt: skip
+              f"| {label:.3f} | {label_up:.3f} | {votes:.3f} | {votes_up:.3f} |", flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":

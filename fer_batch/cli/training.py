@@ -1,4 +1,4 @@
-"""The commands that train and measure networks."""
+"""The commands that train, evaluate and quantize networks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fer_batch.config import DetectorConfig
 
 def train(
     data: Annotated[Path, typer.Argument(help="A .parquet or fer2013.csv, or a folder of train/<emotion>/*.jpg.")],
-    out: Annotated[Path, typer.Option(help="Model folder to make.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Model folder to write.", show_default=False)],
     recipe: Annotated[Path | None, typer.Option(help="Recipe as JSON; options below override it.")] = None,
     architecture: Annotated[str | None, typer.Option(help="Network.  [default: compact-resnet]")] = None,
     epochs: Annotated[int | None, typer.Option(min=1)] = None,
@@ -26,7 +26,7 @@ def train(
     name: Annotated[str, typer.Option(help="The model's name.")] = "emotion",
     version: Annotated[str, typer.Option(help="The model's version.")] = "1",
 ) -> None:
-    """Train an emotion model; the same command goes on from the last epoch's checkpoint."""
+    """Train an emotion model; the same command resumes from the last epoch's checkpoint."""
     with endings():
         _set_up_backend()
         from fer_batch.training.emotion.dataset import read_faces
@@ -49,11 +49,11 @@ def train(
 def evaluate(
     model: Annotated[str, typer.Argument(help="Model folder, or the name of an embedded model.")],
     data: Annotated[Path, typer.Argument(help="Labelled faces, as for train.")],
-    usage: Annotated[str, typer.Option(help="The split of DATA to look at.")] = "PublicTest",
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures there too.")] = None,
-    card: Annotated[Path | None, typer.Option(help="Write a model card there, its pictures beside it.")] = None,
+    usage: Annotated[str, typer.Option(help="The split of DATA to evaluate on.")] = "PublicTest",
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the metrics there too, as JSON.")] = None,
+    card: Annotated[Path | None, typer.Option(help="Write a model card there, with its pictures beside it.")] = None,
 ) -> None:
-    """Accuracy, calibration and per-class figures of a model on labelled faces."""
+    """Evaluate a model on labelled faces: accuracy, calibration and metrics per class."""
     with endings():
         _set_up_backend()
         from fer_batch.atomic import write_json
@@ -65,21 +65,21 @@ def evaluate(
 
         folder = find_model(model)
         faces = read_faces(data)
-        figures = evaluate_model(folder, faces, usage)
-        typer.echo(report(figures))
+        metrics = evaluate_model(folder, faces, usage)
+        typer.echo(report(metrics))
         if json_file is not None:
-            write_json(json_file, figures)
+            write_json(json_file, metrics)
         if card is not None:
             others = {HELD_BACK} & set(faces.usages) - {usage}
-            write_card(card, folder, {usage: figures} | {name: evaluate_model(folder, faces, name) for name in others})
+            write_card(card, folder, {usage: metrics} | {name: evaluate_model(folder, faces, name) for name in others})
 
 
 def quantize(
     model: Annotated[str, typer.Argument(help="Folder made by train or train-detector.")],
     data: Annotated[Path, typer.Argument(help="The data it was trained on.")],
 ) -> None:
-    """Write a model's network in 8 bits into its folder, as training does where the package onnx is; of a detector the
-    default threshold is chosen anew as well."""
+    """Quantize a model to INT8, as training does where the package onnx is installed; a detector also gets its default
+    threshold again."""
     with endings():
         _set_up_backend()
         from fer_batch.detection.model_folder import ONNX_FILE, read_detector
@@ -87,7 +87,7 @@ def quantize(
         from fer_batch.model_folder import INT8_FILE
         from fer_batch.onnx.export import check_onnx
 
-        check_onnx()  # Not after the data was read.
+        check_onnx()  # Before reading the data.
         folder = find_model(model)
         if (folder / ONNX_FILE).is_file():
             from fer_batch.training.detector.folder import quantize_detector
@@ -117,7 +117,7 @@ def train_detector(
     name: Annotated[str, typer.Option(help="The detector's name.")] = "face_detector",
     version: Annotated[str, typer.Option(help="The detector's version.")] = "1",
 ) -> None:
-    """Train a face detector; the same command goes on from the last epoch's checkpoint."""
+    """Train a face detector; the same command resumes from the last epoch's checkpoint."""
     with endings():
         _set_up_backend()
         from fer_batch.onnx.export import check_onnx
@@ -127,7 +127,7 @@ def train_detector(
         from fer_batch.training.detector.train import CHECKPOINT_FILE
         from fer_batch.training.detector.train import train_detector as train_network
 
-        check_onnx()  # Not after an hour of training.
+        check_onnx()  # Before an hour of training.
         given = {"epochs": epochs, "learning_rate": learning_rate, "seed": seed}
         overrides: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
         chosen = read_detector_recipe(recipe) if recipe else DetectorRecipe()
@@ -148,7 +148,7 @@ def evaluate_detector(
     longest_side: Annotated[int, typer.Option(min=32, help="Pictures are reduced to it, never enlarged.")] = (
         DetectorConfig.longest_side
     ),
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures there too.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the metrics there too, as JSON.")] = None,
     card: Annotated[Path | None, typer.Option(help="Write the detector's card there.")] = None,
     beside: Annotated[
         list[Path] | None, typer.Option(help="Figures written by --json to set beside, in the card.")
@@ -177,6 +177,6 @@ def evaluate_detector(
 
 
 def _set_up_backend() -> None:
-    """Let the user's choice of Keras backend stand, TensorFlow being the default, without its start-up notes."""
+    """Use the Keras backend that the user chose, by default TensorFlow, without its start-up messages."""
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -21,16 +21,23 @@ if TYPE_CHECKING:
 #: Arguments of an architecture that say nothing about the trained network.
 _NOT_OPTIONS = ("classes", "folded")
 _EPSILON = 1e-5
-#: The batch normalization behind a convolution has its name with this behind.
+#: Suffix of the batch normalization that follows a convolution, after the convolution's name.
 _NORMALIZED = "_normalized"
 
 
 def classic_cnn(classes: int, dense: int = 256, dropout: float = 0.4, batch_norm: bool = True) -> keras.Model:
-    """The original project's network: three blocks of three 3x3 convolutions (32, 64, 128 filters), each ended by 2x2
-    max pooling, then two dense layers with dropout.
+    """The original project's network: three blocks of three 3x3 convolutions (32, 64, 128 filters), each followed by
+    2x2 max pooling, then two dense layers with dropout.
 
-    `batch_norm` adds batch normalization where it costs next to nothing, behind each pooling and in the dense layers.
-    The original has none, and learns far more slowly: 61.4 % of PublicTest after 29 epochs.
+    Args:
+        classes: Number of outputs.
+        dense: Units of each dense layer.
+        dropout: Dropout rate after each dense layer, 0 to 1.
+        batch_norm: Add batch normalization after each pooling and in the dense layers, where it costs little. The
+            original has none and converges far more slowly: 61.4 % of PublicTest after 29 epochs.
+
+    Returns:
+        A model from float32 (n, 48, 48, 1) to logits, float32 (n, classes).
     """
     import keras
     from keras import layers
@@ -57,29 +64,37 @@ def compact_resnet(
     widths: Sequence[int] = (48, 128, 320),
     blocks: Sequence[int] = (1, 2, 1),
     dropout: float = 0.3,
-    places: bool = False,
-    gates: int = 0,
+    spatial_weights: bool = False,
+    se_reduction: int = 0,
     pool: int = 2,
-    side: int | None = CROP_SIZE,
+    side: int = CROP_SIZE,
     folded: bool = False,
 ) -> keras.Model:
     """A small residual network (He et al. 2016) whose cost lies at low resolutions, where processors are fast.
 
-    A 6x6 convolution with stride 2, then stages of `blocks[i]` residual blocks of two 3x3 convolutions at `widths[i]`
-    filters, with max pooling of stride 2 between the stages, then the mean over what is left of the picture. `folded`
-    builds it for inference: batch normalization has become part of the convolutions (see `fold`).
+    A 6x6 convolution with stride 2, then stages of residual blocks of two 3x3 convolutions, with max pooling of stride
+    2 between the stages, then global average pooling.
 
-    `places`: each channel has a weight for every place in that mean, for eyes and mouth are not everywhere (Chen et al.
-    2018, "MobileFaceNets"). `gates`: from the second stage on a block's channels are scaled by what the whole picture
-    shows, through a layer that many times narrower (after Hu et al. 2018, "Squeeze-and-Excitation Networks"); 0: none.
-    Both begin as if they were not there, as does each block (after Goyal et al. 2017, "Accurate, large minibatch SGD"):
-    a network without them, or with fewer blocks, can be the start of one with them.
+    Spatial pooling weights, SE blocks and residual blocks are initialized as identities (after Goyal et al. 2017,
+    "Accurate, large minibatch SGD"), so a network without them, or with fewer blocks, can initialize one with them.
 
-    `pool`: the width of the max pooling's windows; at 3 they overlap (Krizhevsky et al. 2012, "ImageNet classification
-    with deep convolutional neural networks"). `side`: of the faces, in pixels; above 48 they are enlarged first, and
-    each layer looks at them more closely (after Touvron et al. 2019, "Fixing the train-test resolution discrepancy").
-    54 pixels come out even with windows of 3, as 48 do with those of 2. None: of any size, which `places` can't have
-    (ValueError).
+    Args:
+        classes: Number of outputs.
+        widths: Filters of each stage.
+        blocks: Residual blocks of each stage.
+        dropout: Dropout rate before the last layer, 0 to 1.
+        spatial_weights: Give each channel a weight per position in the global pooling, since eyes and mouth have fixed
+            positions (Chen et al. 2018, "MobileFaceNets").
+        se_reduction: Reduction ratio of the squeeze-and-excitation blocks (after Hu et al. 2018,
+            "Squeeze-and-Excitation Networks") from the second stage on; 0: none.
+        pool: Width of the max pooling's windows; at 3 they overlap (Krizhevsky et al. 2012, "ImageNet classification
+            with deep convolutional neural networks").
+        side: Input width and height in pixels; crops are enlarged to it (after Touvron et al. 2019, "Fixing the
+            train-test resolution discrepancy"). 54 pixels divide evenly with windows of 3, as 48 do with those of 2.
+        folded: Build the network for inference, with batch normalization folded into the convolutions (see `fold`).
+
+    Returns:
+        A model from float32 (n, side, side, 1) to logits, float32 (n, classes).
     """
     import keras
     from keras import layers
@@ -99,16 +114,14 @@ def compact_resnet(
         )
         return normalization(x)
 
-    def gate(y: keras.KerasTensor, name: str) -> keras.KerasTensor:
-        """What is added to y: y times a factor between -1 and 1 for each channel."""
+    def excitation(y: keras.KerasTensor, name: str) -> keras.KerasTensor:
+        """The SE block's residual: y times a factor per channel in -1..1, zero at initialization."""
         filters = y.shape[-1]
         z = layers.GlobalAveragePooling2D(keepdims=True)(y)
-        z = layers.Dense(filters // gates, activation="relu", name=f"{name}_gate_in")(z)
-        z = layers.Dense(filters, activation="tanh", kernel_initializer="zeros", name=f"{name}_gate_out")(z)
+        z = layers.Dense(filters // se_reduction, activation="relu", name=f"{name}_squeeze")(z)
+        z = layers.Dense(filters, activation="tanh", kernel_initializer="zeros", name=f"{name}_excite")(z)
         return layers.Multiply()([y, z])
 
-    if places and side is None:
-        raise ValueError("weights for each place need faces of one size")
     inputs = keras.Input((side, side, 1))
     x = layers.ReLU()(convolution(inputs, "stem", widths[0], size=6, stride=2))
     for stage, (filters, count) in enumerate(zip(widths, blocks, strict=True)):
@@ -118,11 +131,11 @@ def compact_resnet(
             name = f"stage{stage}_block{block}"
             y = layers.ReLU()(convolution(x, f"{name}_first", filters))
             y = convolution(y, f"{name}_second", filters, scale="zeros")
-            gated = [gate(y, name)] if gates and stage > 0 else []
-            x = layers.ReLU()(layers.Add()([x, y, *gated]))
-    if places:
+            excited = [excitation(y, name)] if se_reduction and stage > 0 else []
+            x = layers.ReLU()(layers.Add()([x, y, *excited]))
+    if spatial_weights:
         mean = keras.initializers.Constant(1 / (x.shape[1] * x.shape[2]))
-        x = layers.EinsumDense("nhwc,hwc->nc", x.shape[-1], kernel_initializer=mean, name="places")(x)
+        x = layers.EinsumDense("nhwc,hwc->nc", x.shape[-1], kernel_initializer=mean, name="spatial_weights")(x)
     else:
         x = layers.GlobalAveragePooling2D()(x)
     x = layers.Dropout(dropout)(x)
@@ -130,15 +143,19 @@ def compact_resnet(
 
 
 def fold(trained: keras.Model, folded: keras.Model) -> None:
-    """Set the weights of a network built with `folded=True` so that it computes what `trained` does in inference.
+    """Set the weights of a network built with `folded=True` to those of `trained`, batch normalization folded in.
 
-    A convolution k followed by scale * (x - mean) / deviation + offset is one with the kernel k * scale / deviation
-    and the bias offset - mean * scale / deviation.
+    A convolution k followed by scale * (x - mean) / deviation + offset equals one with the kernel
+    k * scale / deviation and the bias offset - mean * scale / deviation.
+
+    Args:
+        trained: The network as it was trained.
+        folded: The same architecture built with `folded=True`; its weights are set.
     """
-    normalized = {layer.name for layer in trained.layers}
+    names = {layer.name for layer in trained.layers}
     for layer in folded.layers:
         weights = trained.get_layer(layer.name).get_weights() if layer.weights else []
-        if f"{layer.name}{_NORMALIZED}" in normalized:
+        if f"{layer.name}{_NORMALIZED}" in names:
             scale, offset, mean, variance = trained.get_layer(f"{layer.name}{_NORMALIZED}").get_weights()
             factor = scale / np.sqrt(variance + _EPSILON)
             weights = [weights[0] * factor, offset - mean * factor]
@@ -150,12 +167,12 @@ ARCHITECTURES: dict[str, Callable[..., keras.Model]] = {"classic-cnn": classic_c
 
 
 def network_side(options: dict[str, Any]) -> int:
-    """Width and height, in pixels, of the faces that a network of these options sees."""
+    """Input width and height, in pixels, of a network with these options."""
     return int(options.get("side", CROP_SIZE))
 
 
 def all_options(architecture: str, options: dict[str, Any]) -> dict[str, Any]:
-    """An architecture's options with its defaults filled in, so that a folder outlives a change of the defaults."""
+    """An architecture's options with its defaults filled in, so that a folder stays valid when a default changes."""
     parameters = signature(ARCHITECTURES[architecture]).parameters.values()
     defaults = {parameter.name: parameter.default for parameter in parameters if parameter.name not in _NOT_OPTIONS}
     return {**defaults, **options}

@@ -1,6 +1,6 @@
-"""Crops to probabilities, in one process: with TensorFlow on the GPU if there is one, else in 8 bits on the processor.
+"""Crops to probabilities, in one process: with TensorFlow on a GPU if there is one, else INT8 on the CPU.
 
-Either is imported at the first crop.
+Either runtime is imported at the first crop.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_batch.config import Device
-from fer_batch.emotion.device import a_gpu_is_likely, prepare_device
+from fer_batch.emotion.device import gpu_is_likely, prepare_device
 from fer_batch.emotion.model_folder import read_config
 from fer_batch.emotions import EMOTIONS, merge_disgust
 
@@ -27,52 +27,69 @@ log = logging.getLogger(__name__)
 
 
 class Classifier:
-    """The emotion model of a run; loads itself when it is first needed."""
+    """The emotion model of a run, loaded when it is first needed."""
 
     def __init__(self, folder: Path, labels: tuple[str, ...], batch_size: int, device: Device) -> None:
-        """`labels`: the wanted columns; where they lack disgust and the model has it, it joins angry."""
+        """Configure the classifier; nothing is loaded yet.
+
+        Args:
+            folder: The model folder.
+            labels: The wanted columns. Where they lack disgust and the model has it, its probability is added to angry.
+            batch_size: Crops per batch.
+            device: `cpu`, `gpu`, or `auto` for a GPU if there is one.
+        """
         self._folder, self._labels, self._batch_size, self._device = folder, labels, batch_size, device
-        self._network: EmotionModel | None = None
-        #: What the classifier runs on, once it has run: `cpu` or the GPU's name.
+        self._model: EmotionModel | None = None
+        #: The device in use, once the model is loaded: `cpu` or the GPU's name.
         self.device_name: str | None = None
 
     def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Calibrated probabilities, uint8 (n, 48, 48) to float64 (n, labels); rows sum to 1."""
+        """Classify crops.
+
+        Args:
+            crops: uint8 (n, 48, 48).
+
+        Returns:
+            Calibrated probabilities, float64 (n, labels); rows sum to 1.
+
+        Raises:
+            UsageError: As `load`.
+        """
         if len(crops) == 0:
             return np.empty((0, len(self._labels)))
-        network = self.load()
-        probabilities = network.probabilities(crops)
-        merged = network.config.labels == EMOTIONS and self._labels != EMOTIONS
+        model = self.load()
+        probabilities = model.probabilities(crops)
+        merged = model.config.labels == EMOTIONS and self._labels != EMOTIONS
         return merge_disgust(probabilities) if merged else probabilities
 
     def load(self) -> EmotionModel:
-        """Load the model, once. Raises UsageError where there is no such device or the model does not fit."""
-        if self._network is None:
-            with _nothing_collected():
-                self._network = self._load()
+        """Load the model, once. Raises UsageError where the device is missing or the folder can't be used."""
+        if self._model is None:
+            with _without_garbage_collection():
+                self._model = self._load()
             log.info("classifying on %s", self.device_name)
-        return self._network
+        return self._model
 
     def _load(self) -> EmotionModel:
-        """The network in 8 bits on the processor, if the folder has it and no GPU is to be used; else in TensorFlow."""
-        in_8_bits = self._device != "gpu" and read_config(self._folder).int8_sha256 is not None
-        if in_8_bits and (self._device == "cpu" or not a_gpu_is_likely()):
+        """The INT8 model on the CPU, if the folder has one and no GPU is used; else TensorFlow."""
+        has_int8 = self._device != "gpu" and read_config(self._folder).int8_sha256 is not None
+        if has_int8 and (self._device == "cpu" or not gpu_is_likely()):
             self.device_name = "cpu"
         else:
             self.device_name = prepare_device(self._device)
-        if in_8_bits and self.device_name == "cpu":
+        if has_int8 and self.device_name == "cpu":
             from fer_batch.emotion.int8_model import Int8Model
 
             return Int8Model(self._folder, self._batch_size)
-        from fer_batch.emotion.keras_model import EmotionNetwork
+        from fer_batch.emotion.keras_model import KerasModel
 
-        return EmotionNetwork(self._folder, self._batch_size)
+        return KerasModel(self._folder, self._batch_size)
 
 
 @contextmanager
-def _nothing_collected() -> Iterator[None]:
-    """Load without the garbage collector, and keep what was loaded from it for good. All of it stays, and is looked
-    through again and again while TensorFlow makes its objects: a fifth of the time that loading takes."""
+def _without_garbage_collection() -> Iterator[None]:
+    """Load without the garbage collector, then exempt the loaded objects from it. They are permanent, and scanning them
+    again and again while TensorFlow creates them takes a fifth of the loading time."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""Which device the classifier runs on, and TensorFlow set up for it."""
+"""Choose the device of the classifier and set TensorFlow up for it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from fer_batch.errors import UsageError
 from fer_batch.log import native_notes_to_log
 
 
-def a_gpu_is_likely() -> bool:
-    """Whether TensorFlow might see a GPU, asked before three seconds go to importing it: it needs NVIDIA's driver,
-    AMD's device, or a plug-in for another kind."""
+def gpu_is_likely() -> bool:
+    """Whether TensorFlow might see a GPU, checked without importing it, which takes three seconds: there must be
+    NVIDIA's driver, AMD's device, or a plug-in for another kind."""
     try:
         ctypes.CDLL("libcuda.so.1")
     except OSError:
@@ -27,12 +27,19 @@ def a_gpu_is_likely() -> bool:
 
 
 def prepare_device(device: Device) -> str:
-    """Import TensorFlow and set it up for a device; returns `cpu` or the GPU's name.
+    """Import TensorFlow and set it up for a device.
 
-    Raises UsageError where a GPU is asked for and TensorFlow sees none.
+    Args:
+        device: `cpu`, `gpu`, or `auto` for a GPU if there is one.
+
+    Returns:
+        `cpu` or the GPU's name.
+
+    Raises:
+        UsageError: A GPU is asked for and TensorFlow sees none.
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"  # Runs classify with TensorFlow, whatever trains on this machine.
-    with native_notes_to_log("tensorflow"), _apart_from_home():
+    with native_notes_to_log("tensorflow"), _isolated_keras_home():
         import keras
         import tensorflow as tf
 
@@ -43,7 +50,7 @@ def prepare_device(device: Device) -> str:
         )
     if device == "cpu" or not gpus:
         tf.config.set_visible_devices([], "GPU")
-        if computes_in_bfloat16():
+        if supports_bfloat16():
             keras.config.set_dtype_policy("mixed_bfloat16")
         return "cpu"
     for gpu in gpus:  # Without growth TensorFlow takes all memory of every GPU at once.
@@ -54,9 +61,9 @@ def prepare_device(device: Device) -> str:
     return str(details.get("device_name", gpus[0].name))
 
 
-def computes_in_bfloat16(cpu_info: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether the processor has instructions for bfloat16, as far as Linux tells. With them a folder without a network
-    in 8 bits is classified in half the time (docs/models/emotion.md); without them it would take longer."""
+def supports_bfloat16(cpu_info: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether the CPU has bfloat16 instructions, according to Linux. With them a model without an INT8 file is computed
+    in half the time (docs/models/emotion.md); without them bfloat16 would be slower than float32."""
     try:
         flags = cpu_info.read_text(encoding="utf-8", errors="replace").split()
     except OSError:
@@ -65,18 +72,18 @@ def computes_in_bfloat16(cpu_info: Path = Path("/proc/cpuinfo")) -> bool:
 
 
 @contextmanager
-def _apart_from_home() -> Iterator[None]:
-    """Import Keras so that it neither reads nor writes the user's ~/.keras, where settings for other programs would
-    change rows, nor loads Matplotlib, for which it has no use here and which writes there as well."""
-    before, unwanted = os.environ.get("KERAS_HOME"), "matplotlib" not in sys.modules
+def _isolated_keras_home() -> Iterator[None]:
+    """Import Keras so that it neither reads nor writes the user's ~/.keras, where settings for other programs could
+    change results, nor imports Matplotlib, which is not needed here and writes to the home directory as well."""
+    before, hide_matplotlib = os.environ.get("KERAS_HOME"), "matplotlib" not in sys.modules
     with tempfile.TemporaryDirectory() as home:
         os.environ["KERAS_HOME"] = home
-        if unwanted:
-            sys.modules["matplotlib"] = None  # type: ignore[assignment]  # To Python that means: not to be found.
+        if hide_matplotlib:
+            sys.modules["matplotlib"] = None  # type: ignore[assignment]  # None makes an import fail.
         try:
             yield
         finally:
-            if unwanted:
+            if hide_matplotlib:
                 del sys.modules["matplotlib"]
             del os.environ["KERAS_HOME"]
             if before is not None:

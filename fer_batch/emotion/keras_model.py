@@ -1,4 +1,4 @@
-"""A trained emotion model in Keras, loaded from its folder and called on crops."""
+"""A trained emotion model in Keras, loaded from its folder."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from numpy.typing import NDArray
 
 from fer_batch.config import ResolvedConfig
 from fer_batch.emotion.architectures import ARCHITECTURES, fold
-from fer_batch.emotion.model import EmotionModel, with_mirror
+from fer_batch.emotion.model import EmotionModel, flip_averaged
 from fer_batch.emotion.model_folder import read_config
 from fer_batch.emotion.preprocessing import CROP_SIZE, Preprocess
 from fer_batch.errors import ModelFolderError
 from fer_batch.model_folder import WEIGHTS_FILE
 
 
-class EmotionNetwork(EmotionModel):
-    """A folder's network.
+class KerasModel(EmotionModel):
+    """The Keras model of a folder.
 
-    Always called on batches of one fixed shape: the graph is traced once, and memory stays flat over a
-    night (`model.predict` in a loop traces and leaks).
+    It is always called on batches of one fixed shape, so that the graph is traced once and memory stays flat over a
+    long run (`model.predict` in a loop traces and leaks).
     """
 
     def __init__(self, folder: Path, batch_size: int = ResolvedConfig.batch_size) -> None:
@@ -36,7 +36,7 @@ class EmotionNetwork(EmotionModel):
         try:
             self.model = build(self.config.outputs, **self.config.options)
         except (ValueError, TypeError, OSError) as error:
-            raise _unfitting(folder, error) from error
+            raise _weights_do_not_fit(folder, error) from error
         load_weights(self.model, folder)
         if "folded" in signature(build).parameters:
             trained, self.model = self.model, build(self.config.outputs, folded=True, **self.config.options)
@@ -44,32 +44,39 @@ class EmotionNetwork(EmotionModel):
 
     @property
     def parameters(self) -> int:
-        """How many numbers the network has learnt, batch normalization folded."""
+        """Number of parameters, with batch normalization folded in."""
         return int(self.model.count_params())
 
     @property
     def multiply_adds(self) -> int:
-        """Multiplications of the convolutions and dense layers for one face; twice as many with `mirror`."""
-        one = 0
+        """Multiply-adds of the convolutions and dense layers for one face; twice as many with flip averaging."""
+        total = 0
         for layer in self.model.layers:
             if hasattr(layer, "kernel"):
-                places = math.prod(layer.output.shape[1:-1])  # A dense layer has one.
-                one += places * math.prod(layer.kernel.shape)
-        return one * (2 if self.config.mirror else 1)
+                positions = math.prod(layer.output.shape[1:-1])  # 1 for a dense layer.
+                total += positions * math.prod(layer.kernel.shape)
+        return total * (2 if self.config.flip_averaging else 1)
 
     def logits(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See `EmotionModel.logits`."""
         config = self.config
-        return network_logits(self.model, config.preprocess, crops, self.batch_size, config.mirror)
+        return network_logits(self.model, config.preprocess, crops, self.batch_size, config.flip_averaging)
 
 
 def network_logits(
-    model: keras.Model, preprocess: Preprocess, crops: NDArray[np.uint8], batch_size: int, mirror: bool = False
+    model: keras.Model, preprocess: Preprocess, crops: NDArray[np.uint8], batch_size: int, flip_averaging: bool = False
 ) -> NDArray[np.float32]:
-    """Call a Keras model on crops of any number, in batches padded to one shape.
+    """Call a Keras model on any number of crops, in batches padded to one shape.
 
-    `preprocess` maps uint8 (n, 48, 48) to the model's input. With `mirror` the mean over each crop and its mirror
-    image. Returns float32 (n, outputs).
+    Args:
+        model: The network.
+        preprocess: Maps uint8 (n, 48, 48) to the network's input.
+        crops: uint8 (n, 48, 48).
+        batch_size: Crops per batch.
+        flip_averaging: Average the logits over each crop and its horizontal flip.
+
+    Returns:
+        Logits, float32 (n, outputs).
     """
 
     def logits(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -82,18 +89,18 @@ def network_logits(
             parts.append(np.asarray(output, np.float32)[: len(chunk)])
         return np.concatenate(parts)
 
-    return with_mirror(logits, crops, mirror)
+    return flip_averaged(logits, crops, flip_averaging)
 
 
 def load_weights(model: keras.Model, folder: Path) -> None:
-    """Set a network's weights to those of a model folder. Raises ModelFolderError where they do not fit it."""
+    """Load a model folder's weights into a network. Raises ModelFolderError where they do not fit it."""
     try:
         _load_all_weights(model, folder / WEIGHTS_FILE)
     except (ValueError, TypeError, OSError) as error:
-        raise _unfitting(folder, error) from error
+        raise _weights_do_not_fit(folder, error) from error
 
 
-def _unfitting(folder: Path, error: Exception) -> ModelFolderError:
+def _weights_do_not_fit(folder: Path, error: Exception) -> ModelFolderError:
     reason = (str(error) or type(error).__name__).splitlines()[0]
     return ModelFolderError(f"{folder}: the weights do not fit the network ({reason})")
 
@@ -107,5 +114,5 @@ def _load_all_weights(model: keras.Model, path: Path) -> None:
     if len(stored) != len(model.weights):
         raise ValueError(f"the file holds {len(stored)} arrays, the network has {len(model.weights)}")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # What does not fit raises as well; Keras's paragraphs beside it help nobody.
+        warnings.simplefilter("ignore")  # What does not fit raises; Keras's warnings beside it add nothing.
         model.load_weights(path)

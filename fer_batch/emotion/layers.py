@@ -1,4 +1,4 @@
-"""Layers that Keras lacks. Imported where a network is built, for it imports Keras."""
+"""Layers that Keras lacks. This module imports Keras: import it where a network is built."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import keras
 class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc] # Keras has no types.
     """Keras's batch normalization, trained by TensorFlow's fused kernel where TensorFlow is the backend.
 
-    Keras composes it of a dozen elementwise operations. On a processor these cost more than the convolutions: a compact
+    Keras composes it of a dozen elementwise operations. On a CPU these cost more than the convolutions: a compact
     residual network trained at 634 images a second with them and at 868 with the fused kernel (two cores, bfloat16).
-    The weights, and what it computes, are the same.
+    Weights and results are the same. The class keeps Keras's name, since weight files name layers by their class.
     """
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:

@@ -1,4 +1,4 @@
-"""What a trained emotion model answers, whatever computes it."""
+"""The interface of a trained emotion model, whatever runtime computes it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from fer_batch.emotion.model_folder import ModelConfig
 
 
 class EmotionModel(ABC):
-    """A model of a folder. `config`: what the folder's config.json says."""
+    """A model loaded from a folder.
+
+    Attributes:
+        config: The contents of the folder's config.json.
+    """
 
     config: ModelConfig
 
@@ -21,14 +25,18 @@ class EmotionModel(ABC):
         """Logits before the temperatures. uint8 (n, 48, 48) to float32 (n, heads x labels)."""
 
     def probabilities(self, crops: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Calibrated probabilities of crops, from the head that tables hold.
+        """Calibrated probabilities, from the head that the tables hold.
 
-        uint8 (n, 48, 48) to float64 (n, labels), rows sum to 1.
+        Args:
+            crops: uint8 (n, 48, 48).
+
+        Returns:
+            float64 (n, labels); rows sum to 1.
         """
-        return self.answers(crops)[self.config.tables]
+        return self.probabilities_by_head(crops)[self.config.tables]
 
-    def answers(self, crops: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
-        """Calibrated probabilities by head, each as `probabilities` gives them."""
+    def probabilities_by_head(self, crops: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
+        """Calibrated probabilities of each head, each as `probabilities` returns them."""
         heads = self.config.heads
         logits = np.split(self.logits(crops), len(heads), axis=1)
         return {head: softmax(part, heads[head]) for head, part in zip(heads, logits, strict=True)}
@@ -43,10 +51,10 @@ def softmax(logits: NDArray[np.floating], temperature: float = 1.0) -> NDArray[n
     return np.asarray(exponent)
 
 
-def with_mirror(
-    logits: Callable[[NDArray[np.uint8]], NDArray[np.float32]], crops: NDArray[np.uint8], mirror: bool
+def flip_averaged(
+    logits: Callable[[NDArray[np.uint8]], NDArray[np.float32]], crops: NDArray[np.uint8], flip_averaging: bool
 ) -> NDArray[np.float32]:
-    """`logits` of crops (n, 48, 48) or, with `mirror`, the mean over each crop and its mirror image."""
-    if not mirror:
+    """`logits` of crops (n, 48, 48) or, with `flip_averaging`, their mean over each crop and its horizontal flip."""
+    if not flip_averaging:
         return logits(crops)
     return np.asarray((logits(crops) + logits(crops[:, :, ::-1])) / 2, np.float32)

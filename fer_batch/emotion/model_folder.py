@@ -1,14 +1,13 @@
-"""The folder a trained emotion model is kept in: config.json, the weights, the network in 8 bits, a card.
+"""The folder of a trained emotion model: config.json, the weights, the INT8 network, a card.
 
-Nothing here imports Keras, so that a run can read labels and digests before it starts TensorFlow.
-The folder holds no code: the architecture is named in the config and built by this package.
+Nothing here imports Keras, so that a run can read labels and digests before it starts TensorFlow. The folder holds no
+code: the config names the architecture, and this package builds it.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -19,27 +18,48 @@ from fer_batch.emotion.architectures import ARCHITECTURES, network_side
 from fer_batch.emotion.preprocessing import PREPROCESSING, Preprocess, preprocessing
 from fer_batch.emotions import EMOTIONS, EMOTIONS_MERGED
 from fer_batch.errors import ModelFolderError
-from fer_batch.model_folder import CONFIG_FILE, INT8_FILE, WEIGHTS_FILE, check_file, embedded_folder
+from fer_batch.model_folder import (
+    CONFIG_FILE,
+    INT8_FILE,
+    WEIGHTS_FILE,
+    check_file,
+    config_digest,
+    embedded_folder,
+    read_config_values,
+)
 from fer_batch.share_correction import ShareCorrection
 from fer_batch.suggestions import did_you_mean
 
 FORMAT = 2
 
-#: The questions a network may answer, a head each: the label of FER2013 (from the words a picture was found with), and
-#: the shares of FER+'s judges (what people who look at the face say).
+#: What a network may predict, a head each: the label of FER2013 (from the search term a picture was found with), and
+#: the shares of FER+'s annotators (what people who look at the face say).
 HEADS = ("fer2013", "ferplus")
+
+#: Names that config.json of format 2 has for fields of `ModelConfig`, and for options of architectures.
+_STORED_FIELDS = {"flip_averaging": "mirror"}
+STORED_OPTIONS = {"spatial_weights": "places", "se_reduction": "gates"}
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What config.json says.
+    """The contents of config.json.
 
-    `heads` names the network's heads in the order of its outputs, each with the temperature that divides its logits
-    before the softmax (Guo et al. 2017); a head has an output for each of `labels`. `tables` is the head whose
-    probabilities a run writes. `options` are the architecture's arguments. `mirror`: the logits are the mean of those
-    of a face and of its mirror image, at twice the cost. `share_correction`: what the corrected shares of summaries
-    need to know of the tables' probabilities; folders made by earlier versions have none. `int8_sha256`: of the same
-    network in 8 bits, if the folder has it (see `Int8Model`).
+    Attributes:
+        name: The model's name.
+        version: The model's version.
+        architecture: A key of `ARCHITECTURES`.
+        labels: The classes, in the order of a head's outputs.
+        preprocessing: A key of `PREPROCESSING`.
+        heads: The network's heads in the order of its outputs, each with the temperature that divides its logits
+            before the softmax (Guo et al. 2017, "On Calibration of Modern Neural Networks").
+        tables: The head whose probabilities a run writes.
+        weights_sha256: Of the weights file.
+        options: The architecture's arguments.
+        flip_averaging: Average the logits over a face and its horizontal flip (TTA), at twice the cost.
+        share_correction: Calibration for the corrected shares of summaries; folders of earlier versions have none.
+        int8_sha256: Of the network quantized to INT8, if the folder has it (see `Int8Model`).
+        format: Version of the file's format.
     """
 
     name: str
@@ -51,35 +71,33 @@ class ModelConfig:
     tables: str
     weights_sha256: str
     options: dict[str, Any] = field(default_factory=dict)
-    mirror: bool = False
+    flip_averaging: bool = False
     share_correction: ShareCorrection | None = None
     int8_sha256: str | None = None
     format: int = FORMAT
 
     @property
     def outputs(self) -> int:
-        """How many logits the network gives for a face: each head's labels."""
+        """Number of logits per face: the labels of each head."""
         return len(self.heads) * len(self.labels)
 
     @property
     def preprocess(self) -> Preprocess:
-        """What makes crops the network's input."""
+        """The function from crops to the network's input."""
         return preprocessing(self.preprocessing, network_side(self.options))
 
     @cached_property
     def digest(self) -> str:
-        """A sha256 over everything that decides the model's output: not its name, what summaries need, nor a field left
-        at its default."""
-        defaults = {one.name: one.default for one in fields(self)}
-        deciding = {
+        """A sha256 over everything that determines the model's output: neither its name, nor what only summaries use,
+        nor fields at their defaults, so that it does not change when a field is added."""
+        defaults = {_STORED_FIELDS.get(field.name, field.name): field.default for field in fields(self)}
+        values = {
             name: value
-            for name, value in asdict(self).items()
+            for name, value in _stored(self).items()
             if name not in ("name", "version", "share_correction") and value != defaults[name]
         }
-        deciding["heads"] = list(
-            self.heads.items()
-        )  # Their order is that of the outputs; as keys they would be sorted.
-        return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
+        # As a list: the heads have the order of the outputs, and keys are sorted.
+        return config_digest({**values, "heads": list(self.heads.items())})
 
 
 def find_model(name: str) -> Path:
@@ -98,9 +116,8 @@ def read_config(folder: Path) -> ModelConfig:
     """Read and check a model folder's config and the digests of its files. Raises ModelFolderError."""
     path = folder / CONFIG_FILE
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        if (version := values.get("format", FORMAT)) != FORMAT:
-            raise ModelFolderError(f"{path}: format {version}, but this version reads format {FORMAT}")
+        values = renamed(read_config_values(folder, FORMAT), _STORED_FIELDS)
+        values["options"] = renamed(values.get("options", {}), STORED_OPTIONS)
         values["labels"] = tuple(values["labels"])
         if (correction := values.get("share_correction")) is not None:
             values["share_correction"] = ShareCorrection(correction["exponent"], tuple(correction["prior"]))
@@ -148,4 +165,17 @@ def _check_share_correction(config: ModelConfig, path: Path) -> None:
 
 def write_config(folder: Path, config: ModelConfig) -> None:
     """Write config.json into the folder."""
-    write_json(folder / CONFIG_FILE, asdict(config))
+    write_json(folder / CONFIG_FILE, _stored(config))
+
+
+def renamed(stored: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Stored values under the names of today. `names`: stored names by today's; both are accepted."""
+    today = {old: new for new, old in names.items()}
+    return {today.get(name, name): value for name, value in stored.items()}
+
+
+def _stored(config: ModelConfig) -> dict[str, Any]:
+    """The config's values under the names of format 2."""
+    values = {_STORED_FIELDS.get(name, name): value for name, value in asdict(config).items()}
+    options = {STORED_OPTIONS.get(name, name): value for name, value in config.options.items()}
+    return {**values, "options": options}

@@ -1,4 +1,4 @@
-"""What happens to a 48x48 gray crop before a network sees it; training and inference share it."""
+"""From a 48x48 gray crop to a network's input; training and inference share it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,14 @@ Preprocess = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 def standardize(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Give every crop zero mean and unit variance.
 
-    `crops`: uint8, shape (n, h, w). Returns float32, shape (n, h, w, 1). Brightness, contrast and
-    the limited range of video luma (16..235) drop out, so that a photograph and a video frame of one
-    face look the same to the network. A crop of a single gray value becomes all zeros.
+    This removes brightness, contrast and the limited range of video luma (16..235), so that a photograph and a video
+    frame of one face look the same to the network. A crop of a single gray value becomes all zeros.
+
+    Args:
+        crops: uint8 (n, h, w).
+
+    Returns:
+        float32 (n, h, w, 1).
     """
     pixels = crops.reshape(len(crops), crops.shape[1] * crops.shape[2]).astype(np.float32)
     pixels -= pixels.mean(axis=1, keepdims=True)
@@ -38,15 +43,15 @@ PREPROCESSING: dict[str, Preprocess] = {"standardize": standardize, "unit_range"
 
 
 def preprocessing(name: str, side: int) -> Preprocess:
-    """The named preprocessing for a network that sees faces of `side` pixels in width and height."""
+    """The named preprocessing for a network whose input is `side` pixels wide and high."""
 
     def preprocess(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return PREPROCESSING[name](_at_side(crops, side))
+        return PREPROCESSING[name](_resized(crops, side))
 
     return preprocess
 
 
-def _at_side(crops: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+def _resized(crops: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     """uint8 (n, h, w) to (n, side, side)."""
     if crops.shape[1:] == (side, side):
         return crops

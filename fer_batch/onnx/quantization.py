@@ -1,4 +1,4 @@
-"""A network in whole numbers of 8 bits: a quarter of the size and, on a processor, about a third of the time."""
+"""Quantize a network to INT8: a quarter of the size and, on a CPU, about a third of the time."""
 
 from __future__ import annotations
 
@@ -19,14 +19,20 @@ if TYPE_CHECKING:
 
 
 def quantize(network: Path, out: Path, batches: Iterable[NDArray[np.float32]]) -> None:
-    """Write the ONNX file `network` in 8 bits to `out`: weights per output channel, activations per tensor, with the
-    ranges that they have on `batches` (Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient
-    Integer-Arithmetic-Only Inference").
+    """Quantize an ONNX file to INT8: weights per output channel, activations per tensor, statically (Jacob et al. 2018,
+    "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference").
 
-    Layers that give the outputs stay in float32: scores, sizes and places in one map have ranges too different for one
-    scale (of the detector, the correlation of a head's pitch fell from 0.50 to 0.36). Weights use seven bits, for
-    without VNNI instructions x86 adds pairs of products in 16 bits, which eight overflow. Raises UsageError without the
-    package onnx.
+    The layers that produce the outputs stay in float32: scores, sizes and positions in one map have ranges too
+    different for one scale (in the detector, the correlation of head pitch fell from 0.50 to 0.36). Weights use seven
+    bits: without VNNI instructions x86 adds pairs of products in 16 bits, which eight bits overflow.
+
+    Args:
+        network: The float32 file.
+        out: The file to write.
+        batches: Calibration inputs, float32, from which the ranges of activations are taken.
+
+    Raises:
+        UsageError: The package onnx is missing.
     """
     check_onnx()
     onnx_runtime()
@@ -41,7 +47,7 @@ def quantize(network: Path, out: Path, batches: Iterable[NDArray[np.float32]]) -
             batch = next(self._batches, None)
             return None if batch is None else {"input": batch}
 
-    model = onnx.load(network)  # Given a path, it would leave a file beside it.
+    model = onnx.load(network)  # Given a path, quantize_static would leave a file beside it.
 
     def write(aside: Path) -> None:
         quantize_static(
@@ -57,7 +63,7 @@ def quantize(network: Path, out: Path, batches: Iterable[NDArray[np.float32]]) -
         )
 
     root, level = logging.getLogger(), logging.getLogger().level
-    root.setLevel(logging.ERROR)  # It advises to simplify the graph first; there is nothing here to simplify.
+    root.setLevel(logging.ERROR)  # It recommends simplifying the graph first; there is nothing to simplify.
     try:
         write_whole(out, write)
     finally:
@@ -94,16 +100,16 @@ def take_levels(network: Path) -> None:
 
 
 def _last_layers(graph: onnx.GraphProto) -> list[str]:
-    """The names of the last convolution or dense layer on the way to each output."""
-    made_by = {name: node for node in graph.node for name in node.output}
-    last, waiting, seen = [], [one.name for one in graph.output], set()
-    while waiting:
-        node = made_by.get(waiting.pop())
+    """The names of the last convolution or dense layer before each output."""
+    producers = {name: node for node in graph.node for name in node.output}
+    last, pending, seen = [], [output.name for output in graph.output], set()
+    while pending:
+        node = producers.get(pending.pop())
         if node is None or node.name in seen:
             continue
         seen.add(node.name)
         if node.op_type in ("Conv", "Gemm"):
             last.append(node.name)
         else:
-            waiting += node.input
+            pending += node.input
     return sorted(last)

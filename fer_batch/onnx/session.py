@@ -1,4 +1,4 @@
-"""Networks kept as ONNX files, computed on the processor by ONNX Runtime."""
+"""Run ONNX files on the CPU with ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _FATAL = 4
 
 
 class NetworkError(Exception):
-    """A network that was loaded could not be computed, or has other inputs and outputs than it is asked for."""
+    """Inference failed, or the network lacks the inputs or outputs that are asked for."""
 
 
 def onnx_runtime() -> Any:
-    """ONNX Runtime, imported quietly, and told to report nothing: it would on Windows (see pyproject.toml)."""
+    """Import ONNX Runtime without its messages and with telemetry off (see pyproject.toml)."""
     with native_notes_to_log("onnxruntime"):
         import onnxruntime
     onnxruntime.disable_telemetry_events()
@@ -30,24 +30,32 @@ def onnx_runtime() -> Any:
 def open_network(
     path: Path, threads: int, outputs: Sequence[str] | None = None
 ) -> Callable[[NDArray[Any]], dict[str, NDArray[np.float32]]]:
-    """Load a network with one input; the result maps a batch for it to its outputs by name, all or those of `outputs`,
-    and raises NetworkError where that fails.
+    """Load a network with one input.
 
-    Raises ModelFolderError where ONNX Runtime can't load the file.
+    Args:
+        path: The ONNX file.
+        threads: CPU threads for one call.
+        outputs: Names of the outputs to compute; None: all.
+
+    Returns:
+        A function from a batch to the outputs by name. It raises NetworkError where inference fails.
+
+    Raises:
+        ModelFolderError: ONNX Runtime can't load the file.
     """
     runtime = onnx_runtime()
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = _FATAL  # Errors are raised; notes help nobody.
-    # A thread that waits for work would take the processor from the workers.
+    options.log_severity_level = _FATAL  # Errors are raised as well; other messages are of no use.
+    # Threads that spin while they wait would take CPU time from the workers.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.enable_mem_pattern = False  # Pictures come in many sizes; a plan for each would be kept all night.
+    options.enable_mem_pattern = False  # A plan per picture size would be kept as long as the run lasts.
     try:
         session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        ((source, kind),) = [(one.name, one.type) for one in session.get_inputs()]
-        names = [one.name for one in session.get_outputs()] if outputs is None else list(outputs)
-    except Exception as error:  # Each kind of failure is a class of its own, without a common one.
+        ((source, kind),) = [(tensor.name, tensor.type) for tensor in session.get_inputs()]
+        names = [tensor.name for tensor in session.get_outputs()] if outputs is None else list(outputs)
+    except Exception as error:  # ONNX Runtime's exceptions have no common base class.
         raise ModelFolderError(f"{path}: ONNX Runtime can't use it ({_reason(error)})") from error
 
     dtype = np.uint8 if kind == "tensor(uint8)" else np.float32
@@ -57,7 +65,7 @@ def open_network(
             return dict(zip(names, session.run(names, {source: batch.astype(dtype, copy=False)}), strict=True))
         except MemoryError:
             raise
-        except Exception as error:  # The same here.
+        except Exception as error:  # As above.
             raise NetworkError(_reason(error)) from error
 
     return compute

@@ -100,7 +100,7 @@ def test_the_shipped_size_has_less_than_five_million_parameters() -> None:
     assert ARCHITECTURES["compact-resnet"](14).count_params() < 5e6
 
 
-@pytest.mark.parametrize("options", [{}, {"places": True, "gates": 2}])
+@pytest.mark.parametrize("options", [{}, {"spatial_weights": True, "se_reduction": 2}])
 def test_folding_changes_no_output(options: dict[str, Any]) -> None:
     """With statistics, scales and offsets as training leaves them, not those of a new network."""
     rng = np.random.default_rng(0)
@@ -116,34 +116,34 @@ def test_folding_changes_no_output(options: dict[str, Any]) -> None:
     assert "BatchNormalization" not in kinds(folded)
 
 
-def test_places_and_gates_begin_as_if_they_were_not_there() -> None:
-    plain, grown = compact(), compact(places=True, gates=2)
+def test_spatial_weights_and_se_blocks_are_initialized_as_identities() -> None:
+    plain, grown = compact(), compact(spatial_weights=True, se_reduction=2)
     names = {layer.name for layer in plain.layers if layer.trainable_variables}
     more = {layer.name for layer in grown.layers if layer.trainable_variables} - names
-    gates = {f"stage1_block{block}_gate_{end}" for block in (0, 1) for end in ("in", "out")}
-    assert more == {"places"} | gates
+    excitations = {f"stage1_block{block}_{layer}" for block in (0, 1) for layer in ("squeeze", "excite")}
+    assert more == {"spatial_weights"} | excitations
     for name in names:
         grown.get_layer(name).set_weights(plain.get_layer(name).get_weights())
     faces = np.random.default_rng(0).normal(size=(5, 48, 48, 1)).astype(np.float32)
     np.testing.assert_allclose(np.asarray(grown(faces)), np.asarray(plain(faces)), rtol=1e-4, atol=1e-5)
-    kernel = grown.get_layer("places").get_weights()[0]
-    grown.get_layer("places").set_weights([kernel * np.arange(6)[:, None, None]])
+    kernel = grown.get_layer("spatial_weights").get_weights()[0]
+    grown.get_layer("spatial_weights").set_weights([kernel * np.arange(6)[:, None, None]])
     assert not np.allclose(np.asarray(grown(faces)), np.asarray(grown(faces[:, ::-1])), atol=1e-3)
 
 
 def test_overlapping_windows_leave_no_pixel_of_54_out() -> None:
-    network = compact(pool=3, side=54, places=True)
+    network = compact(pool=3, side=54, spatial_weights=True)
     assert network.input_shape == (None, 54, 54, 1)
     pools = [layer for layer in network.layers if type(layer).__name__ == "MaxPooling2D"]
     assert [(layer.pool_size, layer.input.shape[1], layer.output.shape[1]) for layer in pools] == [
         ((3, 3), 27, 13),
         ((3, 3), 13, 6),
     ]
-    assert network.get_layer("places").get_weights()[0].shape == (6, 6, 8)
+    assert network.get_layer("spatial_weights").get_weights()[0].shape == (6, 6, 8)
 
 
 def test_how_it_is_built_is_no_option_of_the_trained_network() -> None:
-    options = ["blocks", "dropout", "gates", "places", "pool", "side", "widths"]
+    options = ["blocks", "dropout", "pool", "se_reduction", "side", "spatial_weights", "widths"]
     assert sorted(all_options("compact-resnet", {})) == options
 
 

@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fer_batch.emotion.classifier import Classifier
-from fer_batch.emotion.device import computes_in_bfloat16, prepare_device
+from fer_batch.emotion.device import prepare_device, supports_bfloat16
 from fer_batch.emotion.model_folder import find_model
 from fer_batch.emotions import EMOTIONS, EMOTIONS_MERGED, merge_disgust
 from fer_batch.errors import UsageError
@@ -83,10 +83,10 @@ def test_disgust_joins_angry(tiny_model: Path, crops: NDArray[np.uint8]) -> None
 
 
 def test_a_model_of_six_classes_is_left_as_it_is(tiny_merged_model: Path, crops: NDArray[np.uint8]) -> None:
-    from fer_batch.emotion.keras_model import EmotionNetwork
+    from fer_batch.emotion.keras_model import KerasModel
 
     six = Classifier(tiny_merged_model, EMOTIONS_MERGED, 4, "cpu")(crops)
-    np.testing.assert_allclose(six, EmotionNetwork(tiny_merged_model, 4).probabilities(crops), atol=1e-7)
+    np.testing.assert_allclose(six, KerasModel(tiny_merged_model, 4).probabilities(crops), atol=1e-7)
 
 
 def test_a_crop_does_not_depend_on_its_batch_mates(tiny_model: Path, crops: NDArray[np.uint8]) -> None:
@@ -113,21 +113,21 @@ def test_a_gpu_that_is_not_there(tiny_model: Path, crops: NDArray[np.uint8], mon
 )
 def test_bfloat16_where_the_processor_has_it(tmp_path: Path, flags: str, expected: bool) -> None:
     (tmp_path / "cpuinfo").write_text(f"processor : 0\n{flags}\n")
-    assert computes_in_bfloat16(tmp_path / "cpuinfo") is expected
+    assert supports_bfloat16(tmp_path / "cpuinfo") is expected
 
 
 def test_no_bfloat16_where_nobody_knows(tmp_path: Path) -> None:
-    assert not computes_in_bfloat16(tmp_path / "gone")
+    assert not supports_bfloat16(tmp_path / "gone")
 
 
 @pytest.mark.parametrize("has", [False, True])
 def test_the_precision_follows_the_processor(
     tiny_model: Path, crops: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch, has: bool
 ) -> None:
-    from fer_batch.emotion.keras_model import EmotionNetwork
+    from fer_batch.emotion.keras_model import KerasModel
 
-    monkeypatch.setattr("fer_batch.emotion.device.computes_in_bfloat16", lambda: has)
-    expected = EmotionNetwork(tiny_model, batch_size=4).probabilities(crops)
+    monkeypatch.setattr("fer_batch.emotion.device.supports_bfloat16", lambda: has)
+    expected = KerasModel(tiny_model, batch_size=4).probabilities(crops)
     classifier = Classifier(tiny_model, EMOTIONS, 4, "cpu")
     found = classifier(crops)
     assert classifier.load().model.layers[1].compute_dtype == ("bfloat16" if has else "float32")

@@ -17,22 +17,22 @@ FOLDER = embedded_folder() / "emotion"
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "fer2013.parquet"
 
 
-def test_it_answers_both_questions_and_tables_hold_the_judges() -> None:
+def test_it_has_both_heads_and_tables_hold_the_annotators_shares() -> None:
     config = read_config(FOLDER)
     assert (tuple(config.heads), config.tables, config.labels) == (HEADS, "ferplus", EMOTIONS)
 
 
 def test_it_is_small_and_gives_probabilities(crops: NDArray[np.uint8]) -> None:
-    from fer_batch.emotion.keras_model import EmotionNetwork
+    from fer_batch.emotion.keras_model import KerasModel
 
-    network = EmotionNetwork(FOLDER, batch_size=4)
+    network = KerasModel(FOLDER, batch_size=4)
     assert network.parameters < 5e6
-    for answers in network.answers(crops).values():
+    for answers in network.probabilities_by_head(crops).values():
         assert answers.shape == (11, 7)
         np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-12)
 
 
-def test_the_card_tells_what_was_measured() -> None:
+def test_the_card_shows_what_was_measured() -> None:
     card = (FOLDER / "CARD.md").read_text(encoding="utf-8")
     for words in ("| **FER2013's labels**: accuracy |", "agreement with the clear majority", "held back", "## Limits"):
         assert words in card
@@ -41,28 +41,28 @@ def test_the_card_tells_what_was_measured() -> None:
 
 
 @pytest.mark.skipif(not DATA.is_file(), reason="FER2013 is not here")
-def test_the_card_holds_what_evaluation_gives() -> None:
-    """To a fifth of a per cent: another processor may round a face or two to another side."""
+def test_evaluation_agrees_with_the_card() -> None:
+    """To a fifth of a per cent: another CPU may round a face or two differently."""
     from fer_batch.training.emotion.dataset import read_faces
     from fer_batch.training.emotion.evaluate import evaluate
 
-    figures = evaluate(FOLDER, read_faces(DATA), "PublicTest")
+    metrics = evaluate(FOLDER, read_faces(DATA), "PublicTest")
     card = (FOLDER / "CARD.md").read_text(encoding="utf-8")
 
-    def told(row: str, column: int = 0) -> float:
+    def in_card(row: str, column: int = 0) -> float:
         (cells,) = re.findall(rf"^\| {re.escape(row)} \| (.*) \|$", card, re.MULTILINE)
         return float(cells.split(" | ")[column].rstrip("%"))
 
-    assert told("**FER2013's labels**: accuracy") == pytest.approx(100 * figures["fer2013"]["accuracy"], abs=0.2)
-    assert told("agreement with the clear majority") == pytest.approx(
-        100 * figures["ferplus"]["majority_accuracy"], abs=0.2
+    assert in_card("**FER2013's labels**: accuracy") == pytest.approx(100 * metrics["fer2013"]["accuracy"], abs=0.2)
+    assert in_card("agreement with the clear majority") == pytest.approx(
+        100 * metrics["ferplus"]["majority_accuracy"], abs=0.2
     )
-    assert told("mean KL divergence from the vote shares, nats") == pytest.approx(figures["ferplus"]["kl"], abs=0.002)
-    in_8_bits = figures["int8"]
-    assert told("accuracy against FER2013's labels", 1) == pytest.approx(
-        100 * in_8_bits["fer2013"]["accuracy"], abs=0.2
+    assert in_card("mean KL divergence from the vote shares, nats") == pytest.approx(
+        metrics["ferplus"]["kl"], abs=0.002
     )
-    assert told("agreement with the judges' clear majority", 1) == pytest.approx(
-        100 * in_8_bits["ferplus"]["majority_accuracy"], abs=0.2
+    int8 = metrics["int8"]
+    assert in_card("accuracy against FER2013's labels", 1) == pytest.approx(100 * int8["fer2013"]["accuracy"], abs=0.2)
+    assert in_card("agreement with the annotators' clear majority", 1) == pytest.approx(
+        100 * int8["ferplus"]["majority_accuracy"], abs=0.2
     )
-    assert in_8_bits["same_answer"] > 0.98
+    assert int8["top1_agreement"] > 0.98

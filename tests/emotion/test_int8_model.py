@@ -1,4 +1,4 @@
-"""Networks as ONNX files in float32 and in 8 bits: what they answer beside Keras, and what is wrong with one."""
+"""Networks as ONNX files, in float32 and INT8: their outputs against Keras's, and files that can't be used."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ pytest.importorskip("onnx", reason="the extra train is not installed")
 
 @pytest.fixture(scope="module")
 def faces() -> Faces:
-    """Blurred noise, so that neighbouring pixels belong together as in a face."""
+    """Blurred noise, so that neighbouring pixels correlate as in a face."""
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (80, 12, 12), dtype=np.uint8)
     images = coarse.repeat(4, axis=1).repeat(4, axis=2)
@@ -45,11 +45,11 @@ def faces() -> Faces:
 
 
 @pytest.fixture(scope="module")
-def in_8_bits(tiny_model: Path, faces: Faces, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny model with its network in 8 bits. Do not write to it."""
+def int8_model(tiny_model: Path, faces: Faces, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model with an INT8 network. Do not write to it."""
     from fer_batch.training.emotion.export import quantize_model
 
-    folder = tmp_path_factory.mktemp("eight") / "model"
+    folder = tmp_path_factory.mktemp("int8") / "model"
     shutil.copytree(tiny_model, folder)
     quantize_model(folder, faces)
     return folder
@@ -61,7 +61,7 @@ def in_8_bits(tiny_model: Path, faces: Faces, tmp_path_factory: pytest.TempPathF
         ("classic-cnn", {"dense": 8}),
         ("classic-cnn", {"dense": 8, "batch_norm": False}),
         ("compact-resnet", {"widths": (4, 6, 8)}),
-        ("compact-resnet", {"widths": (4, 6, 8), "places": True, "gates": 2}),
+        ("compact-resnet", {"widths": (4, 6, 8), "spatial_weights": True, "se_reduction": 2}),
         ("compact-resnet", {"widths": (4, 6, 8), "pool": 3, "side": 54}),
         ("compact-resnet", {"widths": (4, 6, 8), "blocks": (1, 1, 2), "folded": True}),
     ],
@@ -78,61 +78,59 @@ def test_the_graph_computes_what_keras_does(
     keras.utils.set_random_seed(2)
     network = ARCHITECTURES[architecture](14, **options)
     rng = np.random.default_rng(1)
-    network.set_weights([one + np.abs(rng.normal(0, 0.1, one.shape)) for one in network.get_weights()])
+    network.set_weights([weight + np.abs(rng.normal(0, 0.1, weight.shape)) for weight in network.get_weights()])
     export_onnx(network, tmp_path / "x.onnx")
-    given = preprocessing("standardize", network_side(options))(faces.images[:5])
-    expected = network.predict_on_batch(given)
-    (found,) = open_network(tmp_path / "x.onnx", 1)(given.transpose(0, 3, 1, 2)).values()
+    inputs = preprocessing("standardize", network_side(options))(faces.images[:5])
+    expected = network.predict_on_batch(inputs)
+    (found,) = open_network(tmp_path / "x.onnx", 1)(inputs.transpose(0, 3, 1, 2)).values()
     assert np.ptp(expected, axis=0).max() > 0.1
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
 
 
-def test_in_8_bits_answers_stay_near_those_of_the_trained_network(
-    in_8_bits: Path, tiny_model: Path, faces: Faces
-) -> None:
-    from fer_batch.emotion.keras_model import EmotionNetwork
+def test_int8_logits_are_near_those_of_the_trained_network(int8_model: Path, tiny_model: Path, faces: Faces) -> None:
+    from fer_batch.emotion.keras_model import KerasModel
 
-    expected = EmotionNetwork(tiny_model).logits(faces.images)
-    found = Int8Model(in_8_bits, batch_size=7).logits(faces.images)
+    expected = KerasModel(tiny_model).logits(faces.images)
+    found = Int8Model(int8_model, batch_size=7).logits(faces.images)
     assert (found.shape, found.dtype) == (expected.shape, np.float32)
     spread = (expected - expected.mean(axis=0)).std()
     assert 0 < np.abs(found - expected).mean() < 0.1 * spread
 
 
-def test_convolutions_are_in_seven_bits_and_the_last_layer_in_float(in_8_bits: Path) -> None:
+def test_quantized_weights_use_seven_bits_and_the_last_layer_stays_float(int8_model: Path) -> None:
     import onnx
     from onnx import numpy_helper
 
-    graph = onnx.load(in_8_bits / INT8_FILE).graph
-    constants = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
-    made_by = {name: node for node in graph.node for name in node.output}
-    kernels = [made_by.get(node.input[1]) for node in graph.node if node.op_type in ("Conv", "Gemm")]
-    assert [one is None for one in kernels] == [False] * 11 + [True]
-    for one in kernels[:-1]:
-        weights = constants[one.input[0]]
+    graph = onnx.load(int8_model / INT8_FILE).graph
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    producers = {name: node for node in graph.node for name in node.output}
+    kernels = [producers.get(node.input[1]) for node in graph.node if node.op_type in ("Conv", "Gemm")]
+    assert [kernel is None for kernel in kernels] == [False] * 11 + [True]
+    for kernel in kernels[:-1]:
+        weights = constants[kernel.input[0]]
         assert weights.dtype == np.int8
         assert 60 <= np.abs(weights.astype(int)).max() <= 64
 
 
-def test_a_face_depends_on_no_other_and_on_no_batch(in_8_bits: Path, faces: Faces) -> None:
-    whole = Int8Model(in_8_bits, batch_size=64).logits(faces.images)
+def test_logits_do_not_depend_on_the_batch(int8_model: Path, faces: Faces) -> None:
+    whole = Int8Model(int8_model, batch_size=64).logits(faces.images)
     for size in (1, 3):
-        np.testing.assert_array_equal(Int8Model(in_8_bits, size).logits(faces.images[::-1])[::-1], whole)
-    assert Int8Model(in_8_bits).logits(faces.images[:0]).shape == (0, 7)
+        np.testing.assert_array_equal(Int8Model(int8_model, size).logits(faces.images[::-1])[::-1], whole)
+    assert Int8Model(int8_model).logits(faces.images[:0]).shape == (0, 7)
 
 
-def test_mirror_is_the_mean_over_both_images(in_8_bits: Path, faces: Faces, tmp_path: Path) -> None:
-    folder = shutil.copytree(in_8_bits, tmp_path / "mirrored")
+def test_flip_averaging_is_the_mean_over_a_face_and_its_flip(int8_model: Path, faces: Faces, tmp_path: Path) -> None:
+    folder = shutil.copytree(int8_model, tmp_path / "flipped")
     values = json.loads((folder / CONFIG_FILE).read_text()) | {"mirror": True}
     (folder / CONFIG_FILE).write_text(json.dumps(values))
-    plain, both = Int8Model(in_8_bits), Int8Model(folder)
+    plain, both = Int8Model(int8_model), Int8Model(folder)
     expected = (plain.logits(faces.images) + plain.logits(faces.images[:, :, ::-1])) / 2
     np.testing.assert_allclose(both.logits(faces.images), expected, atol=1e-6)
     assert not np.allclose(plain.logits(faces.images), expected, atol=1e-4)
 
 
-def test_the_file_belongs_to_what_decides_rows(in_8_bits: Path, tiny_model: Path) -> None:
-    assert read_config(in_8_bits).digest != read_config(tiny_model).digest
+def test_the_int8_file_changes_the_digest(int8_model: Path, tiny_model: Path) -> None:
+    assert read_config(int8_model).digest != read_config(tiny_model).digest
 
 
 def test_each_head_has_its_outputs(faces: Faces, tmp_path: Path) -> None:
@@ -148,43 +146,43 @@ def test_each_head_has_its_outputs(faces: Faces, tmp_path: Path) -> None:
     quantize_model(tmp_path, faces)
     quantize_model(tmp_path, faces.take(np.arange(70)))  # Again, with other ranges.
     model = Int8Model(tmp_path)
-    logits, answers = model.logits(faces.images), model.answers(faces.images)
+    logits, answers = model.logits(faces.images), model.probabilities_by_head(faces.images)
     np.testing.assert_allclose(answers["ferplus"], softmax(logits[:, :7], 0.5))
     np.testing.assert_allclose(answers["fer2013"], softmax(logits[:, 7:], 2.0))
     values = json.loads((tmp_path / CONFIG_FILE).read_text()) | {"heads": {"fer2013": 1.0}}
     (tmp_path / CONFIG_FILE).write_text(json.dumps(values))
-    with pytest.raises(ModelFolderError, match=r"int8\.onnx: gives \[\(1, 14\)\] for a face, where 7 are needed"):
+    with pytest.raises(ModelFolderError, match=r"int8\.onnx: its output shapes are \[\(1, 14\)\]; expected .+7"):
         Int8Model(tmp_path)
 
 
 def test_crops_are_enlarged_to_what_the_network_sees(faces: Faces, tmp_path: Path) -> None:
-    """In Keras as in 8 bits."""
+    """In Keras as in INT8."""
     from fer_batch.emotion.architectures import ARCHITECTURES
-    from fer_batch.emotion.keras_model import EmotionNetwork
+    from fer_batch.emotion.keras_model import KerasModel
     from fer_batch.emotion.model_folder import ModelConfig, write_config
     from fer_batch.emotion.preprocessing import preprocessing
     from fer_batch.training.emotion.export import quantize_model
 
-    options = {"widths": [4, 6, 8], "pool": 3, "side": 54, "places": True}
+    options = {"widths": [4, 6, 8], "pool": 3, "side": 54, "spatial_weights": True}
     ARCHITECTURES["compact-resnet"](7, **options).save_weights(tmp_path / WEIGHTS_FILE)
     digest = file_sha256(tmp_path / WEIGHTS_FILE)
     heads = {"fer2013": 1.0}
     config = ModelConfig("m", "1", "compact-resnet", EMOTIONS, "standardize", heads, "fer2013", digest, options)
     write_config(tmp_path, config)
     quantize_model(tmp_path, faces)
-    network = EmotionNetwork(tmp_path)
+    network = KerasModel(tmp_path)
     seen = preprocessing("standardize", 54)(faces.images)
     assert seen.shape == (80, 54, 54, 1)
     expected = network.model.predict_on_batch(seen)
     np.testing.assert_allclose(network.logits(faces.images), expected, rtol=1e-4, atol=1e-5)
-    (in_8_bits,) = open_network(tmp_path / INT8_FILE, 1)(seen.transpose(0, 3, 1, 2)).values()
-    np.testing.assert_array_equal(Int8Model(tmp_path).logits(faces.images), in_8_bits)
+    (expected,) = open_network(tmp_path / INT8_FILE, 1)(seen.transpose(0, 3, 1, 2)).values()
+    np.testing.assert_array_equal(Int8Model(tmp_path).logits(faces.images), expected)
 
 
-def test_a_network_for_other_pictures_is_named(in_8_bits: Path, tmp_path: Path) -> None:
+def test_a_network_with_another_input_size_is_refused(int8_model: Path, tmp_path: Path) -> None:
     from fer_batch.onnx.export import Graph
 
-    folder = shutil.copytree(in_8_bits, tmp_path / "other")
+    folder = shutil.copytree(int8_model, tmp_path / "other")
     graph = Graph()
     graph.node("Relu", "other", ["input"])
     graph.save(folder / INT8_FILE, "other", [1, 1, 24, 24], {"other": [1, 1, 24, 24]})
@@ -197,7 +195,7 @@ def test_a_network_for_other_pictures_is_named(in_8_bits: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("error", "expected"), [(MemoryError(), MemoryError), (RuntimeError("two\nlines"), NetworkError)]
 )
-def test_what_fails_in_computing_is_told_from_a_lack_of_memory(
+def test_inference_errors_become_network_errors_except_memory_errors(
     monkeypatch: pytest.MonkeyPatch, error: Exception, expected: type[Exception]
 ) -> None:
     session = SimpleNamespace(
@@ -212,7 +210,7 @@ def test_what_fails_in_computing_is_told_from_a_lack_of_memory(
 
 
 @pytest.mark.parametrize(
-    ("content", "told", "words"),
+    ("content", "recorded", "words"),
     [
         (None, False, "int8.onnx: missing"),
         (b"other", False, "int8.onnx: its sha256 is not the one"),
@@ -220,14 +218,14 @@ def test_what_fails_in_computing_is_told_from_a_lack_of_memory(
         (b"", True, "int8.onnx: ONNX Runtime can't use it"),
     ],
 )
-def test_a_file_that_can_not_be_used_is_named(
-    in_8_bits: Path, tmp_path: Path, content: bytes | None, told: bool, words: str
+def test_an_int8_file_that_can_not_be_used_is_named(
+    int8_model: Path, tmp_path: Path, content: bytes | None, recorded: bool, words: str
 ) -> None:
-    folder = shutil.copytree(in_8_bits, tmp_path / "broken")
+    folder = shutil.copytree(int8_model, tmp_path / "broken")
     (folder / INT8_FILE).unlink()
     if content is not None:
         (folder / INT8_FILE).write_bytes(content)
-    if told:
+    if recorded:
         values = json.loads((folder / CONFIG_FILE).read_text()) | {"int8_sha256": file_sha256(folder / INT8_FILE)}
         (folder / CONFIG_FILE).write_text(json.dumps(values))
     with pytest.raises(ModelFolderError, match=words) as caught:
@@ -248,9 +246,9 @@ print(classifier(crops).shape, classifier.device_name, sorted({"tensorflow", "ke
 """
 
 
-def test_a_processor_needs_no_tensorflow(in_8_bits: Path) -> None:
+def test_classifying_in_int8_imports_no_tensorflow(int8_model: Path) -> None:
     settings = {name: value for name, value in os.environ.items() if not name.startswith(("TF_", "KERAS_"))}
-    command = [sys.executable, "-c", QUIET, str(in_8_bits)]
+    command = [sys.executable, "-c", QUIET, str(int8_model)]
     done = subprocess.run(command, capture_output=True, text=True, env=settings, check=False)
     assert (done.stderr, done.stdout) == ("", "(5, 7) cpu []\n")
 
@@ -260,13 +258,13 @@ def test_a_processor_needs_no_tensorflow(in_8_bits: Path) -> None:
     [
         ("cpu", True, "a GPU", [], "Int8Model"),
         ("auto", False, "a GPU", [], "Int8Model"),
-        ("auto", True, "a GPU", ["auto"], "EmotionNetwork"),
+        ("auto", True, "a GPU", ["auto"], "KerasModel"),
         ("auto", True, "cpu", ["auto"], "Int8Model"),
-        ("gpu", False, "a GPU", ["gpu"], "EmotionNetwork"),
+        ("gpu", False, "a GPU", ["gpu"], "KerasModel"),
     ],
 )
-def test_tensorflow_is_for_gpus(
-    in_8_bits: Path,
+def test_tensorflow_is_used_only_with_a_gpu(
+    int8_model: Path,
     monkeypatch: pytest.MonkeyPatch,
     device: Any,
     likely: bool,
@@ -275,11 +273,11 @@ def test_tensorflow_is_for_gpus(
     kind: str,
 ) -> None:
     calls: list[str] = []
-    monkeypatch.setattr(classify, "a_gpu_is_likely", lambda: likely)
+    monkeypatch.setattr(classify, "gpu_is_likely", lambda: likely)
     monkeypatch.setattr(classify, "prepare_device", lambda device: calls.append(device) or found)
-    classifier = Classifier(in_8_bits, EMOTIONS, 4, device)
+    classifier = Classifier(int8_model, EMOTIONS, 4, device)
     assert type(classifier.load()).__name__ == kind
-    assert classifier.device_name == (found if kind == "EmotionNetwork" else "cpu")
+    assert classifier.device_name == (found if kind == "KerasModel" else "cpu")
     assert calls == asked
 
 
@@ -293,38 +291,38 @@ def test_a_driver_or_a_plugin_makes_a_gpu_likely(tmp_path: Path, monkeypatch: py
     if Path("/dev/kfd").exists():
         pytest.skip("an AMD GPU is here")
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
-    assert not device.a_gpu_is_likely()
+    assert not device.gpu_is_likely()
     (tmp_path / "tensorflow-plugins").mkdir()
-    assert device.a_gpu_is_likely()
+    assert device.gpu_is_likely()
     (tmp_path / "tensorflow-plugins").rmdir()
     there.add("libcuda.so.1")
-    assert device.a_gpu_is_likely()
+    assert device.gpu_is_likely()
 
 
-def test_the_embedded_model_comes_in_8_bits(crops: NDArray[np.uint8]) -> None:
-    """Smooth pictures, for noise is far from all it was trained on."""
-    from fer_batch.emotion.keras_model import EmotionNetwork
+def test_the_embedded_int8_model_agrees_with_float32(crops: NDArray[np.uint8]) -> None:
+    """On smooth pictures: noise is far from all it was trained on."""
+    from fer_batch.emotion.keras_model import KerasModel
 
     folder = find_model("emotion")
     smooth = crops[:, ::8, ::8].repeat(8, axis=1).repeat(8, axis=2)
-    expected, found = (kind(folder, 16).probabilities(smooth) for kind in (EmotionNetwork, Int8Model))
+    expected, found = (kind(folder, 16).probabilities(smooth) for kind in (KerasModel, Int8Model))
     np.testing.assert_allclose(found, expected, atol=0.05)
     assert np.abs(found - expected).mean() < 0.01
 
 
 def test_without_the_package_onnx_nothing_is_changed(
-    in_8_bits: Path, faces: Faces, monkeypatch: pytest.MonkeyPatch
+    int8_model: Path, faces: Faces, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from fer_batch.onnx import export
     from fer_batch.training.emotion.export import quantize_model
 
     monkeypatch.setattr(export, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match="needs the package onnx"):
-        quantize_model(in_8_bits, faces)
-    assert read_config(in_8_bits).int8_sha256 is not None
+        quantize_model(int8_model, faces)
+    assert read_config(int8_model).int8_sha256 is not None
 
 
-def test_the_command_adds_the_file(tiny_model: Path, faces: Faces, tmp_path: Path) -> None:
+def test_the_quantize_command_adds_the_file(tiny_model: Path, faces: Faces, tmp_path: Path) -> None:
     folder = shutil.copytree(tiny_model, tmp_path / "model")
     rows = zip(faces.labels, faces.images, faces.usages, strict=True)
     lines = [f"{label},{' '.join(map(str, image.ravel()))},{usage}" for label, image, usage in rows]
@@ -337,7 +335,9 @@ def test_the_command_adds_the_file(tiny_model: Path, faces: Faces, tmp_path: Pat
 @pytest.mark.parametrize(
     ("model", "words"), [("nowhere", "nowhere: neither a folder with a config.json nor one of"), ("{}", "missing")]
 )
-def test_the_command_names_what_it_can_not_use(tiny_model: Path, tmp_path: Path, model: str, words: str) -> None:
+def test_the_quantize_command_names_an_unusable_folder(
+    tiny_model: Path, tmp_path: Path, model: str, words: str
+) -> None:
     """Before it reads the data, which is not even there."""
     folder = shutil.copytree(tiny_model, tmp_path / "model")
     (folder / WEIGHTS_FILE).unlink()
@@ -346,13 +346,13 @@ def test_the_command_names_what_it_can_not_use(tiny_model: Path, tmp_path: Path,
     assert words in done.stderr
 
 
-def test_evaluate_tells_what_8_bits_change(in_8_bits: Path, faces: Faces) -> None:
+def test_evaluate_compares_int8_with_float32(int8_model: Path, faces: Faces) -> None:
     from fer_batch.training.emotion.evaluate import evaluate, report
 
-    figures = evaluate(in_8_bits, faces, "PublicTest")
+    metrics = evaluate(int8_model, faces, "PublicTest")
     test = faces.split("PublicTest")
-    answers = Int8Model(in_8_bits).probabilities(test.images)
-    assert figures["int8"]["fer2013"]["accuracy"] == np.mean(answers.argmax(axis=1) == test.labels)
-    assert 0 < figures["int8"]["mean_change"] < 0.05
-    assert 0.5 < figures["int8"]["same_answer"] <= 1
-    assert "in 8 bits" in report(figures)
+    answers = Int8Model(int8_model).probabilities(test.images)
+    assert metrics["int8"]["fer2013"]["accuracy"] == np.mean(answers.argmax(axis=1) == test.labels)
+    assert 0 < metrics["int8"]["mean_difference"] < 0.05
+    assert 0.5 < metrics["int8"]["top1_agreement"] <= 1
+    assert "INT8" in report(metrics)

@@ -36,9 +36,9 @@ def changed(tiny_model: Path, tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture(scope="module")
 def network(tiny_model: Path) -> Any:
-    from fer_batch.emotion.keras_model import EmotionNetwork
+    from fer_batch.emotion.keras_model import KerasModel
 
-    return EmotionNetwork(tiny_model, batch_size=4)
+    return KerasModel(tiny_model, batch_size=4)
 
 
 @pytest.mark.parametrize(
@@ -101,15 +101,15 @@ def test_the_temperature_divides_the_logits(network: Any, crops: NDArray[np.uint
 def test_the_preprocessing_is_that_of_the_folder(
     network: Any, changed: Callable[..., Path], crops: NDArray[np.uint8]
 ) -> None:
-    from fer_batch.emotion.keras_model import EmotionNetwork
+    from fer_batch.emotion.keras_model import KerasModel
 
-    other = EmotionNetwork(changed(preprocessing="unit_range"), batch_size=4)
+    other = KerasModel(changed(preprocessing="unit_range"), batch_size=4)
     assert np.abs(other.logits(crops) - network.logits(crops)).max() > 0.01
 
 
 def test_each_head_has_its_outputs_and_its_temperature(tmp_path: Path, crops: NDArray[np.uint8]) -> None:
     from fer_batch.emotion.architectures import ARCHITECTURES
-    from fer_batch.emotion.keras_model import EmotionNetwork
+    from fer_batch.emotion.keras_model import KerasModel
     from fer_batch.emotion.model import softmax
     from fer_batch.emotion.model_folder import ModelConfig, write_config
 
@@ -118,8 +118,8 @@ def test_each_head_has_its_outputs_and_its_temperature(tmp_path: Path, crops: ND
     heads = {"ferplus": 0.5, "fer2013": 2.0}
     config = ModelConfig("m", "1", "classic-cnn", EMOTIONS, "standardize", heads, "fer2013", digest, {"dense": 8})
     write_config(tmp_path, config)
-    network = EmotionNetwork(tmp_path, batch_size=4)
-    logits, answers = network.logits(crops), network.answers(crops)
+    network = KerasModel(tmp_path, batch_size=4)
+    logits, answers = network.logits(crops), network.probabilities_by_head(crops)
     assert logits.shape == (11, 14)
     np.testing.assert_allclose(answers["ferplus"], softmax(logits[:, :7], 0.5))
     np.testing.assert_allclose(answers["fer2013"], softmax(logits[:, 7:], 2.0))
@@ -135,10 +135,10 @@ def test_size(network: Any) -> None:
     assert network.parameters == at_48 + at_24 + at_12 + dense + biases + normalization
 
 
-def test_a_mirrored_pair_costs_twice(network: Any, changed: Callable[..., Path]) -> None:
-    from fer_batch.emotion.keras_model import EmotionNetwork
+def test_flip_averaging_costs_twice(network: Any, changed: Callable[..., Path]) -> None:
+    from fer_batch.emotion.keras_model import KerasModel
 
-    assert EmotionNetwork(changed(mirror=True)).multiply_adds == 2 * network.multiply_adds
+    assert KerasModel(changed(mirror=True)).multiply_adds == 2 * network.multiply_adds
 
 
 @pytest.mark.filterwarnings("ignore:Skipping nested container")
@@ -155,11 +155,11 @@ def test_a_mirrored_pair_costs_twice(network: Any, changed: Callable[..., Path])
     ],
 )
 def test_weights_that_do_not_fit(changed: Callable[..., Path], changes: dict[str, Any]) -> None:
-    from fer_batch.emotion.keras_model import EmotionNetwork
+    from fer_batch.emotion.keras_model import KerasModel
 
     folder = changed(**changes)
     with pytest.raises(ModelFolderError) as caught:
-        EmotionNetwork(folder)
+        KerasModel(folder)
     message = str(caught.value)
     assert message.startswith(f"{folder}: the weights do not fit the network (")
     assert "\n" not in message
@@ -176,19 +176,19 @@ def test_an_error_without_words_still_gives_a_message(
 
     monkeypatch.setitem(network.ARCHITECTURES, "classic-cnn", fail)
     with pytest.raises(ModelFolderError, match="the weights do not fit the network"):
-        network.EmotionNetwork(tiny_model)
+        network.KerasModel(tiny_model)
 
 
 def test_an_other_hdf5_file(changed: Callable[..., Path], tmp_path: Path) -> None:
     import h5py
 
-    from fer_batch.emotion.keras_model import EmotionNetwork
+    from fer_batch.emotion.keras_model import KerasModel
 
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["x"] = 1
     folder = changed(weights=(tmp_path / "other.h5").read_bytes())
     with pytest.raises(ModelFolderError, match="do not fit"):
-        EmotionNetwork(folder)
+        KerasModel(folder)
 
 
 class Payload:
@@ -205,7 +205,7 @@ class Payload:
 def test_no_code_from_a_model_is_run(changed: Callable[..., Path], tmp_path: Path, kind: str) -> None:
     import keras
 
-    from fer_batch.emotion.keras_model import EmotionNetwork
+    from fer_batch.emotion.keras_model import KerasModel
 
     mark = tmp_path / "was here"
     if kind == "pickle":
@@ -217,16 +217,16 @@ def test_no_code_from_a_model_is_run(changed: Callable[..., Path], tmp_path: Pat
         weights = (tmp_path / "whole.keras").read_bytes()
     folder = changed(weights=weights)
     with pytest.raises(ModelFolderError, match="do not fit"):
-        EmotionNetwork(folder)
+        KerasModel(folder)
     assert not mark.exists()
 
 
-def test_mirror_is_the_mean_over_both_images(
+def test_flip_averaging_is_the_mean_over_a_face_and_its_flip(
     tiny_model: Path, changed: Callable[..., Path], crops: NDArray[np.uint8]
 ) -> None:
-    from fer_batch.emotion.keras_model import EmotionNetwork
+    from fer_batch.emotion.keras_model import KerasModel
 
-    plain, both = EmotionNetwork(tiny_model, batch_size=4), EmotionNetwork(changed(mirror=True), batch_size=4)
+    plain, both = KerasModel(tiny_model, batch_size=4), KerasModel(changed(mirror=True), batch_size=4)
     expected = (plain.logits(crops) + plain.logits(crops[:, :, ::-1])) / 2
     assert np.allclose(both.logits(crops), expected, atol=1e-5)
     assert not np.allclose(plain.logits(crops), expected, atol=1e-4)

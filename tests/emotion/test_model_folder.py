@@ -104,7 +104,7 @@ def test_an_error_of_the_folder_is_an_error_of_usage() -> None:
         ({"options": {"side": 0}}, "side must be above 0, found 0"),
         ({"options": {"side": "large"}}, "cannot be read"),
         ({"options": None}, "cannot be read"),
-        ({"weights_sha256": "00"}, "its sha256 is not the one in config.json; copy the folder anew"),
+        ({"weights_sha256": "00"}, "its sha256 is not the one in config.json; copy the folder again"),
         ({"unknown": 1}, "cannot be read as a model's config"),
     ],
 )
@@ -157,8 +157,22 @@ def test_sha256_of_a_file(model: Path) -> None:
 def test_what_decides_the_output_changes_the_digest(change: dict[str, Any]) -> None:
     assert replace(CONFIG, **change).digest != CONFIG.digest
     assert replace(CONFIG).digest == CONFIG.digest
-    # As before there were networks in 8 bits: a run that was begun then goes on.
+    # Fixed, so that a run that an earlier version began can be resumed.
     assert CONFIG.digest == "79687523e370bb06b4ac69181cd2f332949d4232d6f722f2b28ebd1cfc01f079"
+
+
+def test_format_2_has_other_names_for_some_options(model: Path) -> None:
+    """They are on disk only, and the digest is over them: that of the embedded model is as version 0.1.0 wrote it."""
+    options = {"spatial_weights": True, "se_reduction": 8}
+    write_config(model, replace(CONFIG, architecture="compact-resnet", options=options, flip_averaging=True))
+    stored = json.loads((model / CONFIG_FILE).read_text())
+    assert stored["options"] == {"places": True, "gates": 8}
+    assert stored["mirror"] is True
+    config = read_config(model)
+    assert (config.options, config.flip_averaging) == (options, True)
+    embedded = read_config(folder_module.embedded_folder() / "emotion")
+    assert embedded.options["spatial_weights"] is True
+    assert embedded.digest == "c0c5f2131d82ef26590145b26d2acbc2407b9da8894a1cd22d4a922914aecff9"
 
 
 def test_what_summaries_need_is_kept_and_changes_no_digest(model: Path) -> None:

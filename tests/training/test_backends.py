@@ -20,7 +20,7 @@ _TRAINS = """
 import sys
 from pathlib import Path
 import keras, numpy as np
-from fer_batch.emotion.keras_model import EmotionNetwork
+from fer_batch.emotion.keras_model import KerasModel
 from fer_batch.training.emotion import train, trainer
 from fer_batch.training.emotion.dataset import Faces
 from fer_batch.training.emotion.recipe import read_recipe
@@ -43,7 +43,7 @@ try:
 except KeyboardInterrupt:
     trainer.Trainer.run_epoch = run_epoch
 train.train(faces, recipe, out, "stopped", "1")
-np.save(out / "answers.npy", EmotionNetwork(out, 8).logits(faces.images))
+np.save(out / "answers.npy", KerasModel(out, 8).logits(faces.images))
 """
 
 
@@ -63,24 +63,24 @@ def lessons(voted: Faces, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("lessons")
     np.savez(folder / "faces.npz", **vars(voted))
-    options = {"widths": [4, 6, 8], "blocks": [1, 1, 1], "gates": 2}
-    common = {"epochs": 2, "batch_size": 8, "holdout": 0.1, "learning_rate": 0.05, "ema": 0.9, "mirror": False}
+    options = {"widths": [4, 6, 8], "blocks": [1, 1, 1], "se_reduction": 2}
+    common = {"epochs": 2, "batch_size": 8, "holdout": 0.1, "learning_rate": 0.05, "ema": 0.9, "flip_averaging": False}
     recipe: dict[str, Any] = {**common, "options": {**options, "side": 24}, "precision": "float32"}
     (folder / "teacher.json").write_text(json.dumps(recipe))
     train.train(voted, read_recipe(folder / "teacher.json"), folder / "teacher", "teacher", "1")
-    pupil = {**common, "options": options, "teachers": [str(folder / "teacher"), str(folder / "teacher")]}
-    (folder / "pupil.json").write_text(json.dumps(pupil))
+    student = {**common, "options": options, "teachers": [str(folder / "teacher"), str(folder / "teacher")]}
+    (folder / "student.json").write_text(json.dumps(student))
     return folder
 
 
 @pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"], indirect=True)
 def test_a_recipe_trains_and_goes_on(backend: str, lessons: Path, voted: Faces, tmp_path: Path) -> None:
     """In half precision, with teachers in turn. TensorFlow then gives the answers of the very weights."""
-    from fer_batch.emotion.keras_model import EmotionNetwork
+    from fer_batch.emotion.keras_model import KerasModel
     from fer_batch.emotion.model_folder import read_config
 
     out = tmp_path / "out"
-    arguments = [str(lessons / "faces.npz"), str(lessons / "pupil.json"), str(out), backend]
+    arguments = [str(lessons / "faces.npz"), str(lessons / "student.json"), str(out), backend]
     environment = {**os.environ, "KERAS_BACKEND": backend}
     done = subprocess.run(
         [sys.executable, "-c", _TRAINS, *arguments], env=environment, capture_output=True, text=True, timeout=280
@@ -90,14 +90,14 @@ def test_a_recipe_trains_and_goes_on(backend: str, lessons: Path, voted: Faces, 
     assert read_config(out).name == "stopped"
     answers = np.load(out / "answers.npy")
     assert np.ptp(answers, axis=0).min() > 1e-4
-    np.testing.assert_allclose(EmotionNetwork(out, 8).logits(voted.images), answers, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(KerasModel(out, 8).logits(voted.images), answers, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"], indirect=True)
 def test_the_losses_are_those_of_tensorflow(backend: str, lessons: Path, voted: Faces, tmp_path: Path) -> None:
     """Begun with the same weights, without dropout, a step is the same arithmetic whatever computes it."""
-    recipe = json.loads((lessons / "pupil.json").read_text())
-    options = {"widths": [4, 6, 8], "blocks": [1, 1, 1], "gates": 2, "side": 24, "dropout": 0.0}
+    recipe = json.loads((lessons / "student.json").read_text())
+    options = {"widths": [4, 6, 8], "blocks": [1, 1, 1], "se_reduction": 2, "side": 24, "dropout": 0.0}
     recipe |= {"options": options, "start": str(lessons / "teacher"), "precision": "float32"}
     (tmp_path / "recipe.json").write_text(json.dumps(recipe))
     losses = []

@@ -18,16 +18,29 @@ from fer_batch.errors import DatasetError
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+CHECKPOINT_FILE = "checkpoint.npz"
+LOG_FILE = "training_log.csv"
+
+#: The metrics of each epoch.
 History = list[dict[str, float]]
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any], recipe: DataclassInstance, history: History) -> None:
-    """Write the variables of `state` as plain arrays for any backend, whole or not at all."""
-    arrays: dict[str, Any] = {name: np.asarray(keras.ops.convert_to_numpy(state[name])) for name in state}
+    """Write a checkpoint atomically, as plain arrays that any Keras backend can load.
+
+    Args:
+        path: The file.
+        state: The variables by name.
+        recipe: The recipe of the run.
+        history: The metrics of the epochs so far.
+    """
+    arrays: dict[str, Any] = {
+        name: np.asarray(keras.ops.convert_to_numpy(variable)) for name, variable in state.items()
+    }
     notes = json.dumps({"recipe": asdict(recipe), "history": history})
 
-    def write(aside: Path) -> None:
-        with aside.open("wb") as stream:  # By name, NumPy would add a suffix.
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as stream:  # Given a path, NumPy would add a suffix.
             np.savez(stream, notes=np.array(notes), **arrays)
 
     write_whole(path, write)
@@ -36,9 +49,19 @@ def save_checkpoint(path: Path, state: Mapping[str, Any], recipe: DataclassInsta
 def load_checkpoint(
     path: Path, state: Mapping[str, Any], recipe: DataclassInstance, may_differ: Sequence[str] = ()
 ) -> History:
-    """Set the variables of `state` from a checkpoint and return its history; an empty one where there is none.
+    """Load a checkpoint, if there is one.
 
-    Raises DatasetError if it belongs to another recipe; the fields `may_differ` are not compared.
+    Args:
+        path: The file.
+        state: The variables by name; they are set.
+        recipe: The recipe of the run.
+        may_differ: Fields of the recipe that may have changed since.
+
+    Returns:
+        The metrics of the epochs so far; empty without a checkpoint.
+
+    Raises:
+        DatasetError: The checkpoint belongs to another recipe.
     """
     if not path.exists():
         return []
@@ -54,7 +77,7 @@ def load_checkpoint(
 
 
 def write_log(path: Path, history: History) -> None:
-    """Write the figures of the epochs as CSV, a row each."""
+    """Write the metrics of the epochs as CSV, a row each."""
     with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, history[0])
         writer.writeheader()

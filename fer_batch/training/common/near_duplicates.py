@@ -1,8 +1,8 @@
-"""Find copies of a face among others, so that no picture is both trained on and tested on.
+"""Find near duplicates of images, so that none is both trained on and tested on.
 
-FER2013 holds hundreds of exact and near copies across its splits. A candidate is a pair whose
-perceptual hashes are close; it is a copy when the pixels correlate as well. Measured on FER2013: of
-pairs at hash distance 0 the median correlation is 1.0, at distance 8 it is 0.75, at 12 it is 0.57.
+FER2013 holds hundreds of exact and near duplicates across its splits. A candidate is a pair whose perceptual hashes are
+close; it is a duplicate where the pixels correlate as well. Measured on FER2013: of pairs at hash distance 0 the median
+correlation is 1.0, at distance 8 it is 0.75, at 12 it is 0.57.
 """
 
 from __future__ import annotations
@@ -17,10 +17,16 @@ _CHUNK = 512
 
 
 def perceptual_hash(images: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """A 63-bit DCT hash of each image. Takes uint8 (n, h, w), returns uint64 (n,).
+    """A 63-bit DCT hash of each image.
 
-    The signs of the lowest 8x8 DCT coefficients, without the mean, against their median
-    (Zauner 2010, "Implementation and benchmarking of perceptual image hash functions").
+    The lowest 8x8 DCT coefficients, without the mean, compared with their median (Zauner 2010, "Implementation and
+    benchmarking of perceptual image hash functions").
+
+    Args:
+        images: uint8 (n, h, w).
+
+    Returns:
+        uint64 (n,).
     """
     hashes = np.empty(len(images), np.uint64)
     for row, image in enumerate(images):
@@ -32,11 +38,11 @@ def perceptual_hash(images: NDArray[np.uint8]) -> NDArray[np.uint64]:
 
 
 def has_copy(images: NDArray[np.uint8], among: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Which of `images` have a copy in `among`. Both uint8 (n, h, w); returns bool (len(images),)."""
+    """Which of `images` have a near duplicate in `among`; uint8 (n, h, w) both. Returns bool (len(images),)."""
     found = np.zeros(len(images), bool)
     if len(images) == 0 or len(among) == 0:
         return found
-    exact = {image.tobytes() for image in among}  # Faces of a single gray have no hash and no correlation.
+    exact = {image.tobytes() for image in among}  # Images of a single gray value have no hash and no correlation.
     found[:] = [image.tobytes() in exact for image in images]
     hashes, others = perceptual_hash(images), perceptual_hash(among)
     flat, flat_others = _normalize(images), _normalize(among)

@@ -1,4 +1,4 @@
-"""Batches made in threads while those before them are learnt."""
+"""Prepare batches in threads while earlier ones are trained on."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 Batch = TypeVar("Batch")
-#: Batches that wait to be learnt.
-_AHEAD = 4
+#: Batches prepared in advance.
+_PREFETCHED = 4
 
 
 def prefetched(prepare: Callable[[int], Batch], count: int, threads: int) -> Iterator[Batch]:
-    """`prepare(0)` to `prepare(count - 1)`, in this order; what one of them raises is raised in its place."""
+    """Yield `prepare(0)` to `prepare(count - 1)` in this order; an exception is raised in place of its batch."""
     with ThreadPoolExecutor(threads) as pool:
         pending = deque[Future[Batch]]()
         try:
             for number in range(count):
                 pending.append(pool.submit(prepare, number))
-                if len(pending) > _AHEAD:
+                if len(pending) > _PREFETCHED:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()

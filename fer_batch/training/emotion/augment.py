@@ -1,6 +1,6 @@
-"""Random changes of a training face that leave its expression alone: what cameras, codecs and detectors do to a crop.
+"""Augmentation of training faces: random changes by cameras, codecs and detectors that keep the expression.
 
-The limited range of video luma needs no change of its own: `standardize` takes it out.
+The limited range of video luma is not among them: `standardize` removes it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,20 @@ Image = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far and how often training faces are changed.
+    """The strength of augmentation: the range of geometric changes, the probability of each other change.
 
-    How far: `rotation` in degrees to either side, `shift` as a share of the width to either side, `scale` and
-    `stretch` (width against height) as the largest relative change. How often, as probabilities: `flip` mirrors,
-    `gamma` bends the brightness curve, `low_resolution` shrinks to 14 to 40 pixels and back, `blur` smears along a
-    line or all around, `compression` goes through JPEG at low quality, `noise` adds that of a sensor, `erasing` covers
-    a rectangle (Zhong et al. 2017, "Random Erasing Data Augmentation").
+    Attributes:
+        rotation: Largest angle to either side, degrees.
+        shift: Largest shift to either side, as a share of the width.
+        scale: Largest relative change of the size.
+        stretch: Largest relative change of the aspect ratio.
+        flip: Probability of a horizontal flip.
+        gamma: Probability of a gamma curve.
+        low_resolution: Probability of downsampling to 14 to 40 pixels and back.
+        blur: Probability of Gaussian or motion blur.
+        compression: Probability of JPEG compression at low quality.
+        noise: Probability of Gaussian noise.
+        erasing: Probability of covering a rectangle (Zhong et al. 2017, "Random Erasing Data Augmentation").
     """
 
     rotation: float = 10.0
@@ -38,21 +45,21 @@ class Augmentation:
     noise: float = 0.0
     erasing: float = 0.0
 
-    def times(self, factor: float) -> Augmentation:
-        """The same changes `factor` times as far and as often; mirroring, which costs no detail, stays."""
+    def scaled(self, factor: float) -> Augmentation:
+        """Ranges and probabilities times `factor`; flips, which cost no detail, stay as frequent."""
         scaled = {field.name: getattr(self, field.name) * factor for field in fields(self)}
         return Augmentation(**{**scaled, "flip": self.flip})
 
 
 def augment(images: NDArray[np.uint8], ranges: Augmentation, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A randomly changed copy of each image; uint8 (n, h, w) in and out.
+    """An augmented copy of each image, uint8 (n, h, w).
 
-    What moves in from outside repeats the edge, as the crop stage pads faces at the rim of a frame.
+    Borders are replicated, as in crops at the edge of a frame.
     """
-    out = _moved(images, ranges, rng)
+    out = _warped(images, ranges, rng)
     for probability, change in (
-        (ranges.gamma, _bend_brightness),
-        (ranges.low_resolution, _lose_resolution),
+        (ranges.gamma, _apply_gamma),
+        (ranges.low_resolution, _downsample),
         (ranges.blur, _blur),
         (ranges.noise, _add_noise),
         (ranges.compression, _compress),
@@ -69,7 +76,7 @@ def _now_and_then(
         images[row] = change(images[row], rng)
 
 
-def _moved(images: NDArray[np.uint8], ranges: Augmentation, rng: np.random.Generator) -> NDArray[np.uint8]:
+def _warped(images: NDArray[np.uint8], ranges: Augmentation, rng: np.random.Generator) -> NDArray[np.uint8]:
     n = len(images)
     height, width = images.shape[1:]
     angles = ranges.rotation * rng.uniform(-1, 1, n)
@@ -88,12 +95,12 @@ def _moved(images: NDArray[np.uint8], ranges: Augmentation, rng: np.random.Gener
     return out
 
 
-def _bend_brightness(image: Image, rng: np.random.Generator) -> Image:
+def _apply_gamma(image: Image, rng: np.random.Generator) -> Image:
     curve = (np.arange(256) / 255) ** np.exp(rng.uniform(-0.6, 0.6)) * 255
     return np.asarray(cv2.LUT(image, curve.round().astype(np.uint8)), np.uint8)
 
 
-def _lose_resolution(image: Image, rng: np.random.Generator) -> Image:
+def _downsample(image: Image, rng: np.random.Generator) -> Image:
     height, width = image.shape
     side = int(rng.integers(14, 41))
     small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
@@ -103,7 +110,7 @@ def _lose_resolution(image: Image, rng: np.random.Generator) -> Image:
 def _blur(image: Image, rng: np.random.Generator) -> Image:
     if rng.uniform() < 0.5:
         return np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.4)), np.uint8)
-    length = int(rng.integers(2, 6))  # Half the length of the path that a moving head leaves, in pixels.
+    length = int(rng.integers(2, 6))  # Half the length of the motion, in pixels.
     kernel = np.zeros((2 * length + 1, 2 * length + 1), np.float32)
     end = length * np.array([np.cos(angle := rng.uniform(0, np.pi)), np.sin(angle)]) * rng.uniform(0.3, 1)
     centre = np.array([length, length])

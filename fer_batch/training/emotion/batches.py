@@ -1,4 +1,4 @@
-"""The faces of a training: which ones, in what order, and changed how."""
+"""The batches of a training: which faces, in what order, and how they are augmented."""
 
 from __future__ import annotations
 
@@ -15,14 +15,24 @@ from fer_batch.training.emotion.dataset import Faces
 from fer_batch.training.emotion.recipe import Recipe
 from fer_batch.training.emotion.targets import training_targets
 
-#: How far and often faces are changed in the calm epochs, as a share of the recipe's.
-_CALM = 0.3
+#: Strength of weak augmentation, as a share of the recipe's.
+_WEAK = 0.3
 
 
 def training_split(faces: Faces, recipe: Recipe) -> tuple[Faces, Faces]:
-    """The faces to train on and the held-out ones, from the `Training` rows alone.
+    """Divide the `Training` rows.
 
-    No face of either has a copy in another split, and none to train on has a copy among the held-out ones.
+    No face of either part has a near duplicate in another split, and none to train on has one among the held-out ones.
+
+    Args:
+        faces: All splits.
+        recipe: Decides how many faces are held out, and which.
+
+    Returns:
+        The faces to train on and the held-out ones.
+
+    Raises:
+        DatasetError: Fewer faces than one batch are left to train on.
     """
     training = faces.split("Training")
     others = faces.take(faces.usages != "Training")
@@ -38,29 +48,31 @@ def training_split(faces: Faces, recipe: Recipe) -> tuple[Faces, Faces]:
 
 
 def batches(faces: Faces, recipe: Recipe, epoch: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
-    """One epoch of shuffled, changed batches; the same ones for the same recipe and epoch.
+    """One epoch of shuffled, augmented batches; the same ones for the same recipe and epoch.
 
-    A batch is uint8 (batch_size, 48, 48) and its targets, float32 (batch_size, heads x classes).
+    Yields:
+        Crops, uint8 (batch_size, 48, 48), and their targets, float32 (batch_size, heads x classes).
     """
     order = np.random.default_rng([recipe.seed, epoch]).permutation(len(faces))
     targets = training_targets(faces, recipe)
-    calm = epoch >= recipe.epochs - recipe.calm_epochs
-    ranges = recipe.augmentation.times(_CALM) if calm else recipe.augmentation
+    weak = epoch >= recipe.epochs - recipe.weak_augmentation_epochs
+    augmentation = recipe.augmentation.scaled(_WEAK) if weak else recipe.augmentation
 
     def prepare(batch: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         rows = order[batch * recipe.batch_size : (batch + 1) * recipe.batch_size]
         rng = np.random.default_rng([recipe.seed, epoch, batch])
-        images = augment(faces.images[rows], ranges, rng)
-        return (images, targets[rows]) if calm else mixed(images, targets[rows], recipe.mixup, rng)
+        images = augment(faces.images[rows], augmentation, rng)
+        return (images, targets[rows]) if weak else mixup(images, targets[rows], recipe.mixup, rng)
 
-    # On a GPU a batch is learnt in less time than a thread takes to make one.
+    # On a GPU a training step takes less time than preparing a batch in one thread.
     return prefetched(prepare, len(faces) // recipe.batch_size, threads=2)
 
 
-def mixed(
+def mixup(
     images: NDArray[np.uint8], targets: NDArray[np.float32], alpha: float, rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Each face mixed with another one of the batch, and their targets alike (Zhang et al. 2018, "mixup")."""
+    """Mix each face with another one of the batch, and their targets alike (Zhang et al. 2018, "mixup: Beyond Empirical
+    Risk Minimization"). The face itself keeps the larger share. `alpha` 0: no mixing."""
     if alpha <= 0:
         return images, targets
     share = rng.beta(alpha, alpha, len(images)).astype(np.float32)

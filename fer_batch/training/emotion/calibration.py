@@ -1,4 +1,4 @@
-"""How well logits fit soft labels, the temperature that fits best, and what corrected shares need."""
+"""Fit of logits to soft labels, temperature scaling, and the calibration of corrected shares."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from fer_batch.emotion.model import softmax
 from fer_batch.share_correction import ShareCorrection
 
 
-def held_out_figures(logits: NDArray[np.floating], truths: dict[str, NDArray[np.float32]]) -> dict[str, float]:
+def held_out_metrics(logits: NDArray[np.floating], truths: dict[str, NDArray[np.float32]]) -> dict[str, float]:
     """Accuracy and mean cross-entropy (nats) by head. `logits`: (n, heads x classes); `truths`: (n, classes) each."""
-    figures = {}
+    metrics = {}
     for part, (head, truth) in zip(np.split(logits, len(truths), axis=1), truths.items(), strict=True):
-        asked = truth.sum(axis=1) > 0
+        labelled = truth.sum(axis=1) > 0
         hits = part.argmax(axis=1) == truth.argmax(axis=1)
-        figures[f"{head}_accuracy"] = float(hits[asked].mean()) if asked.any() else float("nan")
-        figures[f"{head}_nll"] = cross_entropy(part, truth)
-    return figures
+        metrics[f"{head}_accuracy"] = float(hits[labelled].mean()) if labelled.any() else float("nan")
+        metrics[f"{head}_nll"] = cross_entropy(part, truth)
+    return metrics
 
 
 def cross_entropy(logits: NDArray[np.floating], truth: NDArray[np.floating]) -> float:
@@ -27,10 +27,17 @@ def cross_entropy(logits: NDArray[np.floating], truth: NDArray[np.floating]) -> 
 
 
 def fit_temperature(logits: NDArray[np.floating], truth: NDArray[np.floating]) -> float:
-    """The temperature in 0.1..10 with the least cross-entropy (Guo et al. 2017, "On Calibration of Modern Neural
-    Networks"). `truth`: soft labels, (n, classes).
+    """The temperature in 0.1..10 with the lowest cross-entropy (Guo et al. 2017, "On Calibration of Modern Neural
+    Networks").
 
-    It is convex in 1 / temperature, so a ternary search over the logarithm finds the one minimum.
+    Cross-entropy is convex in 1 / temperature, so a ternary search over the logarithm finds the minimum.
+
+    Args:
+        logits: (n, classes).
+        truth: Soft labels, (n, classes).
+
+    Returns:
+        The temperature to divide logits by.
     """
     low, high = np.log(0.1), np.log(10.0)
     for _ in range(60):
@@ -41,14 +48,18 @@ def fit_temperature(logits: NDArray[np.floating], truth: NDArray[np.floating]) -
 
 
 def fit_share_correction(probabilities: NDArray[np.floating], truth: NDArray[np.floating]) -> ShareCorrection | None:
-    """What the corrected shares of summaries need of a model's answers to faces it has not learnt from.
+    """Fit the correction of shares in summaries on faces that the model was not trained on.
 
-    `probabilities`: (n, classes), as in the tables; `truth`: soft labels, (n, classes). Faces on which judges do not
-    agree which emotion they name most are left out; None where no face is left.
+    Args:
+        probabilities: As in the tables, (n, classes).
+        truth: Soft labels, (n, classes). Faces without a single most named emotion are left out.
+
+    Returns:
+        The correction; None where no face is left.
     """
     ordered = np.sort(truth, axis=1)
-    elsewhere = 1.0 - truth.sum(axis=1)  # The share of judges who saw something else.
-    clear = ordered[:, -1] > np.maximum(ordered[:, -2], elsewhere)
+    other = 1.0 - truth.sum(axis=1)  # The share of annotators who saw something else.
+    clear = ordered[:, -1] > np.maximum(ordered[:, -2], other)
     if not clear.any():
         return None
     most_named = np.eye(truth.shape[1])[truth[clear].argmax(axis=1)]

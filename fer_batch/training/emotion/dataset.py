@@ -27,9 +27,14 @@ FERPLUS_COLUMNS = [4, 5, 6, 1, 3, 2, 0]
 
 @dataclass(frozen=True)
 class Faces:
-    """Labelled faces. `images`: uint8 (n, 48, 48); `labels`: int64 (n,), indices into `EMOTIONS`;
-    `usages`: str (n,), FER2013's split names; `votes`: float32 (n, 10), FER+'s counts in FER+'s order,
-    NaN where a face has none."""
+    """Labelled faces.
+
+    Attributes:
+        images: uint8 (n, 48, 48).
+        labels: Indices into `EMOTIONS`, int64 (n,).
+        usages: FER2013's split names, str (n,).
+        votes: FER+'s counts in FER+'s order, float32 (n, 10); NaN where a face has none.
+    """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
@@ -52,9 +57,10 @@ class Faces:
 
 
 def read_faces(path: Path) -> Faces:
-    """Read a data set: a directory is `train|test/<emotion>/*`, `.csv` is Kaggle's, `.parquet` is ours.
+    """Read a data set: a directory of `train|test/<emotion>/*`, Kaggle's `.csv` or our `.parquet`.
 
-    Raises DatasetError with the place and the mend.
+    Raises:
+        DatasetError: The data can't be read; the message names the place and what to do.
     """
     if path.is_dir():
         return _read_folders(path)

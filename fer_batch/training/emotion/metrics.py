@@ -1,4 +1,4 @@
-"""Figures of merit of a classifier, from probabilities and labels alone. Fractions, not per cent."""
+"""Metrics of a classifier, from probabilities and labels alone. Fractions, not per cent."""
 
 from __future__ import annotations
 
@@ -20,17 +20,23 @@ def expected_calibration_error(
 ) -> float:
     """ECE over equal-width bins of confidence (Naeini et al. 2015; 15 bins as in Guo et al. 2017).
 
-    `confidence`: probability of the predicted class, (n,). `correct`: 1 or 0, or the share of judges who
-    agree, (n,).
+    Args:
+        confidence: Probability of the predicted class, (n,).
+        correct: 1 or 0, or the share of annotators who agree, (n,).
+        bins: Number of bins.
+
+    Returns:
+        The mean gap between confidence and correctness, 0 to 1.
     """
-    gaps = [one["n"] * abs(one["confidence"] - one["correct"]) for one in reliability(confidence, correct, bins)]
+    rows = reliability(confidence, correct, bins)
+    gaps = [row["n"] * abs(row["confidence"] - row["correct"]) for row in rows]
     return sum(gaps) / len(confidence)
 
 
 def reliability(
     confidence: NDArray[np.floating], correct: NDArray[np.floating], bins: int = 15
 ) -> list[dict[str, float]]:
-    """The bins of the calibration error that hold faces: mean `confidence`, mean `correct`, and how many, `n`."""
+    """The bins of the calibration error that hold faces: mean `confidence`, mean `correct`, and their number, `n`."""
     index = np.minimum((confidence * bins).astype(int), bins - 1)
     n = np.bincount(index, minlength=bins)
     sums = (np.bincount(index, weights=values, minlength=bins) for values in (confidence, correct))
@@ -39,16 +45,19 @@ def reliability(
 
 
 def confusion_matrix(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
-    """Counts, rows are the true class, columns the predicted one; shape (classes, classes)."""
+    """Counts, (classes, classes): rows are the true class, columns the predicted one."""
     return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
 
 
-def label_figures(
+def label_metrics(
     probabilities: NDArray[np.floating], labels: NDArray[np.int64], names: tuple[str, ...]
 ) -> dict[str, Any]:
-    """Accuracy, top-2, macro-F1, NLL, ECE, six-class accuracy, per class figures, confusion matrix.
+    """Accuracy, top-2 accuracy, macro-F1, NLL, ECE, six-class accuracy, metrics per class, confusion matrix.
 
-    `probabilities`: (n, classes), `labels`: (n,) indices into `names`.
+    Args:
+        probabilities: (n, classes).
+        labels: Indices into `names`, (n,).
+        names: The classes.
     """
     predicted = probabilities.argmax(axis=1)
     matrix = confusion_matrix(labels, predicted, len(names))
@@ -87,14 +96,20 @@ def _six_class_accuracy(
     return float((merge_disgust(probabilities).argmax(axis=1) == merged_labels).mean())
 
 
-def vote_figures(
+def vote_metrics(
     probabilities: NDArray[np.floating], votes: NDArray[np.float32], names: tuple[str, ...]
 ) -> dict[str, Any] | None:
-    """Agreement with FER+'s judges, on the rows that have votes for one of the emotions; None without any.
+    """Agreement with FER+'s annotators, on the faces with votes for one of the emotions.
 
-    `votes`: (n, 10) counts in FER+'s order, NaN where there are none. `majority_accuracy` is over rows where more
-    than five of ten judges agree; `kl` is the mean of KL(vote shares || probabilities) in nats; `ece` compares
-    the predicted class's probability with the share of judges who chose it.
+    Args:
+        probabilities: (n, classes).
+        votes: Counts in FER+'s order, (n, 10); NaN where there are none.
+        names: The classes.
+
+    Returns:
+        `majority_accuracy`, over faces on which more than five of ten annotators agree; `kl`, the mean of KL(vote
+        shares || probabilities) in nats; `ece`, of the predicted class's probability against the share of annotators
+        who chose it. None without such faces.
     """
     counts = _emotion_counts(votes, names)
     rows = counts.sum(axis=1) > 0
@@ -116,14 +131,14 @@ def vote_figures(
     }
 
 
-def judge_figures(
+def annotator_metrics(
     labels: NDArray[np.int64], votes: NDArray[np.float32], names: tuple[str, ...]
 ) -> dict[str, float | None] | None:
-    """How far one label can speak for a face, from FER+'s votes; None without votes.
+    """Agreement among FER+'s annotators, and of the labels with them; None without votes.
 
     `unanimous`: share of faces on which all votes for an emotion are for the same one; `mean_top_share`: mean share of
-    the most voted emotion; `label_is_majority`: share of faces with a clear majority whose label says the same, None
-    where there is none.
+    the most voted emotion; `label_is_majority`: share of faces with a clear majority whose label is the same, None
+    without a clear majority.
     """
     counts = _emotion_counts(votes, names)
     rows = counts.sum(axis=1) > 0

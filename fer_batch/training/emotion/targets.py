@@ -1,4 +1,4 @@
-"""What a network is to answer for a face: one block of soft labels for each head."""
+"""Training targets: one block of soft labels for each head."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from fer_batch.training.emotion.recipe import Recipe
 Shares = NDArray[np.float32]
 
 
-def answerable_heads(faces: Faces, wanted: tuple[str, ...]) -> tuple[str, ...]:
-    """The wanted heads, or all that the data can answer where none is named. Raises DatasetError."""
+def available_heads(faces: Faces, wanted: tuple[str, ...]) -> tuple[str, ...]:
+    """The wanted heads, or all that the data has targets for where none is named. Raises DatasetError."""
     votes = bool(np.isfinite(faces.votes[faces.usages == "Training"]).any())
     possible = HEADS if votes else tuple(head for head in HEADS if head != "ferplus")
     if not set(wanted) <= set(possible):
@@ -26,10 +26,10 @@ def answerable_heads(faces: Faces, wanted: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def plain_targets(faces: Faces, recipe: Recipe) -> dict[str, Shares]:
-    """Soft labels (n, classes) by head, as the data has them.
+    """Soft labels by head, float32 (n, classes) each, as the data has them.
 
-    A row of `ferplus` sums to the share of judges who named one of the emotions, so that faces count for less where
-    judges saw something else; without votes it is zero.
+    A row of `ferplus` sums to the share of annotators who named one of the emotions, so that faces have less weight
+    where annotators saw something else; without votes it is zero.
     """
     targets = {"fer2013": np.eye(len(EMOTIONS), dtype=np.float32)[faces.labels], "ferplus": _vote_shares(faces)}
     return {
@@ -38,7 +38,7 @@ def plain_targets(faces: Faces, recipe: Recipe) -> dict[str, Shares]:
 
 
 def training_targets(faces: Faces, recipe: Recipe) -> Shares:
-    """The heads' soft labels side by side, (n, heads x classes), FER2013's smoothed (see `Recipe`)."""
+    """The heads' soft labels side by side, float32 (n, heads x classes), FER2013's smoothed (see `Recipe`)."""
     targets = plain_targets(faces, recipe)
     if "fer2013" in targets:
         labels, share = targets["fer2013"], recipe.label_smoothing
@@ -49,10 +49,17 @@ def training_targets(faces: Faces, recipe: Recipe) -> Shares:
 
 
 def expected_labels(shares: Shares, labels: Shares) -> Shares:
-    """FER2013's label as FER+'s votes let one expect it: the shares times P(label | a judge's vote), (n, classes).
+    """FER2013's label as FER+'s votes predict it: the vote shares times P(label | an annotator's vote).
 
-    The probabilities are counted on the very faces, with one count for each class added; faces without votes get all
-    classes alike. So a smoothed label leans towards the classes that it is really confused with.
+    The conditional probabilities are estimated on the same faces with add-one smoothing; faces without votes get a
+    uniform distribution. So label smoothing favours the classes that a label is really confused with.
+
+    Args:
+        shares: Vote shares, (n, classes).
+        labels: One-hot labels, (n, classes).
+
+    Returns:
+        float32 (n, classes); rows sum to 1.
     """
     counts = shares.T @ labels + 1.0
     sums = shares.sum(axis=1, keepdims=True)

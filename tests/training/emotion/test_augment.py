@@ -151,6 +151,6 @@ def test_gamma_keeps_the_order_of_brightness(faces: NDArray[np.uint8]) -> None:
         assert (np.diff(after.ravel()[order].astype(int)) >= 0).all()
 
 
-def test_times_scales_all_but_mirroring() -> None:
-    calm = Augmentation(rotation=10, erasing=0.4, flip=0.5, noise=0.2).times(0.5)
-    assert (calm.rotation, calm.erasing, calm.noise, calm.flip) == (5, 0.2, 0.1, 0.5)
+def test_scaled_scales_all_but_flips() -> None:
+    weak = Augmentation(rotation=10, erasing=0.4, flip=0.5, noise=0.2).scaled(0.5)
+    assert (weak.rotation, weak.erasing, weak.noise, weak.flip) == (5, 0.2, 0.1, 0.5)

@@ -12,7 +12,7 @@ from fer_batch.emotions import EMOTIONS_MERGED
 from fer_batch.errors import DatasetError
 from fer_batch.training.common.near_duplicates import has_copy
 from fer_batch.training.emotion.augment import Augmentation
-from fer_batch.training.emotion.batches import batches, mixed, training_split
+from fer_batch.training.emotion.batches import batches, mixup, training_split
 from fer_batch.training.emotion.dataset import Faces
 from fer_batch.training.emotion.recipe import Recipe
 from tests.helpers.labelled_faces import labelled
@@ -104,14 +104,14 @@ def test_six_classes_count_disgust_as_angry(recipe: Recipe, faces: Faces) -> Non
     assert targets.sum(axis=0).tolist() == [12, 6, 6, 6, 5, 5]
 
 
-# Mixing, and calm epochs.
+# Mixing, and weak augmentation.
 
 
 def test_mixed_faces_have_mixed_targets() -> None:
     """Two faces, black and white: the brightness tells the share."""
     images = np.repeat(np.array([0, 255], np.uint8), 50)[:, None, None] * np.ones((1, 48, 48), np.uint8)
     targets = np.eye(2, dtype=np.float32)[np.repeat([0, 1], 50)]
-    crops, shares = mixed(images, targets, 0.8, np.random.default_rng(0))
+    crops, shares = mixup(images, targets, 0.8, np.random.default_rng(0))
     np.testing.assert_allclose(crops[:, 0, 0] / 255, shares[:, 1], atol=0.01)
     np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-5)
     assert (shares[np.arange(100), targets.argmax(axis=1)] >= 0.5).all()  # The face itself stays the larger part.
@@ -120,19 +120,20 @@ def test_mixed_faces_have_mixed_targets() -> None:
 
 def test_no_alpha_no_mixing(crops: NDArray[np.uint8]) -> None:
     targets = np.eye(11, dtype=np.float32)
-    images, same = mixed(crops, targets, 0.0, np.random.default_rng(0))
+    images, same = mixup(crops, targets, 0.0, np.random.default_rng(0))
     np.testing.assert_array_equal(images, crops)
     np.testing.assert_array_equal(same, targets)
 
 
-def test_the_last_epochs_are_calm(recipe: Recipe, faces: Faces) -> None:
+def test_the_last_epochs_have_weak_augmentation_and_no_mixup(recipe: Recipe, faces: Faces) -> None:
     """Shifted by half the width before, by hardly more than a tenth of it in the last epoch; not mixed there."""
     black = replace(faces, images=np.zeros_like(faces.images))
     black.images[:, :, 24] = 255
-    wild = replace(recipe, heads=("fer2013",), mixup=1.0, calm_epochs=1, augmentation=replace(UNCHANGED, shift=0.4))
+    strong = replace(UNCHANGED, shift=0.4)
+    recipe = replace(recipe, heads=("fer2013",), mixup=1.0, weak_augmentation_epochs=1, augmentation=strong)
     columns = []
     for epoch in (0, 1):
-        images = np.concatenate([crops for crops, _ in batches(black, wild, epoch)])
+        images = np.concatenate([crops for crops, _ in batches(black, recipe, epoch)])
         columns.append(np.abs(images.max(axis=1).argmax(axis=1) - 24).max())
     assert columns[0] > 0.3 * 48
     assert 0 < columns[1] <= np.ceil(0.4 * 0.3 * 48)

@@ -9,7 +9,7 @@ from fer_batch.training.emotion.calibration import (
     cross_entropy,
     fit_share_correction,
     fit_temperature,
-    held_out_figures,
+    held_out_metrics,
 )
 
 
@@ -42,11 +42,11 @@ def test_held_out_figures_by_head_leave_out_faces_without_an_answer() -> None:
         "fer2013": np.array([[0, 1], [1, 0]], np.float32),
         "ferplus": np.array([[0, 0], [0.2, 0.8]], np.float32),
     }
-    figures = held_out_figures(logits, truths)
-    assert list(figures) == ["fer2013_accuracy", "fer2013_nll", "ferplus_accuracy", "ferplus_nll"]
-    assert figures["fer2013_accuracy"] == 0.5
-    assert figures["ferplus_accuracy"] == 1.0
-    assert figures["ferplus_nll"] == pytest.approx(-0.2 * np.log(0.4) - 0.8 * np.log(0.6))
+    metrics = held_out_metrics(logits, truths)
+    assert list(metrics) == ["fer2013_accuracy", "fer2013_nll", "ferplus_accuracy", "ferplus_nll"]
+    assert metrics["fer2013_accuracy"] == 0.5
+    assert metrics["ferplus_accuracy"] == 1.0
+    assert metrics["ferplus_nll"] == pytest.approx(-0.2 * np.log(0.4) - 0.8 * np.log(0.6))
 
 
 def test_fit_share_correction_recovers_a_known_exponent() -> None:
@@ -62,6 +62,6 @@ def test_fit_share_correction_recovers_a_known_exponent() -> None:
     assert correction.prior == pytest.approx(np.bincount(most_named) / 20_000, abs=0.01)
 
 
-def test_faces_on_which_judges_disagree_tell_nothing_of_shares() -> None:
+def test_faces_on_which_annotators_disagree_give_no_share_correction() -> None:
     unclear = np.array([[0.5, 0.5, 0, 0, 0, 0, 0], [0.3, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0]])
     assert fit_share_correction(np.full((3, 7), 1 / 7), unclear) is None

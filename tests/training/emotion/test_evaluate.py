@@ -1,4 +1,4 @@
-"""The figures of a model: keys as in the contract, values by hand, text and card from the same dictionary."""
+"""The metrics of a model: keys as in the contract, values by hand, text and card from the same dictionary."""
 
 from __future__ import annotations
 
@@ -51,26 +51,26 @@ def certain(evaluation: Any, monkeypatch: pytest.MonkeyPatch, shares_of: Callabl
     def load(folder: Path, batch_size: int) -> SimpleNamespace:
         return SimpleNamespace(
             config=SimpleNamespace(labels=EMOTIONS, heads={"fer2013": 1.0}, tables="fer2013", int8_sha256=None),
-            answers=lambda images: {"fer2013": np.stack(rows)[: len(images)]},
+            probabilities_by_head=lambda images: {"fer2013": np.stack(rows)[: len(images)]},
             parameters=123_456,
             multiply_adds=7_890_000,
         )
 
-    monkeypatch.setattr(evaluation, "EmotionNetwork", load)
+    monkeypatch.setattr(evaluation, "KerasModel", load)
 
 
 @pytest.mark.usefixtures("certain")
-def test_figures(evaluation: Any, faces: Faces) -> None:
-    figures = evaluation.evaluate(Path("m"), faces, "PublicTest")
-    assert (figures["labels"], figures["n"], figures["usage"]) == (list(EMOTIONS), 4, "PublicTest")
-    fer = figures["fer2013"]
+def test_metrics(evaluation: Any, faces: Faces) -> None:
+    metrics = evaluation.evaluate(Path("m"), faces, "PublicTest")
+    assert (metrics["labels"], metrics["n"], metrics["usage"]) == (list(EMOTIONS), 4, "PublicTest")
+    fer = metrics["fer2013"]
     assert (fer["accuracy"], fer["top2_accuracy"], fer["six_class_accuracy"]) == (0.5, 1.0, 0.75)
     assert fer["nll"] == pytest.approx(-np.log([0.8, 0.4, 0.3, 0.9]).mean())
     assert fer["per_class"]["neutral"] == pytest.approx({"recall": 1.0, "precision": 0.5, "f1": 2 / 3, "n": 1})
     assert fer["n_with_copy_in_training"] == 1
     assert fer["accuracy_without_copies"] == pytest.approx(1 / 3)
-    assert figures["network"] == {"parameters": 123_456, "multiply_adds": 7_890_000}
-    votes = figures["ferplus"]
+    assert metrics["network"] == {"parameters": 123_456, "multiply_adds": 7_890_000}
+    votes = metrics["ferplus"]
     assert (votes["n"], votes["n_majority"], votes["majority_accuracy"]) == (2, 1, 1.0)
     assert votes["kl"] == pytest.approx((-np.log(0.8) + 0.5 * np.log(0.5 / 0.6) + 0.5 * np.log(0.5 / 0.4)) / 2)
     assert votes["ece"] == pytest.approx((0.2 + 0.1) / 2)
@@ -78,21 +78,21 @@ def test_figures(evaluation: Any, faces: Faces) -> None:
 
 @pytest.mark.usefixtures("certain")
 def test_keys_are_those_of_the_contract(evaluation: Any, faces: Faces) -> None:
-    figures = evaluation.evaluate(Path("m"), faces, "PublicTest")
-    assert {"fer2013", "ferplus", "labels", "n"} <= set(figures)
+    metrics = evaluation.evaluate(Path("m"), faces, "PublicTest")
+    assert {"fer2013", "ferplus", "labels", "n"} <= set(metrics)
     fer = {"accuracy", "top2_accuracy", "macro_f1", "nll", "ece", "six_class_accuracy", "per_class", "confusion_matrix"}
-    assert fer <= set(figures["fer2013"])
-    assert {"majority_accuracy", "kl", "ece"} <= set(figures["ferplus"])
-    assert json.loads(json.dumps(figures, allow_nan=False)) == figures
+    assert fer <= set(metrics["fer2013"])
+    assert {"majority_accuracy", "kl", "ece"} <= set(metrics["ferplus"])
+    assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
 
 
 @pytest.mark.usefixtures("certain")
 def test_no_votes_no_ferplus(evaluation: Any, faces: Faces) -> None:
     faces.votes[:] = np.nan
-    assert not {"ferplus", "judges"} & set(evaluation.evaluate(Path("m"), faces, "PublicTest"))
+    assert not {"ferplus", "annotators"} & set(evaluation.evaluate(Path("m"), faces, "PublicTest"))
 
 
-def test_each_head_is_held_against_its_own_question(
+def test_each_head_is_compared_with_its_own_target(
     evaluation: Any, faces: Faces, monkeypatch: pytest.MonkeyPatch, shares_of: Callable
 ) -> None:
     """One head always says happy, as all votes do; the other one neutral."""
@@ -104,14 +104,14 @@ def test_each_head_is_held_against_its_own_question(
         config=SimpleNamespace(
             labels=EMOTIONS, heads={"ferplus": 1.0, "fer2013": 1.0}, tables="ferplus", int8_sha256=None
         ),
-        answers=lambda images: answers,
+        probabilities_by_head=lambda images: answers,
         parameters=1,
         multiply_adds=1,
     )
-    monkeypatch.setattr(evaluation, "EmotionNetwork", lambda folder, batch_size: network)
-    figures = evaluation.evaluate(Path("m"), faces, "PublicTest")
-    assert figures["fer2013"]["accuracy"] == 0.25
-    assert figures["ferplus"]["majority_accuracy"] == 1.0
+    monkeypatch.setattr(evaluation, "KerasModel", lambda folder, batch_size: network)
+    metrics = evaluation.evaluate(Path("m"), faces, "PublicTest")
+    assert metrics["fer2013"]["accuracy"] == 0.25
+    assert metrics["ferplus"]["majority_accuracy"] == 1.0
 
 
 @pytest.mark.usefixtures("certain")
@@ -138,31 +138,31 @@ def test_a_split_that_is_not_there(evaluation: Any, tiny_model: Path, faces: Fac
         evaluation.evaluate(tiny_model, faces, "PrivateTest")
 
 
-def test_a_real_model_gives_the_same_figures_twice(evaluation: Any, tiny_model: Path, faces: Faces) -> None:
-    from fer_batch.emotion.keras_model import EmotionNetwork
+def test_a_real_model_gives_the_same_metrics_twice(evaluation: Any, tiny_model: Path, faces: Faces) -> None:
+    from fer_batch.emotion.keras_model import KerasModel
 
-    figures = evaluation.evaluate(tiny_model, faces, "PublicTest")
-    assert evaluation.evaluate(tiny_model, faces, "PublicTest") == figures
-    probabilities = EmotionNetwork(tiny_model, 4).probabilities(faces.images[:4])
+    metrics = evaluation.evaluate(tiny_model, faces, "PublicTest")
+    assert evaluation.evaluate(tiny_model, faces, "PublicTest") == metrics
+    probabilities = KerasModel(tiny_model, 4).probabilities(faces.images[:4])
     nll = -np.log(probabilities[np.arange(4), faces.labels[:4]]).mean()
-    assert figures["fer2013"]["nll"] == pytest.approx(nll, rel=1e-4)
+    assert metrics["fer2013"]["nll"] == pytest.approx(nll, rel=1e-4)
 
 
 def test_six_classes(evaluation: Any, tiny_merged_model: Path, faces: Faces) -> None:
-    figures = evaluation.evaluate(tiny_merged_model, faces, "PublicTest")
-    assert figures["labels"] == list(EMOTIONS_MERGED)
-    assert [figures["fer2013"]["per_class"][name]["n"] for name in EMOTIONS_MERGED] == [1, 0, 2, 0, 0, 1]
-    assert figures["fer2013"]["six_class_accuracy"] == figures["fer2013"]["accuracy"]
-    assert figures["ferplus"]["n"] == 2
+    metrics = evaluation.evaluate(tiny_merged_model, faces, "PublicTest")
+    assert metrics["labels"] == list(EMOTIONS_MERGED)
+    assert [metrics["fer2013"]["per_class"][name]["n"] for name in EMOTIONS_MERGED] == [1, 0, 2, 0, 0, 1]
+    assert metrics["fer2013"]["six_class_accuracy"] == metrics["fer2013"]["accuracy"]
+    assert metrics["ferplus"]["n"] == 2
 
 
 @pytest.fixture
-def figures(evaluation: Any, certain: None, faces: Faces) -> dict[str, Any]:
+def metrics(evaluation: Any, certain: None, faces: Faces) -> dict[str, Any]:
     return evaluation.evaluate(Path("m"), faces, "PublicTest")
 
 
-def test_report(evaluation: Any, figures: dict[str, Any]) -> None:
-    lines = [line.split() for line in evaluation.report(figures).splitlines()]
+def test_report(evaluation: Any, metrics: dict[str, Any]) -> None:
+    lines = [line.split() for line in evaluation.report(metrics).splitlines()]
     assert lines[0] == ["PublicTest:", "4", "faces,", "against", "their", "labels"]
     for line in (
         "accuracy 0.5000",
@@ -179,8 +179,8 @@ def test_report(evaluation: Any, figures: dict[str, Any]) -> None:
         assert line.split() in lines
 
 
-def test_report_without_votes_or_majority(evaluation: Any, figures: dict[str, Any]) -> None:
-    figures["ferplus"]["majority_accuracy"] = None
-    assert "majority_accuracy" not in evaluation.report(figures)
-    del figures["ferplus"], figures["judges"]
-    assert "FER+" not in evaluation.report(figures)
+def test_report_without_votes_or_majority(evaluation: Any, metrics: dict[str, Any]) -> None:
+    metrics["ferplus"]["majority_accuracy"] = None
+    assert "majority_accuracy" not in evaluation.report(metrics)
+    del metrics["ferplus"], metrics["annotators"]
+    assert "FER+" not in evaluation.report(metrics)

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fer_batch.emotions import EMOTIONS, EMOTIONS_MERGED
-from fer_batch.training.emotion.metrics import confusion_matrix, expected_calibration_error, label_figures, vote_figures
+from fer_batch.training.emotion.metrics import confusion_matrix, expected_calibration_error, label_metrics, vote_metrics
 
 FERPLUS = ["neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt", "unknown", "not_a_face"]
 
@@ -64,19 +64,19 @@ LABELS = np.array([EMOTIONS.index(name) for name in ("happy", "happy", "sad", "a
 
 
 def test_label_figures(probabilities: NDArray[np.float64]) -> None:
-    figures = label_figures(probabilities, LABELS, EMOTIONS)
-    assert figures["accuracy"] == pytest.approx(1 / 5)
-    assert figures["top2_accuracy"] == pytest.approx(3 / 5)  # angry is the second guess of the fourth, too
-    assert figures["six_class_accuracy"] == pytest.approx(3 / 5)
-    assert figures["nll"] == pytest.approx(-(log(0.7) + log(0.4) + log(0.2) + log(0.3) + log(0.25)) / 5)
+    metrics = label_metrics(probabilities, LABELS, EMOTIONS)
+    assert metrics["accuracy"] == pytest.approx(1 / 5)
+    assert metrics["top2_accuracy"] == pytest.approx(3 / 5)  # angry is the second guess of the fourth, too
+    assert metrics["six_class_accuracy"] == pytest.approx(3 / 5)
+    assert metrics["nll"] == pytest.approx(-(log(0.7) + log(0.4) + log(0.2) + log(0.3) + log(0.25)) / 5)
     # Bins of 1/15: 0.7, 0.6, two at 0.5 and 0.4 lie in four of them.
-    assert figures["ece"] == pytest.approx((0.3 + 0.6 + 1.0 + 0.4) / 5)
-    assert figures["per_class"]["happy"] == {"recall": 0.5, "precision": 0.5, "f1": 0.5, "n": 2}
-    assert figures["per_class"]["sad"] == {"recall": 0.0, "precision": 0.0, "f1": 0.0, "n": 1}
-    assert figures["per_class"]["neutral"]["n"] == 0
-    assert figures["macro_f1"] == pytest.approx(0.5 / 7)
-    assert list(figures["per_class"]) == list(EMOTIONS)
-    matrix = np.array(figures["confusion_matrix"])
+    assert metrics["ece"] == pytest.approx((0.3 + 0.6 + 1.0 + 0.4) / 5)
+    assert metrics["per_class"]["happy"] == {"recall": 0.5, "precision": 0.5, "f1": 0.5, "n": 2}
+    assert metrics["per_class"]["sad"] == {"recall": 0.0, "precision": 0.0, "f1": 0.0, "n": 1}
+    assert metrics["per_class"]["neutral"]["n"] == 0
+    assert metrics["macro_f1"] == pytest.approx(0.5 / 7)
+    assert list(metrics["per_class"]) == list(EMOTIONS)
+    matrix = np.array(metrics["confusion_matrix"])
     assert matrix.sum() == 5
     assert matrix[3].tolist() == [0, 0, 0, 1, 0, 0, 1]
 
@@ -85,20 +85,20 @@ def test_recall_and_precision_are_not_mixed_up(shares_of: Callable) -> None:
     """Two happy faces, one called happy; three called sad, one of them sad."""
     rows = np.stack([shares_of(happy=1.0), *[shares_of(sad=1.0)] * 3])
     labels = np.array([EMOTIONS.index(name) for name in ("happy", "happy", "sad", "fear")])
-    per_class = label_figures(rows, labels, EMOTIONS)["per_class"]
+    per_class = label_metrics(rows, labels, EMOTIONS)["per_class"]
     assert per_class["happy"] == pytest.approx({"recall": 1 / 2, "precision": 1.0, "f1": 2 / 3, "n": 2})
     assert per_class["sad"] == pytest.approx({"recall": 1.0, "precision": 1 / 3, "f1": 1 / 2, "n": 1})
 
 
 def test_a_model_of_six_classes(shares_of: Callable) -> None:
     rows = np.stack([shares_of(EMOTIONS_MERGED, angry=0.6, happy=0.4), shares_of(EMOTIONS_MERGED, angry=1.0)])
-    figures = label_figures(rows, np.array([0, 2]), EMOTIONS_MERGED)
-    assert figures["accuracy"] == figures["six_class_accuracy"] == 0.5
-    assert list(figures["per_class"]) == list(EMOTIONS_MERGED)
+    metrics = label_metrics(rows, np.array([0, 2]), EMOTIONS_MERGED)
+    assert metrics["accuracy"] == metrics["six_class_accuracy"] == 0.5
+    assert list(metrics["per_class"]) == list(EMOTIONS_MERGED)
 
 
 def test_certain_and_wrong_is_bad_but_finite(shares_of: Callable) -> None:
-    nll = label_figures(shares_of(happy=1.0)[None], np.array([0]), EMOTIONS)["nll"]
+    nll = label_metrics(shares_of(happy=1.0)[None], np.array([0]), EMOTIONS)["nll"]
     assert 20 < nll < 40
 
 
@@ -124,42 +124,42 @@ def test_votes(shares_of: Callable) -> None:
             shares_of(fear=1.0),
         ]
     )
-    figures = vote_figures(rows, votes, EMOTIONS)
-    assert figures is not None
-    assert (figures["n"], figures["n_majority"]) == (4, 2)
-    assert figures["majority_accuracy"] == 0.5
+    metrics = vote_metrics(rows, votes, EMOTIONS)
+    assert metrics is not None
+    assert (metrics["n"], metrics["n_majority"]) == (4, 2)
+    assert metrics["majority_accuracy"] == 0.5
     divergences = [
         log(1 / 0.5),
         0.6 * log(0.6 / 0.4) + 0.4 * log(0.4 / 0.6),
         0.5 * log(0.5 / 0.25) + 0.5 * log(0.5 / 0.75),
         log(1 / 0.8),
     ]
-    assert figures["kl"] == pytest.approx(sum(divergences) / 4, rel=1e-5)
+    assert metrics["kl"] == pytest.approx(sum(divergences) / 4, rel=1e-5)
     # Confidence against the share that agrees, one row a bin: 0.5/1, 0.6/0.4, 0.75/0.5, 0.8/1.
-    assert figures["ece"] == pytest.approx((0.5 + 0.2 + 0.25 + 0.2) / 4, rel=1e-5)
+    assert metrics["ece"] == pytest.approx((0.5 + 0.2 + 0.25 + 0.2) / 4, rel=1e-5)
 
 
 def test_a_perfect_model_has_no_divergence(shares_of: Callable) -> None:
     votes = np.array([votes_of(happy=7, neutral=3), votes_of(fear=4, surprise=6)], np.float32)
     rows = np.stack([shares_of(happy=0.7, neutral=0.3), shares_of(fear=0.4, surprise=0.6)])
-    figures = vote_figures(rows, votes, EMOTIONS)
-    assert figures is not None
-    assert figures["kl"] == pytest.approx(0.0, abs=1e-6)
-    assert figures["ece"] == pytest.approx(0.0, abs=1e-6)
-    assert figures["majority_accuracy"] == 1.0
+    metrics = vote_metrics(rows, votes, EMOTIONS)
+    assert metrics is not None
+    assert metrics["kl"] == pytest.approx(0.0, abs=1e-6)
+    assert metrics["ece"] == pytest.approx(0.0, abs=1e-6)
+    assert metrics["majority_accuracy"] == 1.0
 
 
 def test_votes_for_disgust_count_as_angry_in_six_classes(shares_of: Callable) -> None:
     votes = np.array([votes_of(angry=3, disgust=3, neutral=4)], np.float32)
-    six = vote_figures(shares_of(EMOTIONS_MERGED, angry=0.6, neutral=0.4)[None], votes, EMOTIONS_MERGED)
+    six = vote_metrics(shares_of(EMOTIONS_MERGED, angry=0.6, neutral=0.4)[None], votes, EMOTIONS_MERGED)
     assert six is not None
     assert (six["n_majority"], six["majority_accuracy"]) == (1, 1.0)
     assert six["kl"] == pytest.approx(0.0, abs=1e-6)
-    seven = vote_figures(shares_of(angry=0.6, neutral=0.4)[None], votes, EMOTIONS)
+    seven = vote_metrics(shares_of(angry=0.6, neutral=0.4)[None], votes, EMOTIONS)
     assert seven is not None
     assert (seven["n_majority"], seven["majority_accuracy"]) == (0, None)
 
 
 def test_no_votes_no_figures(shares_of: Callable) -> None:
     votes = np.full((2, 10), np.nan, np.float32)
-    assert vote_figures(np.stack([shares_of(happy=1.0)] * 2), votes, EMOTIONS) is None
+    assert vote_metrics(np.stack([shares_of(happy=1.0)] * 2), votes, EMOTIONS) is None

@@ -11,7 +11,7 @@ from fer_batch.emotions import EMOTIONS
 from fer_batch.errors import DatasetError
 from fer_batch.training.emotion.dataset import FERPLUS_COLUMNS, Faces
 from fer_batch.training.emotion.recipe import Recipe
-from fer_batch.training.emotion.targets import answerable_heads, expected_labels, plain_targets, training_targets
+from fer_batch.training.emotion.targets import available_heads, expected_labels, plain_targets, training_targets
 
 BOTH = Recipe(heads=("fer2013", "ferplus"), label_smoothing=0.2)
 HAPPY, SAD, NEUTRAL, ANGRY, DISGUST = (EMOTIONS.index(n) for n in ("happy", "sad", "neutral", "angry", "disgust"))
@@ -36,7 +36,7 @@ def test_plain_targets(faces: Faces) -> None:
     shares = targets["ferplus"]
     assert shares[0, HAPPY] == pytest.approx(0.8)
     assert shares[0, NEUTRAL] == pytest.approx(0.2)
-    assert shares[1, SAD] == pytest.approx(0.5)  # Half of the judges count, with half of the weight.
+    assert shares[1, SAD] == pytest.approx(0.5)  # Half of the annotators count, with half of the weight.
     assert shares.sum(axis=1) == pytest.approx([1.0, 0.5, 0.0, 0.0])
 
 
@@ -81,10 +81,10 @@ def test_without_any_votes_smoothing_is_even(faces: Faces) -> None:
     assert smoothed[0, SAD] == pytest.approx(0.2 / 7)
 
 
-def test_answerable_heads(faces: Faces) -> None:
-    assert answerable_heads(faces, ()) == ("fer2013", "ferplus")
-    assert answerable_heads(faces, ("ferplus",)) == ("ferplus",)
+def test_available_heads(faces: Faces) -> None:
+    assert available_heads(faces, ()) == ("fer2013", "ferplus")
+    assert available_heads(faces, ("ferplus",)) == ("ferplus",)
     faces.votes[:] = np.nan
-    assert answerable_heads(faces, ()) == ("fer2013",)
+    assert available_heads(faces, ()) == ("fer2013",)
     with pytest.raises(DatasetError, match=r"head ferplus needs faces with FER\+'s votes"):
-        answerable_heads(faces, ("ferplus",))
+        available_heads(faces, ("ferplus",))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fer_batch.emotion.model import softmax
 from fer_batch.emotion.model_folder import read_config
-from fer_batch.emotion.preprocessing import preprocessing, standardize
+from fer_batch.emotion.preprocessing import standardize
 from fer_batch.emotions import EMOTIONS, EMOTIONS_MERGED
 from fer_batch.errors import DatasetError, UsageError
 from fer_batch.model_folder import CONFIG_FILE, INT8_FILE, WEIGHTS_FILE, file_sha256
@@ -35,7 +35,7 @@ TINY = {
     "precision": "float32",
     "ema": 0.9,
     "learning_rate": 0.01,
-    "mirror": False,
+    "flip_averaging": False,
 }
 
 
@@ -103,9 +103,9 @@ def stopped(training: Any, trainer: Any, faces: Faces, recipe: Any, tmp_path_fac
 
 
 def logits_of(folder: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    from fer_batch.emotion.keras_model import EmotionNetwork
+    from fer_batch.emotion.keras_model import KerasModel
 
-    return EmotionNetwork(folder, batch_size=8).logits(images)
+    return KerasModel(folder, batch_size=8).logits(images)
 
 
 # The folder.
@@ -195,9 +195,9 @@ def test_the_logged_loss_is_the_mean_over_the_batches(training: Any, recipe: Any
     out = training.train(faces, still, tmp_path / "m", "still", "1")
     with (out / "training_log.csv").open(newline="") as stream:
         (row,) = csv.DictReader(stream)
-    from fer_batch.emotion.keras_model import EmotionNetwork
+    from fer_batch.emotion.keras_model import KerasModel
 
-    model = EmotionNetwork(out).model
+    model = KerasModel(out).model
     rest, _ = training_split(faces, still)
     losses = [
         -np.log((softmax(np.asarray(model.predict_on_batch(standardize(crops)))) * targets).sum(axis=1)).mean()
@@ -267,9 +267,9 @@ def resumed(
 
 
 def test_going_on_gives_the_weights_of_an_uninterrupted_run(finished: Path, resumed: Path) -> None:
-    from fer_batch.emotion.keras_model import EmotionNetwork
+    from fer_batch.emotion.keras_model import KerasModel
 
-    expected, found = (EmotionNetwork(folder).model.get_weights() for folder in (finished, resumed))
+    expected, found = (KerasModel(folder).model.get_weights() for folder in (finished, resumed))
     assert len(found) == len(expected)
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
@@ -329,84 +329,51 @@ def test_the_loss_adds_up_over_heads_and_counts_light_rows_less() -> None:
 def test_teachers_answer_the_very_faces_that_are_learnt(
     trainer: Any, two_heads: Path, voted: Faces, recipe: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fer_batch.emotion.keras_model import EmotionNetwork
+    from fer_batch.emotion.keras_model import KerasModel
 
-    taught = replace(recipe, heads=("fer2013", "ferplus"), teachers=(str(two_heads),), distill=0.25)
+    taught = replace(recipe, heads=("fer2013", "ferplus"), teachers=(str(two_heads),), distillation_weight=0.25)
     begun = trainer.Trainer(trainer.build_network(taught), taught, steps_per_epoch=5)
     crops, targets = next(batches(voted, taught, 0))
-    answers = EmotionNetwork(two_heads, batch_size=8).answers(crops)
+    answers = KerasModel(two_heads, batch_size=8).probabilities_by_head(crops)
     expected = 0.75 * targets + 0.25 * np.concatenate([answers["fer2013"], answers["ferplus"]], axis=1)
-    np.testing.assert_allclose(begun.pupil.taught(*begun.seen(crops, targets)), expected, rtol=1e-5)
+    found = begun.student.distilled_targets(begun.student_inputs(crops), targets)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_teachers_answer_in_turn(
     training: Any, trainer: Any, two_heads: Path, voted: Faces, recipe: Any, tmp_path: Path
 ) -> None:
     other = training.train(voted, replace(recipe, seed=5, epochs=1), tmp_path / "other", "other", "1")
-    both = replace(recipe, heads=("fer2013", "ferplus"), teachers=(str(two_heads), str(other)), distill=1.0)
+    both = replace(recipe, heads=("fer2013", "ferplus"), teachers=(str(two_heads), str(other)), distillation_weight=1.0)
     begun = trainer.Trainer(trainer.build_network(both), both, steps_per_epoch=5)
     crops, targets = next(batches(voted, both, 0))
     for step, folder in ((0, two_heads), (1, other), (2, two_heads)):
         expected = np.concatenate([softmax(part, temperature) for part, temperature in zip(
             np.split(logits_of(folder, crops), 2, axis=1), read_config(folder).heads.values(), strict=True
         )], axis=1)  # fmt: skip
-        begun.pupil.steps.assign(step)
-        np.testing.assert_allclose(begun.pupil.taught(*begun.seen(crops, targets)), expected, rtol=1e-4, atol=1e-6)
+        begun.student.steps.assign(step)
+        found = begun.student.distilled_targets(begun.student_inputs(crops), targets)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 
-def test_a_look_at_the_faces_that_several_share_is_computed_once(
+def test_an_input_that_several_networks_share_is_computed_once(
     training: Any, trainer: Any, two_heads: Path, voted: Faces, recipe: Any, tmp_path: Path
 ) -> None:
     options = {"widths": (4, 4, 4), "blocks": (1, 1, 1), "side": 24}
     small = replace(recipe, architecture="compact-resnet", options=options, epochs=1)
     nearer = training.train(voted, small, tmp_path / "nearer", "nearer", "1")
-    three = replace(
-        recipe, heads=("fer2013", "ferplus"), teachers=(str(two_heads), str(nearer), str(nearer)), distill=1.0
-    )
+    teachers = (str(two_heads), str(nearer), str(nearer))
+    three = replace(recipe, heads=("fer2013", "ferplus"), teachers=teachers, distillation_weight=1.0)
     begun = trainer.Trainer(trainer.build_network(three), three, steps_per_epoch=5)
     crops, targets = next(batches(voted, three, 0))
-    looks, _ = begun.seen(crops, targets)
-    assert [look.shape for look in looks] == [(8, 48, 48, 1), (8, 24, 24, 1)]
+    inputs = begun.student_inputs(crops)
+    assert [array.shape for array in inputs] == [(8, 48, 48, 1), (8, 24, 24, 1)]
     taught = []
     for step in range(3):
-        begun.pupil.steps.assign(step)
-        taught.append(np.asarray(begun.pupil.taught(looks, targets)))
+        begun.student.steps.assign(step)
+        taught.append(np.asarray(begun.student.distilled_targets(inputs, targets)))
     np.testing.assert_array_equal(taught[1], taught[2])
     assert np.abs(taught[0] - taught[1]).max() > 1e-3
-
-
-def test_faces_are_learnt_from_small_to_large(
-    training: Any, trainer: Any, voted: Faces, recipe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The teacher sees them whole all the same, and the network that comes of it is one for whole faces."""
-    options = {"widths": (4, 4, 4), "blocks": (1, 1, 1)}
-    small = replace(recipe, architecture="compact-resnet", options=options)
-    teacher = training.train(voted, replace(small, epochs=1), tmp_path / "teacher", "teacher", "1")
-    grown = replace(small, sides=(24, 32, 48), epochs=6, teachers=(str(teacher),))
-    seen: list[int] = []
-
-    def spied(name: str, side: int) -> Any:
-        def spy(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-            faces = preprocessing(name, side)(crops)
-            seen.append(faces.shape[1])
-            return faces
-
-        return spy
-
-    monkeypatch.setattr(trainer, "preprocessing", spied)
-    out = training.train(voted, grown, tmp_path / "m", "grown", "1")
-    assert list(dict.fromkeys(seen)) == [24, 48, 32]  # 48: the held-out faces, after each epoch.
-    assert seen.count(24) == seen.count(32) == 2 * 4
-    assert logits_of(out, voted.images).shape == (40, 14)
-    assert read_config(out).options == read_config(teacher).options
-
-
-def test_sides_for_a_network_of_one_size(training: Any, voted: Faces, recipe: Any, tmp_path: Path) -> None:
-    options = {"widths": (4, 4, 4), "blocks": (1, 1, 1), "places": True}
-    for chosen in (recipe, replace(recipe, architecture="compact-resnet", options=options)):
-        with pytest.raises(DatasetError, match=f"recipe: {chosen.architecture} .*sides"):
-            training.train(voted, replace(chosen, sides=(32, 48)), tmp_path / "m", "odd", "1")
-    assert not (tmp_path / "m").exists()
 
 
 def test_training_can_start_from_another_model(
@@ -415,9 +382,9 @@ def test_training_can_start_from_another_model(
     """With a learning rate of 0 the weights stay those it started with."""
     still = replace(recipe, start=str(two_heads), learning_rate=0.0, epochs=1, ema=0.0)
     out = training.train(voted, still, tmp_path / "m", "again", "1")
-    from fer_batch.emotion.keras_model import EmotionNetwork
+    from fer_batch.emotion.keras_model import KerasModel
 
-    kernels = [EmotionNetwork(folder).model.layers[-1].get_weights()[0] for folder in (two_heads, out)]
+    kernels = [KerasModel(folder).model.layers[-1].get_weights()[0] for folder in (two_heads, out)]
     np.testing.assert_allclose(kernels[1], kernels[0], atol=1e-6)
 
 
@@ -427,7 +394,7 @@ def test_a_network_can_grow_from_another_one(
     options = {"widths": (4, 6, 8), "blocks": (1, 1, 0)}
     small = replace(recipe, architecture="compact-resnet", options=options, heads=("fer2013", "ferplus"), epochs=1)
     training.train(voted, small, tmp_path / "small", "small", "1")
-    deeper = {**options, "blocks": (2, 1, 1), "places": True, "gates": 2}
+    deeper = {**options, "blocks": (2, 1, 1), "spatial_weights": True, "se_reduction": 2}
     grown = replace(small, options=deeper, start=str(tmp_path / "small"))
     model = trainer.build_network(grown)
     crops = voted.images[:4][..., None].astype(np.float32) / 255
@@ -435,7 +402,7 @@ def test_a_network_can_grow_from_another_one(
     np.testing.assert_allclose(np.asarray(model(crops)), np.asarray(begun(crops)), rtol=1e-4, atol=1e-4)
     assert len(model.layers) > len(begun.layers)
     with pytest.raises(DatasetError, match="the weights do not fit the network"):
-        trainer.build_network(replace(grown, options={**options, "widths": (4, 6, 9), "places": True}))
+        trainer.build_network(replace(grown, options={**options, "widths": (4, 6, 9), "spatial_weights": True}))
 
 
 def test_a_start_that_does_not_fit(training: Any, finished: Path, voted: Faces, recipe: Any, tmp_path: Path) -> None:
@@ -461,6 +428,16 @@ def written(tmp_path: Path) -> Callable[[str], Path]:
         return tmp_path / "recipe.json"
 
     return write
+
+
+def test_recipes_of_version_0_1_0_are_read(written: Callable[[str], Path]) -> None:
+    old = {"mirror": False, "distill": 0.6, "calm_epochs": 3, "sides": [], "options": {"places": True, "gates": 8}}
+    assert recipes.read_recipe(written(json.dumps(old))) == recipes.Recipe(
+        flip_averaging=False,
+        distillation_weight=0.6,
+        weak_augmentation_epochs=3,
+        options={"spatial_weights": True, "se_reduction": 8},
+    )
 
 
 def test_read_recipe(training: Any, written: Callable[[str], Path]) -> None:
@@ -491,8 +468,7 @@ def test_a_recipe_that_can_not_be_read(training: Any, written: Callable[[str], P
         ("options", {"depth": 3}, "option"),
         ("epochs", 0, "epochs"),
         ("epochs", "ten", "epochs"),
-        ("sides", [8, 48], "sides: 8 is no whole number from 16 up"),
-        ("sides", [32.5], "sides: 32.5 is no whole number"),
+        ("sides", [32, 48], "`sides`, training with several input sizes, is no longer supported"),
         ("batch_size", 0, "batch_size"),
         ("holdout", 2.0, "holdout"),
     ],
