@@ -3,16 +3,21 @@ PYTHON ?= python3
 VENV ?= .venv
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint lock sample-media clean
+.PHONY: demo test test-slow lint lock sample-media clean
 
 # Sets everything up and analyses the recordings of sample_study/.
 demo: $(VENV)/run.stamp
 	$(VENV)/bin/fer-batch run sample_study --out results/demo --fps 5 --window 5 --restart
 	@echo "Open results/demo/report.html; docs/guide/quickstart.md says what else is there."
 
-# Sets everything up and passes the tests.
+# Sets everything up and passes the tests, in a process for each core and one more, since some wait for time-outs.
+PYTEST = $(VENV)/bin/python -m pytest --numprocesses auto --dist worksteal
 test: $(VENV)/dev.stamp
-	$(VENV)/bin/python -m pytest
+	$(PYTEST)
+
+# The tests that take minutes; .ci/run passes them as well.
+test-slow: $(VENV)/dev.stamp
+	$(PYTEST) -m slow --timeout 1800
 
 lint: $(VENV)/dev.stamp
 	$(VENV)/bin/ruff check .

@@ -18,11 +18,16 @@ from numpy.typing import NDArray
 from fer_batch.emotions import EMOTIONS, EMOTIONS_MERGED
 from fer_batch.records import Detection, Failure, Media, MediaInfo, Prepared, SampledFrame
 from fer_batch.tables.schema import Scored
-from tests.helpers.models import make_model
+from tests.helpers.models import make_model, make_onnx_model
 
 pytest_plugins = ["tests.helpers.run_folder", "tests.helpers.worker"]
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores, since some tests wait for time-outs."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -61,6 +66,13 @@ def _messages_as_at_first() -> Iterator[None]:
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder with seeded random weights and seven classes. Do not write to it."""
     return make_model(tmp_path_factory.mktemp("tiny"), EMOTIONS)
+
+
+@pytest.fixture(scope="session")
+def tiny_onnx_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with which a run on the CPU starts no TensorFlow. Do not write to it."""
+    pytest.importorskip("onnx", reason="the extra train is not installed")
+    return make_onnx_model(tmp_path_factory.mktemp("tiny-onnx"), EMOTIONS)
 
 
 @pytest.fixture(scope="session")

@@ -21,9 +21,9 @@ from tests.helpers.tables import rows
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="uses limits and signals as Linux has them")
 
 
-def test_a_disk_that_is_full(tmp_path: Path, tiny_model: Path) -> None:
+def test_a_disk_that_is_full(tmp_path: Path, tiny_onnx_model: Path) -> None:
     """A limit on the size of files stands for the disk: what is written fails half way."""
-    arguments = ["run", SAMPLES / "photos", "--out", tmp_path / "out", "--model", tiny_model, "--workers", 1]
+    arguments = ["run", SAMPLES / "photos", "--out", tmp_path / "out", "--model", tiny_onnx_model, "--workers", 1]
     command = [str(COMMAND), *map(str, arguments)]
     full = subprocess.run(
         command,
@@ -59,7 +59,7 @@ def on_disks(script: str, *arguments: object) -> list[str]:
     return subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=300).stdout.splitlines()
 
 
-def test_a_small_disk_that_fills_up_in_the_middle_and_grows(tmp_path: Path, tiny_model: Path) -> None:
+def test_a_small_disk_that_fills_up_in_the_middle_and_grows(tmp_path: Path, tiny_onnx_model: Path) -> None:
     out = tmp_path / "disk" / "out"
     out.parent.mkdir()
     script = f"""
@@ -69,7 +69,7 @@ def test_a_small_disk_that_fills_up_in_the_middle_and_grows(tmp_path: Path, tiny
         "$@" --quiet; echo $?
         ls {out}
     """
-    arguments = ["run", SAMPLES / "photos", "--out", out, "--model", tiny_model, "--workers", 1]
+    arguments = ["run", SAMPLES / "photos", "--out", out, "--model", tiny_onnx_model, "--workers", 1]
     told = on_disks(script, COMMAND, *arguments)
     assert told == ["1", "0", "faces", "frames", "media", *other_results(told), "run.json", "summary"]
     *_, last = (tmp_path / "full").read_text().splitlines()
@@ -81,16 +81,16 @@ def other_results(told: list[str]) -> list[str]:
     return [name for name in told if name == "report.html"]
 
 
-def test_a_disk_that_can_only_be_read(tmp_path: Path, tiny_model: Path) -> None:
+def test_a_disk_that_can_only_be_read(tmp_path: Path, tiny_onnx_model: Path) -> None:
     script = f'mount -t tmpfs -o ro none {tmp_path}; "$@" 2>&1; echo $?'
-    line, status = on_disks(script, COMMAND, "run", SAMPLES, "--out", tmp_path / "out", "--model", tiny_model)
+    line, status = on_disks(script, COMMAND, "run", SAMPLES, "--out", tmp_path / "out", "--model", tiny_onnx_model)
     assert (line, status) == (
         f"fer-batch: --out {tmp_path}/out: {tmp_path} can't be written to; choose another folder",
         "2",
     )
 
 
-def test_a_disk_that_can_only_be_read_from_the_middle_of_a_run_on(tmp_path: Path, tiny_model: Path) -> None:
+def test_a_disk_that_can_only_be_read_from_the_middle_of_a_run_on(tmp_path: Path, tiny_onnx_model: Path) -> None:
     folder, out = make_folder(tmp_path), tmp_path / "out"
     script = f"""
         "$@" 2>{tmp_path}/told & run=$!
@@ -100,7 +100,7 @@ def test_a_disk_that_can_only_be_read_from_the_middle_of_a_run_on(tmp_path: Path
         umount {out}/faces
         "$@" --quiet; echo $?
     """
-    arguments = ["run", folder, "--out", out, "--model", tiny_model, "--fps", 25, "--workers", 1]
+    arguments = ["run", folder, "--out", out, "--model", tiny_onnx_model, "--fps", 25, "--workers", 1]
     assert on_disks(script, COMMAND, *arguments) == ["1", "0"]
     *_, last = (tmp_path / "told").read_text().splitlines()
     assert f"Read-only file system: '{out}/faces/" in last
@@ -127,9 +127,9 @@ def wait_for_a_part(process: subprocess.Popen[str], out: Path) -> None:
         time.sleep(0.02)
 
 
-def test_an_input_folder_that_vanishes_and_comes_back(tmp_path: Path, tiny_model: Path) -> None:
+def test_an_input_folder_that_vanishes_and_comes_back(tmp_path: Path, tiny_onnx_model: Path) -> None:
     folder, out = make_folder(tmp_path), tmp_path / "out"
-    arguments = ["run", folder, "--out", out, "--model", tiny_model, "--fps", 25, "--workers", 1]
+    arguments = ["run", folder, "--out", out, "--model", tiny_onnx_model, "--fps", 25, "--workers", 1]
     process = subprocess.Popen([str(COMMAND), *map(str, arguments)], stderr=subprocess.PIPE, text=True)
     try:
         wait_for_a_part(process, out)
@@ -153,9 +153,9 @@ def test_an_input_folder_that_vanishes_and_comes_back(tmp_path: Path, tiny_model
     assert set(rows(out, "media").status) == {"done"}
 
 
-def test_an_output_folder_that_vanishes(tmp_path: Path, tiny_model: Path) -> None:
+def test_an_output_folder_that_vanishes(tmp_path: Path, tiny_onnx_model: Path) -> None:
     folder, out = make_folder(tmp_path), tmp_path / "out"
-    arguments = ["run", folder, "--out", out, "--model", tiny_model, "--fps", 25, "--workers", 1]
+    arguments = ["run", folder, "--out", out, "--model", tiny_onnx_model, "--fps", 25, "--workers", 1]
     process = subprocess.Popen([str(COMMAND), *map(str, arguments)], stderr=subprocess.PIPE, text=True)
     try:
         wait_for_a_part(process, out)

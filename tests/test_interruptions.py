@@ -23,14 +23,14 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at proces
 
 
 @pytest.fixture
-def long_run(tmp_path: Path, tiny_model: Path) -> Iterator[subprocess.Popen[str]]:
-    """A run of several minutes, with two workers at work."""
+def long_run(tmp_path: Path, tiny_onnx_model: Path) -> Iterator[subprocess.Popen[str]]:
+    """A run of more than a minute, with two workers at work."""
     folder = tmp_path / "in"
     folder.mkdir()
-    make_video(folder / "a.mp4", steady(25, 500), size=(640, 480))
+    make_video(folder / "a.mp4", steady(25, 250), size=(640, 480))
     for name in "bcdefghijklmnopqrst":
         shutil.copy(folder / "a.mp4", folder / f"{name}.mp4")
-    arguments = ["run", folder, "--out", tmp_path / "out", "--model", tiny_model, "--fps", 25, "--workers", 2]
+    arguments = ["run", folder, "--out", tmp_path / "out", "--model", tiny_onnx_model, "--fps", 25, "--workers", 2]
     process = subprocess.Popen(
         [str(COMMAND), *map(str, arguments)], stderr=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -58,7 +58,7 @@ def test_a_second_run_on_the_same_folder_is_refused(long_run: subprocess.Popen[s
     assert fer_batch("run", SAMPLES / "photos", "--out", tmp_path / "out", "--restart").returncode == 0
 
 
-def test_a_killed_run_leaves_word_of_it(long_run: subprocess.Popen[str], tmp_path: Path, tiny_model: Path) -> None:
+def test_a_killed_run_leaves_word_of_it(long_run: subprocess.Popen[str], tmp_path: Path, tiny_onnx_model: Path) -> None:
     out = tmp_path / "out"
     wait_for(lambda: list(out.glob("media/*.parquet")), 120.0)
     os.killpg(long_run.pid, signal.SIGKILL)
@@ -70,7 +70,7 @@ def test_a_killed_run_leaves_word_of_it(long_run: subprocess.Popen[str], tmp_pat
     assert "the run there was killed" in summarized.stderr
     for name in "cdefghijklmnopqrst":  # The rest would take minutes.
         (tmp_path / "in" / f"{name}.mp4").unlink()
-    arguments = ["run", tmp_path / "in", "--out", out, "--model", tiny_model, "--fps", 25, "--workers", 2]
+    arguments = ["run", tmp_path / "in", "--out", out, "--model", tiny_onnx_model, "--fps", 25, "--workers", 2]
     done = fer_batch(*arguments)
     assert done.returncode == 0
     assert re.search(f"the run begun at {re.escape(left['started'])} was killed; going on after the [1-9]", done.stderr)

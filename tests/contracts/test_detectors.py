@@ -107,12 +107,11 @@ def test_finds_nothing_on_a_blank_picture(detector: Detector, level: int) -> Non
 
 
 @pytest.mark.parametrize("min_face", [0, 10, 1e6])
-@pytest.mark.parametrize("shape", ODD_SHAPES)
-def test_finds_nothing_on_blank_pictures_of_odd_shapes(
-    detector: Detector, shape: tuple[int, int], min_face: float
-) -> None:
-    detector.detect(photo("two_people.png", detector), 20)  # Whose memory must not be read again.
-    assert list(detector.detect(plain(shape, detector), min_face)) == []
+def test_finds_nothing_on_blank_pictures_of_odd_shapes(detector: Detector, min_face: float) -> None:
+    faces = cv2.resize(photo("two_people.png", detector), (320, 240), interpolation=cv2.INTER_AREA)
+    for shape in ODD_SHAPES:
+        assert len(detector.detect(faces, 20)) == 2  # Whose memory must not be read again.
+        assert list(detector.detect(plain(shape, detector), min_face)) == [], shape
 
 
 def test_a_low_strip_with_a_face_holds_at_most_that(detector: Detector) -> None:

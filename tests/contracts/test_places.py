@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 
 from fer_batch import storage
 from tests.helpers.clips import SAMPLES
-from tests.helpers.command import COMMAND, fer_batch
+from tests.helpers.command import fer_batch
 from tests.helpers.processes import wait_for
 from tests.helpers.ray_cluster import SETTINGS
 from tests.helpers.s3 import needs_s3, s3_on_loopback
@@ -26,9 +27,9 @@ needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="
 
 
 @pytest.fixture(scope="module")
-def local(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
+def local(tmp_path_factory: pytest.TempPathFactory, tiny_onnx_model: Path) -> Path:
     out = tmp_path_factory.mktemp("local") / "out"
-    done = fer_batch("run", SAMPLES, "--out", out, "--model", tiny_model, "--fps", 2)
+    done = fer_batch("run", SAMPLES, "--out", out, "--model", tiny_onnx_model, "--fps", 2)
     assert done.returncode == 0, done.stderr
     return out
 
@@ -60,10 +61,10 @@ def download(url: str, folder: Path) -> Path:
 @needs_ray
 @pytest.mark.usefixtures("ray_settings")
 def test_a_run_begun_locally_goes_on_under_ray_and_the_other_way_round(
-    local: Path, tiny_model: Path, tmp_path: Path
+    local: Path, tiny_onnx_model: Path, tmp_path: Path
 ) -> None:
     out, folder = tmp_path / "out", tmp_path / "sample_media"
-    arguments = ["run", folder, "--out", out, "--model", tiny_model, "--fps", 2]
+    arguments = ["run", folder, "--out", out, "--model", tiny_onnx_model, "--fps", 2]
     shutil.copytree(SAMPLES / "photos", folder / "photos")
     assert fer_batch(*arguments).returncode == 0
     shutil.copytree(SAMPLES / "clips", folder / "clips")
@@ -85,20 +86,28 @@ def assert_same_tables(one: Path, other: Path) -> None:
         pd.testing.assert_frame_equal(mine, theirs, atol=1e-5, rtol=0)
 
 
+#: The command with a lock whose holder counts as dead after three seconds in place of half a minute.
+IMPATIENT = (
+    "from fer_batch.tables import lock; lock.BEAT, lock.PATIENCE = 0.5, 3.0\n"
+    "from fer_batch.cli import app; app()"
+)  # fmt: skip
+
+
 @needs_s3
 def test_from_a_bucket_to_a_bucket_killed_half_way_and_finished_by_the_same_command(
-    bucket: str, local: Path, tiny_model: Path, tmp_path: Path
+    bucket: str, local: Path, tiny_onnx_model: Path, tmp_path: Path
 ) -> None:
     upload(SAMPLES, f"{bucket}/in/sample_media")
     out = storage.location(f"{bucket}/out")
-    arguments = ["run", f"{bucket}/in/sample_media", "--out", str(out), "--model", str(tiny_model), "--fps", "2"]
-    process = subprocess.Popen([str(COMMAND), *arguments, "--workers", "1"], start_new_session=True)
+    arguments = ["run", f"{bucket}/in/sample_media", "--out", str(out), "--model", str(tiny_onnx_model), "--fps", "2"]
+    impatient = [sys.executable, "-c", IMPATIENT, *arguments]
+    process = subprocess.Popen([*impatient, "--workers", "1"], start_new_session=True)
     try:
         wait_for(lambda: storage.list_names(out / "media"), 120.0)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    done = fer_batch(*arguments)
+    done = subprocess.run(impatient, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "seeing whether it still is" in done.stderr
     run_file = json.loads(bytes(storage.read_whole(out / "run.json")))

@@ -40,6 +40,7 @@ def test_the_card_shows_what_was_measured() -> None:
         assert (FOLDER / name).is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not DATA.is_file(), reason="FER2013 is not here")
 def test_evaluation_agrees_with_the_card() -> None:
     """To a fifth of a per cent: another CPU may round a face or two differently."""

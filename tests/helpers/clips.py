@@ -6,12 +6,14 @@ whether the right picture has the right time. The blocks read wrongly when a pic
 
 from __future__ import annotations
 
+import hashlib
 import random
 import struct
 import zlib
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -50,7 +52,28 @@ def steady(rate: int | Fraction, count: int) -> list[Fraction]:
     return [index / Fraction(rate) for index in range(count)]
 
 
+#: Clips by what they were made of: many cases read the same one.
+_ENCODED: dict[tuple[object, ...], bytes] = {}
+_MAX_KEPT = 1_000_000
+
+
 def make_video(
+    path: Path, times: Sequence[Fraction | float], *, shown: Sequence[NDArray[np.uint8]] | None = None, **options: Any
+) -> Path:
+    """Write a clip as `_encode` does; one that was written before is copied."""
+    pictures = None if shown is None else hashlib.sha256(b"".join(picture.tobytes() for picture in shown)).digest()
+    shapes = None if shown is None else tuple(picture.shape for picture in shown)
+    key = (path.suffix, tuple(map(Fraction, times)), tuple(sorted(options.items())), pictures, shapes)
+    if key in _ENCODED:
+        path.write_bytes(_ENCODED[key])
+        return path
+    _encode(path, times, shown=shown, **options)
+    if path.stat().st_size <= _MAX_KEPT:
+        _ENCODED[key] = path.read_bytes()
+    return path
+
+
+def _encode(
     path: Path,
     times: Sequence[Fraction | float],
     *,
@@ -66,7 +89,7 @@ def make_video(
     faststart: bool = False,
     open_gop: bool = False,
     shown: Sequence[NDArray[np.uint8]] | None = None,
-) -> Path:
+) -> None:
     """Write a clip whose nth frame shows n, or the nth gray picture of `shown`, at the nth of `times` (seconds).
 
     `tick`: resolution of the encoder's time stamps in seconds; `rate`: the frame rate it is told. `gop`: frames from
@@ -101,7 +124,6 @@ def make_video(
             frame.pts, frame.time_base = round(Fraction(time) / tick), tick
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
-    return path
 
 
 def face(size: tuple[int, int], shift: int = 0) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""The contract of a runner: every task has its results or one loss, whatever its worker does."""
+"""What is the local runner's own: messages, processes, deadlines. `tests/contracts/test_runners.py` has the rest."""
 
 from __future__ import annotations
 
@@ -7,26 +7,18 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from fer_batch.runners.base import Loss, Outcome
 from fer_batch.runners.local import LocalRunner
-from tests.helpers.workers import make_eager_worker, make_none, make_worker
+from tests.helpers.workers import make_worker
 
 
 def run(tasks: list[str], workers: int = 2, timeout: float | None = None) -> dict[str, Outcome[str, tuple[str, int]]]:
     outcomes = list(LocalRunner[str, tuple[str, int]](make_worker, workers, timeout).run(tasks))
     assert sorted(outcome.task for outcome in outcomes) == sorted(tasks)
     return {outcome.task: outcome for outcome in outcomes}
-
-
-def test_every_task_has_its_result_from_another_process() -> None:
-    outcomes = run([f"task {i}" for i in range(20)])
-    results = {task: outcome.result for task, outcome in outcomes.items()}
-    assert {task: result[0] for task, result in results.items() if result} == {t: t.upper() for t in results}
-    assert os.getpid() not in {result[1] for result in results.values() if result}
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kills its own process")
@@ -38,34 +30,6 @@ def test_a_dead_worker_blames_one_task() -> None:
         "crash": (Loss.WORKER_DIED, "its worker process died (signal SIGSEGV)"),
         "exit": (Loss.WORKER_DIED, "its worker process died (exit status 3)"),
     }
-
-
-def test_a_hanging_task_is_ended() -> None:
-    started = time.monotonic()
-    outcomes = run(["task", "hang", "other"], timeout=3)
-    assert time.monotonic() - started < 30
-    assert {task for task, outcome in outcomes.items() if outcome.loss is Loss.TIMEOUT} == {"hang"}
-    assert "--timeout" in outcomes["hang"].message
-
-
-def test_a_bug_is_raised_not_swallowed() -> None:
-    with pytest.raises(ValueError, match="raise me"):
-        run(["task", "raise me"])
-
-
-def test_few_tasks_are_under_way_at_a_time() -> None:
-    drawn = []
-
-    def tasks():  # type: ignore[no-untyped-def]
-        for i in range(50):
-            drawn.append(i)
-            yield f"task {i}"
-
-    outcomes = LocalRunner[str, tuple[str, int]](make_worker, 2, None).run(tasks())
-    next(outcomes)
-    assert len(drawn) <= 8
-    outcomes.close()
-    assert len(drawn) <= 8
 
 
 def test_results_of_a_task_stream_in_their_order_up_to_a_loss() -> None:
@@ -92,21 +56,6 @@ def test_a_deadline_is_for_silence_not_for_long_work() -> None:
     outcomes = list(LocalRunner[str, int](make_slow_worker, 1, 1.5).run(["long"]))
     assert [outcome.result for outcome in outcomes] == [0, 1, 2, 3, 4, 5, None]
     assert outcomes[-1].loss is Loss.TIMEOUT
-
-
-def test_a_slow_consumer_holds_the_workers_back_and_is_not_held_against_them(tmp_path: Path) -> None:
-    outcomes = LocalRunner[str, bytes](make_eager_worker, 1, 2.0).run([str(tmp_path / "progress")])
-    next(outcomes)
-    time.sleep(4.0)  # Longer than a task may take.
-    assert int((tmp_path / "progress").read_text()) < 10
-    assert next(outcomes).loss is None
-    assert next(outcomes).loss is None
-    outcomes.close()
-
-
-def test_a_worker_that_can_not_start_ends_it_all() -> None:
-    with pytest.raises(RuntimeError, match="can't be made"):
-        list(LocalRunner[str, str](make_none, 2, None).run(["a", "b"]))
 
 
 @pytest.mark.skipif(not hasattr(os, "waitid"), reason="kills a process and waits for its end")

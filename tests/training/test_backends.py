@@ -15,6 +15,8 @@ import pytest
 
 from fer_batch.training.emotion.dataset import Faces
 
+pytestmark = pytest.mark.slow
+
 #: Trains, is stopped behind its first epoch, goes on, and leaves what the model answers in a file.
 _TRAINS = """
 import sys
