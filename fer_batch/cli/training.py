@@ -121,10 +121,10 @@ def train_detector(
     with endings():
         _set_up_backend()
         from fer_batch.onnx.export import check_onnx
+        from fer_batch.training.common.checkpoints import CHECKPOINT_FILE
         from fer_batch.training.detector.folder import write_detector_folder
         from fer_batch.training.detector.photographs import read_photographs
         from fer_batch.training.detector.recipe import DetectorRecipe, read_detector_recipe
-        from fer_batch.training.detector.train import CHECKPOINT_FILE
         from fer_batch.training.detector.train import train_detector as train_network
 
         check_onnx()  # Before an hour of training.

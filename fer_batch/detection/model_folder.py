@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fer_batch.atomic import write_json
 from fer_batch.errors import ModelFolderError
-from fer_batch.model_folder import CONFIG_FILE, INT8_FILE, check_file, embedded_folder
+from fer_batch.model_folder import (
+    CONFIG_FILE,
+    INT8_FILE,
+    check_file,
+    config_digest,
+    embedded_folder,
+    read_config_values,
+)
 
 ONNX_FILE = "detector.onnx"
 FORMAT = 1
@@ -39,7 +44,7 @@ class DetectorModel:
         deciding = {name: value for name, value in asdict(self).items() if name not in ("name", "version")}
         if self.int8_sha256 is None:  # A folder made before there was such a file keeps its digest.
             del deciding["int8_sha256"]
-        return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
+        return config_digest(deciding)
 
 
 def embedded_detector() -> Path:
@@ -51,10 +56,7 @@ def read_detector(folder: Path) -> DetectorModel:
     """Read and check a detector's config and the digests of its networks. Raises ModelFolderError."""
     path = folder / CONFIG_FILE
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        if (version := values.get("format", FORMAT)) != FORMAT:
-            raise ModelFolderError(f"{path}: format {version}, but this version reads format {FORMAT}")
-        model = DetectorModel(**values)
+        model = DetectorModel(**read_config_values(folder, FORMAT))
         usable = 0 <= model.min_score <= 1 and model.crop_scale > 0 and model.crop_shift_y + 1 > 0
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise ModelFolderError(f"{path}: cannot be read as a detector's config ({error})") from error

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from fer_batch.errors import DatasetError
+from fer_batch.training.common.recipe_checks import PRECISIONS, check_choice, check_types
 from fer_batch.training.detector.views import Views
 
 RECIPE_FILE = "recipe.json"
-PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -77,13 +77,9 @@ def _as_tuple(value: Any) -> Any:
 
 def check_detector_recipe(recipe: DetectorRecipe) -> None:
     """Raise DatasetError, naming the field, for values that make no sense."""
-    for part, defaults in ((recipe, DetectorRecipe()), (recipe.views, Views())):
-        for name, default in vars(defaults).items():
-            kind = type(default)
-            if not isinstance(getattr(part, name), (int, float) if kind is float else kind):
-                raise DatasetError(f"recipe: {name} is {getattr(part, name)!r}; it must be of type {kind.__name__}")
-    if recipe.precision not in PRECISIONS:
-        raise DatasetError(f"recipe: precision {recipe.precision!r} is none of {', '.join(PRECISIONS)}")
+    check_types(recipe, DetectorRecipe())
+    check_types(recipe.views, Views())
+    check_choice("precision", recipe.precision, PRECISIONS)
     if not recipe.sides or any(side < 128 or side % 64 or share <= 0 for side, share in recipe.sides):
         raise DatasetError(f"recipe: sides {recipe.sides}; each must be a multiple of 64, from 128 up, with a share")
     if min(recipe.epochs, recipe.steps) < 1 or recipe.pixels < max(side for side, _ in recipe.sides) ** 2:

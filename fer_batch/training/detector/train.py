@@ -20,15 +20,19 @@ from fer_batch.detection import network
 from fer_batch.detection.network import face_network
 from fer_batch.errors import DatasetError
 from fer_batch.model_folder import WEIGHTS_FILE
-from fer_batch.training.common.checkpoints import load_checkpoint, save_checkpoint, write_log
+from fer_batch.training.common.checkpoints import (
+    CHECKPOINT_FILE,
+    LOG_FILE,
+    load_checkpoint,
+    save_checkpoint,
+    write_log,
+)
 from fer_batch.training.common.schedule import compiled_whole, precision
 from fer_batch.training.detector.batches import Batch, batch_stream
 from fer_batch.training.detector.loss import detector_loss
 from fer_batch.training.detector.photographs import Photograph
 from fer_batch.training.detector.recipe import RECIPE_FILE, DetectorRecipe, check_detector_recipe
 
-CHECKPOINT_FILE = "checkpoint.npz"
-LOG_FILE = "training_log.csv"
 _GRADIENT_NORM = 5.0
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
