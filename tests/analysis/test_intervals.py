@@ -9,6 +9,7 @@ from scipy.special import expit
 
 from fer_batch.analysis.intervals import MIN_SAMPLES, MIN_SAMPLES_OF_WINDOW, Means, series_means
 from fer_batch.analysis.pooling import Pool
+from tests.helpers.grids import grid
 
 SERIES = 2000
 
@@ -45,14 +46,13 @@ def of_means(means: list[float], variances: list[float], degrees: list[float], n
     return Means(*(np.array(column, float) for column in (means, variances, degrees, n, n)))
 
 
-@pytest.mark.parametrize("correlation", [0.0, 0.3, 0.6, 0.8])
-@pytest.mark.parametrize("length", [MIN_SAMPLES, 60, 120, 300, 900])
+@pytest.mark.parametrize(("length", "correlation"), grid([MIN_SAMPLES, 60, 120, 300, 900], [0.0, 0.3, 0.6, 0.8]))
 def test_interval_of_a_single_series_covers_93_to_97_per_cent(length: int, correlation: float) -> None:
     values = autoregressive(length, correlation, seed=length, series=6000)
     assert 0.93 <= coverage(means_of(values)) <= 0.97
 
 
-@pytest.mark.parametrize("length", [60, 120, 300, 900])
+@pytest.mark.parametrize("length", grid([60, 120, 300, 900]))
 def test_interval_of_a_strongly_correlated_series_covers_93_to_97_per_cent(length: int) -> None:
     assert 0.93 <= coverage(means_of(autoregressive(length, 0.9, seed=length, series=6000))) <= 0.97
 
@@ -64,15 +64,13 @@ def test_series_below_the_minimum_length_has_no_interval(length: int) -> None:
     assert np.isnan(high).all()
 
 
-@pytest.mark.parametrize("correlation", [0.0, 0.3, 0.6, 0.8])
-@pytest.mark.parametrize("length", [MIN_SAMPLES_OF_WINDOW, 10, 20, 50])
+@pytest.mark.parametrize(("length", "correlation"), grid([MIN_SAMPLES_OF_WINDOW, 10, 20, 50], [0.0, 0.3, 0.6, 0.8]))
 def test_interval_of_windows_of_one_video_covers_93_to_97_per_cent(length: int, correlation: float) -> None:
     values = autoregressive(length, correlation, seed=length, series=12 * 500)
     assert 0.93 <= coverage(means_of(values, together=12)) <= 0.97
 
 
-@pytest.mark.parametrize("correlation", [0.0, 0.3, 0.6])
-@pytest.mark.parametrize("length", [60, 120, 300, 900])
+@pytest.mark.parametrize(("length", "correlation"), grid([60, 120, 300, 900], [0.0, 0.3, 0.6]))
 def test_interval_of_a_probability_near_zero_covers_93_to_97_per_cent(length: int, correlation: float) -> None:
     normal = autoregressive(length, correlation, seed=length, series=6000) * np.sqrt(1 - correlation**2)
     nodes, weights = np.polynomial.hermite_e.hermegauss(80)
@@ -87,10 +85,12 @@ def test_interval_of_a_series_with_missing_values_covers_93_to_97_per_cent(corre
     assert 0.93 <= coverage(means_of(values)) <= 0.97
 
 
-@pytest.mark.parametrize(("share", "correlation"), [(0.4, 0.3), (0.4, 0.8), (0.8, 0.0), (0.8, 0.6), (0.8, 0.8)])
-@pytest.mark.parametrize("length", [120, 300, 600])
-def test_interval_of_a_share_of_frames_covers_93_to_97_per_cent(length: int, share: float, correlation: float) -> None:
-    """A face that comes and goes: present or not, and for a while."""
+@pytest.mark.parametrize(
+    ("length", "process"), grid([120, 300, 600], [(0.4, 0.3), (0.4, 0.8), (0.8, 0.0), (0.8, 0.6), (0.8, 0.8)])
+)
+def test_interval_of_a_share_of_frames_covers_93_to_97_per_cent(length: int, process: tuple[float, float]) -> None:
+    """A face that comes and goes, by its share of the frames and the correlation from one to the next."""
+    share, correlation = process
     rng = np.random.default_rng(length)
     there = rng.random((4000, length)) < share
     for time in range(1, length):
@@ -121,8 +121,7 @@ def test_interval_over_videos_covers_93_to_97_per_cent() -> None:
     assert 0.93 <= np.mean(hits) <= 0.97
 
 
-@pytest.mark.parametrize("correlation", [0.3, 0.6, 0.9])
-@pytest.mark.parametrize("length", [4, 8, 15, 30])
+@pytest.mark.parametrize(("length", "correlation"), grid([4, 8, 15, 30], [0.3, 0.6, 0.9]))
 def test_interval_over_five_short_clips_covers_93_to_97_per_cent(length: int, correlation: float) -> None:
     """Five clips of few samples: their own variances are unreliable, the variance between them is used."""
     together = [pooled(means_of(autoregressive(length, correlation, seed, series=5))) for seed in range(1500)]

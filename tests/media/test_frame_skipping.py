@@ -19,6 +19,7 @@ from fer_batch.media.frame_skipping import skip_after_last, skip_unneeded
 from fer_batch.media.video import open_video
 from fer_batch.pipeline.sampling import FramesTooSparseError, exact, is_due, last_due, select
 from tests.helpers.clips import make_video, number_in, scramble, steady
+from tests.helpers.grids import grid
 
 MILLISECOND = Fraction(1, 1000)
 
@@ -58,27 +59,30 @@ def uneven(count: int) -> list[Fraction]:
     return times
 
 
-@pytest.mark.parametrize("most", [512, 33])
-@pytest.mark.parametrize(("fps", "start"), [(1.0, 0.0), (3.0, 2.1), (25.0, 0.0)])
-@pytest.mark.parametrize("options", [*GROUPS.values(), {"b_frames": 3, "gop": 250}], ids=[*GROUPS, "one group"])
-@pytest.mark.parametrize("times", [steady(25, 200), uneven(200)], ids=["steady", "uneven"])
+@pytest.mark.parametrize(
+    ("most", "sampling", "options", "times"),
+    grid(
+        [512, 33],
+        [Sampling(fps=1.0), Sampling(fps=3.0, start=2.1), Sampling(fps=25.0)],
+        [*GROUPS.values(), {"b_frames": 3, "gop": 250}],
+        [steady(25, 200), uneven(200)],
+    ),
+)
 def test_the_chosen_frames_are_the_same(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     most: int,
-    fps: float,
-    start: float,
+    sampling: Sampling,
     options: dict[str, Any],
     times: list[Fraction],
 ) -> None:
     path = make_video(tmp_path / "a.mkv", times, tick=MILLISECOND, **options)
     monkeypatch.setattr(frame_skipping, "_MAX_GROUP", most)
-    sampling = Sampling(fps=fps, start=start)
     all_frames, all_decoded = chosen(path, sampling, leave_out=False)
     frames, decoded = chosen(path, sampling, leave_out=True)
     assert frames == all_frames
     assert len(frames) > 3
-    assert decoded < 0.8 * all_decoded or fps > 7 or most < 512 or not options["b_frames"]
+    assert decoded < 0.8 * all_decoded or sampling.fps > 7 or most < 512 or not options["b_frames"]
 
 
 def in_haste(path: Path, sampling: Sampling, up_to: bool) -> tuple[dict[Fraction, bytes] | None, int]:
@@ -100,10 +104,15 @@ def in_haste(path: Path, sampling: Sampling, up_to: bool) -> tuple[dict[Fraction
     return {one.time: one.luma().tobytes() for one in shown}, decoded
 
 
-@pytest.mark.parametrize("most", [512, 33])
-@pytest.mark.parametrize("sampling", [Sampling(fps=1.0), Sampling(fps=3.0, start=2.1, end=7.3), Sampling(fps=0.2)])
-@pytest.mark.parametrize("options", GROUPS.values(), ids=list(GROUPS))
-@pytest.mark.parametrize("times", [steady(25, 250), uneven(250)], ids=["steady", "uneven"])
+@pytest.mark.parametrize(
+    ("most", "sampling", "options", "times"),
+    grid(
+        [512, 33],
+        [Sampling(fps=1.0), Sampling(fps=3.0, start=2.1, end=7.3), Sampling(fps=0.2)],
+        list(GROUPS.values()),
+        [steady(25, 250), uneven(250)],
+    ),
+)
 def test_haste_takes_frames_as_they_are_and_near_enough(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
