@@ -199,7 +199,9 @@ def test_inference_errors_become_network_errors_except_memory_errors(
     monkeypatch: pytest.MonkeyPatch, error: Exception, expected: type[Exception]
 ) -> None:
     session = SimpleNamespace(
-        get_inputs=lambda: [SimpleNamespace(name="input")], get_outputs=list, run=Mock(side_effect=error)
+        get_inputs=lambda: [SimpleNamespace(name="input", type="tensor(float)")],
+        get_outputs=list,
+        run=Mock(side_effect=error),
     )
     runtime = SimpleNamespace(SessionOptions=Mock, InferenceSession=lambda *args, **options: session)
     monkeypatch.setattr(onnx_session, "onnx_runtime", lambda: runtime)
