@@ -1,6 +1,6 @@
 """Recall and average precision against time by the size at which pictures are searched: the curve behind the default.
 
-    python benchmarks/longest_side.py faces.parquet
+    python benchmarks/longest_side.py photographs.parquet
 
 Looks at the held-out photographs of `train-detector`'s file. Processor time of the search alone, one thread, median of
 `--rounds` passes over the same photographs.
@@ -20,7 +20,7 @@ import typer
 from fer_batch.detection import create_detector
 from fer_batch.detection.search import find_faces
 from fer_batch.training.detector.evaluate import evaluate_detector
-from fer_batch.training.detector.folder import detector_config, validation_part
+from fer_batch.training.detector.folder import detector_config, held_out_part
 from fer_batch.training.detector.photographs import read_photographs
 
 
@@ -33,8 +33,9 @@ def main(
 ) -> None:
     cv2.setNumThreads(1)
     config = detector_config(detector)
-    photographs = validation_part(config, read_photographs(data), None)
-    frames = [photograph.frame(needs_colour=False) for photograph in photographs[:timed]]
+    photographs = held_out_part(read_photographs(data))
+    colour = create_detector(config).needs_colour
+    frames = [photograph.frame(needs_colour=colour) for photograph in photographs[:timed]]
     print("| longest side | recall | average precision | from 16 px | landmark error | processor ms a picture |")
     print("| --- | --- | --- | --- | --- | --- |")
     for side in (int(part) for part in sides.split(",")):

@@ -58,6 +58,10 @@ class _Search:
         """Sizes of the labels in the searched picture, (m,)."""
         return np.asarray(np.sqrt(self.photograph.boxes[:, 2:].prod(axis=1)) * self.reduction, float)
 
+    def above(self, score: float) -> _Search:
+        """What the detector finds with this threshold: overlaps are decided from the best detection down."""
+        return replace(self, faces=tuple(face for face in self.faces if face.score is None or face.score >= score))
+
     def matches(self, count: NDArray[np.bool_]) -> Matches:
         """The detections, matched to the labels that count."""
         return match(self.boxes, self.scores, self.photograph.boxes, count)
@@ -80,9 +84,9 @@ def evaluate_detector(config: DetectorConfig, photographs: Sequence[Photograph])
         counting neither way: `faces`, `average_precision`, `recall_from_32`, and `recall_by_size`. `by_source`: for
         each source its `faces`, `average_precision` and `recall`.
     """
-    ranked_config = config if config.name == "haar" else replace(config, min_score=_LOW_SCORE)
-    ranked = _search(ranked_config, photographs)
-    chosen = ranked if config.name == "haar" else _search(config, photographs)
+    threshold = create_detector(config).min_score
+    ranked = _search(config if threshold is None else replace(config, min_score=_LOW_SCORE), photographs)
+    chosen = [search.above(threshold or 0.0) for search in ranked]
     figures: dict[str, Any] = {"detector": config.name, "longest_side": config.longest_side}
     figures |= _precision_and_recall(ranked, chosen)
     figures["average_precision_from"] = {

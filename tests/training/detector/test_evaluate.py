@@ -61,8 +61,8 @@ class _Fixed:
 
     needs_colour = False
 
-    def __init__(self, faces: list[Detection]) -> None:
-        self._faces = faces
+    def __init__(self, faces: list[Detection], min_score: float | None = 0.5) -> None:
+        self._faces, self.min_score = faces, min_score
 
     def detect(self, picture: object, min_face: float) -> list[Detection]:
         return self._faces
@@ -141,7 +141,7 @@ def test_head_angles_tell_a_detector_that_gives_every_face_the_same_landmarks(
 
     labelled = [photograph([(20, 20, 60, 60)], [0.9]) for _ in rolls]
     labelled = [replace(one, landmarks=tilted(roll)[None]) for one, roll in zip(labelled, rolls, strict=True)]
-    told = iter((rolls if follows else 0 * rolls).tolist() * 2)
+    told = iter((rolls if follows else 0 * rolls).tolist())
 
     class Following(_Fixed):
         def detect(self, picture: object, min_face: float) -> list[Detection]:
