@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 
 from fer_batch.records import Detection
 
+#: Non-maximum suppression: of two boxes that overlap by more than this share of their union, the one with the higher
+#: score stays.
+NMS_THRESHOLD = 0.3
+
 
 class DetectorError(Exception):
     """A detector that was loaded could not compute on a picture."""
@@ -20,7 +24,7 @@ class DetectorError(Exception):
 class CropRule:
     """How a detector's box becomes the square that the classifier sees. `scale`: side of the square over the longer
     side of the box; `shift_y`: how far the centre moves down, as a share of the box's height.
-    `upright_from`: heads that lean by that many degrees or more are turned upright, where the detector tells their
+    `upright_from`: heads that lean by that many degrees or more are turned upright, where the detector gives
     landmarks. docs/experiments/crop.md has the measurements behind the choice."""
 
     scale: float
@@ -36,7 +40,7 @@ class Detector(Protocol):
 
     @property
     def min_score(self) -> float | None:
-        """The least score of what it finds, 0..1; None where it gives no scores."""
+        """The lowest score of what it finds, 0..1; None where it gives no scores."""
         ...
 
     def detect(self, picture: NDArray[np.uint8], min_face: float) -> Sequence[Detection]:

@@ -11,15 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_batch.config import DetectorConfig
-from fer_batch.detection.base import CropRule, DetectorError
+from fer_batch.detection.base import NMS_THRESHOLD, CropRule, DetectorError
 from fer_batch.detection.model_folder import YUV, embedded_detector, network_file, read_detector
 from fer_batch.detection.network import STRIDES, cells, in_pixels
 from fer_batch.errors import UsageError
 from fer_batch.onnx.session import NetworkError, open_network
 from fer_batch.records import Detection
 
-#: Of two boxes that overlap by more than this share of their union, the one with the higher score stays.
-_NMS_THRESHOLD = 0.3
 #: Pictures are padded to whole cells of this many pixels.
 _PADDED = 32
 #: So many of the best boxes are looked at for overlaps, which takes time by the square.
@@ -61,11 +59,11 @@ class EmbeddedDetector:
             return []
         height, width = (side + -side % _PADDED for side in picture.shape[:2])
         boxes, points = in_pixels(cells(height, width, self._strides)[found], box[found], landmarks[found])
-        best = cv2.dnn.NMSBoxes(boxes.tolist(), score[found].tolist(), 0.0, _NMS_THRESHOLD, top_k=_TOP_K)
+        kept = cv2.dnn.NMSBoxes(boxes.tolist(), score[found].tolist(), 0.0, NMS_THRESHOLD, top_k=_TOP_K)
         return [
-            Detection(x, y, width, height, float(score[found[one]]), points[one])
-            for one in best
-            for x, y, width, height in [boxes[one].tolist()]
+            Detection(x, y, width, height, float(score[found[face]]), points[face])
+            for face in kept
+            for x, y, width, height in [boxes[face].tolist()]
             if min(width, height) >= min_face
         ]
 

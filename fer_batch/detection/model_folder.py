@@ -1,4 +1,4 @@
-"""The folder a trained face detector is kept in: config.json, the network as ONNX in float32 and in 8 bits, a card."""
+"""The folder a trained face detector is kept in: config.json, the network as ONNX in float32 and INT8, a card."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ GRAY, YUV = "gray 0..255, one channel", "YUV 0..255, three channels"
 class DetectorModel:
     """What config.json says. `input`: what the network reads; `min_score`: the default threshold, 0..1; `crop_scale`
     and `crop_shift_y`: how a box becomes the classifier's square (see `CropRule`); `int8_sha256`: of the same network
-    in 8 bits, if the folder has it."""
+    in INT8, if the folder has it."""
 
     name: str
     version: str
@@ -69,7 +69,7 @@ def read_detector(folder: Path) -> DetectorModel:
 
 
 def network_file(folder: Path, model: DetectorModel) -> Path:
-    """The file that runs compute with: the one in 8 bits, if there is one."""
+    """The file that runs compute with: the INT8 one, if there is one."""
     return folder / (ONNX_FILE if model.int8_sha256 is None else INT8_FILE)
 
 

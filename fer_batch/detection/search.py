@@ -10,16 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_batch.config import DetectorConfig
-from fer_batch.detection.base import Detector
+from fer_batch.detection.base import NMS_THRESHOLD, Detector
 from fer_batch.detection.head_pose import head_angles
 from fer_batch.records import Detection, Frame
 
-#: Pictures up to this longest side are searched in one piece; larger ones in tiles, so that memory stays bounded.
-_IN_ONE_PIECE = 1280
+#: Pictures up to this longest side are searched whole; larger ones in tiles, so that memory stays bounded. Pixels.
+_LARGEST_UNTILED = 1280
 #: Side of a tile, and how far neighbours overlap: a face up to that size lies whole in one of them. Pixels.
 _TILE, _OVERLAP = 1024, 256
-#: Two boxes that overlap more than this, intersection over union, are the same face.
-_SAME_FACE = 0.3
 
 
 def find_faces(frame: Frame, detector: Detector, config: DetectorConfig) -> tuple[Detection, ...]:
@@ -47,10 +45,10 @@ def reduced(picture: NDArray[np.uint8], longest_side: int) -> NDArray[np.uint8]:
 
 
 def _search(picture: NDArray[np.uint8], detector: Detector, min_face: float) -> Sequence[Detection]:
-    """Faces in pixels of `picture`. A large one is searched tile by tile, then at half its size for the faces that are
+    """Faces in pixels of `picture`. A large picture is searched in tiles, then at half its size for the faces that are
     too large for a tile, and so on."""
     height, width = picture.shape[:2]
-    if max(height, width) <= _IN_ONE_PIECE:
+    if max(height, width) <= _LARGEST_UNTILED:
         return detector.detect(picture, min_face)
     half = _resized(picture, max(1, width // 2), max(1, height // 2))
     scale_x, scale_y = width / half.shape[1], height / half.shape[0]
@@ -77,7 +75,7 @@ def _distinct(faces: Sequence[Detection]) -> list[Detection]:
     """Each face once, as it was found with the highest score, or, without scores, at the coarsest size."""
     boxes = [(face.x, face.y, face.width, face.height) for face in faces]
     scores = [1.0 if face.score is None else face.score for face in faces]
-    return [faces[kept] for kept in cv2.dnn.NMSBoxes(boxes, scores, 0.0, _SAME_FACE)]
+    return [faces[kept] for kept in cv2.dnn.NMSBoxes(boxes, scores, 0.0, NMS_THRESHOLD)]
 
 
 def _resized(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:

@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_batch.config import DetectorConfig
-from fer_batch.detection.base import CropRule
+from fer_batch.detection.base import NMS_THRESHOLD, CropRule
 from fer_batch.errors import UsageError
 from fer_batch.records import Detection
 
 _MIN_SCORE = 0.6
-_NMS_THRESHOLD = 0.3
 _TOP_K = 5000
-_LEAST_SIDE = 64
+_SMALLEST_SIDE = 64
 
 
 class YuNetDetector:
@@ -36,9 +35,9 @@ class YuNetDetector:
         self.min_score = _MIN_SCORE if config.min_score is None else config.min_score
         try:
             self._net = cv2.FaceDetectorYN.create(
-                config.model_file, "", (320, 320), self.min_score, _NMS_THRESHOLD, _TOP_K
+                config.model_file, "", (320, 320), self.min_score, NMS_THRESHOLD, _TOP_K
             )
-            self.detect(np.zeros((_LEAST_SIDE, _LEAST_SIDE, 3), np.uint8), 1.0)
+            self.detect(np.zeros((_SMALLEST_SIDE, _SMALLEST_SIDE, 3), np.uint8), 1.0)
         except cv2.error as error:
             reason = str(error).strip().splitlines()[-1]
             message = f"--detector-model {config.model_file}: OpenCV can't use it as YuNet ({reason})"
@@ -48,7 +47,7 @@ class YuNetDetector:
         """See `Detector.detect`."""
         height, width = picture.shape[:2]
         # Below two strides of 32 OpenCV's network reads memory that is not its own and invents faces.
-        low, narrow = max(0, _LEAST_SIDE - height), max(0, _LEAST_SIDE - width)
+        low, narrow = max(0, _SMALLEST_SIDE - height), max(0, _SMALLEST_SIDE - width)
         if low or narrow:
             picture = np.pad(picture, ((0, low), (0, narrow), (0, 0)))
         self._net.setInputSize((picture.shape[1], picture.shape[0]))

@@ -19,7 +19,7 @@ MOST_TILES = 9
 #: A photograph's longest side in a view is at least this share of the view's: empty rims teach little.
 _SMALLEST_PICTURE = 0.45
 #: Faces smaller than this in the view, pixels, or visible by less than this share, are neither faces nor background.
-_SMALLEST, _LEAST_VISIBLE = 6.0, 0.35
+_SMALLEST, _MIN_VISIBLE = 6.0, 0.35
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,8 @@ def draw_view(photographs: list[Photograph], views: Views, side: int, rng: np.ra
 def _single_view(photograph: Photograph, views: Views, side: int, rng: np.random.Generator) -> View:
     picture = photograph.yuv()
     height, width = picture.shape[:2]
-    least = 0.8 * side / max(width, height)
-    scale = max(least, np.exp(rng.uniform(*np.log(views.scales))))
+    smallest = 0.8 * side / max(width, height)
+    scale = max(smallest, np.exp(rng.uniform(*np.log(views.scales))))
     focus = rng.random(2) * (width, height)
     place = np.full(2, side / 2) + rng.uniform(-0.25, 0.25, 2) * side
     if photograph.face_weights is not None and rng.random() < 0.85:
@@ -173,7 +173,7 @@ def _labelled(
     inside = np.clip(np.minimum(high, side) - np.maximum(low, 0), 0, None)
     visible = inside.prod(axis=1) / np.maximum(sizes.prod(axis=1), 1e-6)
     kept = visible > 0.02
-    sure = (photograph.scores >= SURE) & (visible >= _LEAST_VISIBLE) & (np.sqrt(sizes.prod(axis=1)) >= _SMALLEST)
+    sure = (photograph.scores >= SURE) & (visible >= _MIN_VISIBLE) & (np.sqrt(sizes.prod(axis=1)) >= _SMALLEST)
     low, high = np.clip(low, 0, side), np.clip(high, 0, side)  # What is seen of a face is its box, as labels have it.
     landmarks = photograph.landmarks @ affine[:, :2].T + affine[:, 2]
     landmarks = landmarks[:, _MIRRORED] if mirror else landmarks
