@@ -39,6 +39,10 @@ Recall of drawn boxes by size in the searched picture (mean of width and height,
 
 {sizes}
 
+Recall of drawn boxes against false faces, by threshold; the first detector above:
+
+{curve}
+
 AP and recall by source:
 
 {sources}
@@ -80,6 +84,7 @@ def detector_card(folder: Path, figures: Sequence[dict[str, Any]]) -> str:
         training=training,
         overall=_overall_table(figures),
         sizes=_size_table(figures),
+        curve=_curve_table(figures[0]),
         sources=_source_table(figures),
         angles=_angle_table(figures),
         limits=_LIMITS,
@@ -94,6 +99,7 @@ def read_figures(path: Path) -> dict[str, Any]:
         figures: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         for table in (_overall_table, _size_table, _source_table, _angle_table):
             table([figures])
+        _curve_table(figures)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"{path}: cannot be read as figures of evaluate-detector ({error})") from error
     return figures
@@ -127,6 +133,15 @@ def _size_table(figures: Sequence[dict[str, Any]]) -> str:
         for figure in figures
     ]
     return _table([*_LEADING, *(size.replace("-inf", " and more") for size in sizes)], rows)
+
+
+def _curve_table(figure: dict[str, Any]) -> str:
+    rows = [
+        [f"{point['threshold']:.2f}", _share(point["recall_from_16"]), _share(point["recall_from_32"]), false]
+        for point in figure["curve"]
+        for false in ["-" if point["false_per_100"] is None else f"{point['false_per_100']:.1f}"]
+    ]
+    return _table(["threshold", "recall from 16 px", "recall from 32 px", "false per 100"], rows)
 
 
 def _source_table(figures: Sequence[dict[str, Any]]) -> str:

@@ -25,6 +25,8 @@ from fer_batch.training.detector.targets import intersection_over_union
 SIZES = (8, 16, 24, 32)
 #: Recall is given between these sizes.
 SIZE_EDGES = (0, 8, 16, 24, 32, 48, 80, float("inf"))
+#: Thresholds at which recall is set against false faces.
+CURVE = (0.1, 0.2, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8)
 _LOW_SCORE = 0.02
 #: Head angles are compared on faces from this width up, in pixels of the photograph, and on at least so many.
 _SMALLEST_WIDTH, _FEWEST_PAIRS = 24.0, 20
@@ -82,7 +84,8 @@ def evaluate_detector(config: DetectorConfig, photographs: Sequence[Photograph])
         `turned` (share of found faces that look aside by more than 30 degrees), `false_per_100` (false faces on 100
         photographs without a face; None without such). `drawn`: of the boxes that people drew alone, all others
         counting neither way: `faces`, `average_precision`, `recall_from_32`, and `recall_by_size`. `by_source`: for
-        each source its `faces`, `average_precision` and `recall`.
+        each source its `faces`, `average_precision` and `recall`. `curve`: for each of `CURVE` as the threshold, the
+        recall of drawn boxes from 16 and from 32 pixels, and `false_per_100`.
     """
     threshold = create_detector(config).min_score
     ranked = _search(config if threshold is None else replace(config, min_score=_LOW_SCORE), photographs)
@@ -101,6 +104,7 @@ def evaluate_detector(config: DetectorConfig, photographs: Sequence[Photograph])
     figures["face_free"] = len(face_free)
     figures["false_per_100"] = 100 * false / len(face_free) if face_free else None
     figures["drawn"] = _drawn_figures(ranked, chosen)
+    figures["curve"] = [] if threshold is None else [_curve_point(ranked, score) for score in CURVE]
     sources = sorted({search.photograph.source for search in ranked if search.sure.any()})
     figures["by_source"] = {
         source: _precision_and_recall(
@@ -182,16 +186,12 @@ def _precision_and_recall(ranked: Sequence[_Search], chosen: Sequence[_Search]) 
 
 def _drawn_figures(ranked: Sequence[_Search], chosen: Sequence[_Search]) -> dict[str, Any]:
     """Figures over the boxes that people drew."""
-    drawn = [search for search in ranked if search.photograph.drawn.any()]
-    at_threshold = [search for search in chosen if search.photograph.drawn.any()]
-    counted = [search.photograph.drawn & search.sure for search in at_threshold]
-    pairs = list(zip(at_threshold, counted, strict=True))
-    found = np.concatenate([search.matches(count).found[count] for search, count in pairs] or [np.zeros(0, bool)])
-    sizes = np.concatenate([search.sizes[count] for search, count in pairs] or [np.zeros(0)])
+    with_drawn = [search for search in ranked if search.photograph.drawn.any()]
+    found, sizes = _drawn_found(chosen)
     return {
         "faces": len(found),
         "average_precision": average_precision(
-            search.matches(search.photograph.drawn & search.sure) for search in drawn
+            search.matches(search.photograph.drawn & search.sure) for search in with_drawn
         ),
         "recall_from_32": _share(found[sizes >= 32]),
         "recall_by_size": {
@@ -200,6 +200,30 @@ def _drawn_figures(ranked: Sequence[_Search], chosen: Sequence[_Search]) -> dict
             for within in [(sizes >= low) & (sizes < high)]
         },
     }
+
+
+def _curve_point(ranked: Sequence[_Search], threshold: float) -> dict[str, Any]:
+    """Recall and false faces at a threshold."""
+    found, sizes = _drawn_found([search.above(threshold) for search in ranked])
+    face_free = [search.above(threshold) for search in ranked if search.photograph.face_free]
+    false = sum(len(search.faces) for search in face_free)
+    return {
+        "threshold": threshold,
+        "recall_from_16": _share(found[sizes >= 16]),
+        "recall_from_32": _share(found[sizes >= 32]),
+        "false_per_100": 100 * false / len(face_free) if face_free else None,
+    }
+
+
+def _drawn_found(searches: Sequence[_Search]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Which of all drawn boxes were found, and their sizes in the searched picture."""
+    found, sizes = [np.zeros(0, bool)], [np.zeros(0)]
+    for search in searches:
+        count = search.photograph.drawn & search.sure
+        if count.any():
+            found.append(search.matches(count).found[count])
+            sizes.append(search.sizes[count])
+    return np.concatenate(found), np.concatenate(sizes)
 
 
 def _share(values: NDArray[np.bool_]) -> float | None:

@@ -35,6 +35,7 @@ FIGURES: dict[str, Any] = {
         "recall_from_32": 0.905,
         "recall_by_size": {"16-24": {"faces": 10, "recall": 0.5}, "80-inf": {"faces": 0, "recall": None}},
     },
+    "curve": [{"threshold": 0.5, "recall_from_16": 0.8, "recall_from_32": 0.9, "false_per_100": 2.0}],
     "by_source": {"portraits": {"faces": 128, "average_precision": 0.93, "recall": 0.88}},
 }
 ANGLES = {name: {"error": 3.21, "correlation": 0.876} for name in ("yaw", "pitch", "roll")}
@@ -63,6 +64,7 @@ def test_the_card_has_a_row_per_detector_in_every_table(folder: Path) -> None:
     assert "| yunet | 320 | 1848 | 0.812 | 0.950 | 900 | 0.710 | 0.905 | 0.980 | 0.057 | 0.112 | 0.4 |" in lines
     assert "| detector | longest side | 16-24 | 80 and more |" in lines
     assert "| embedded | 320 | 0.500 | - |" in lines
+    assert "| 0.50 | 0.800 | 0.900 | 2.0 |" in lines
     assert "| detector | longest side | portraits (128) |" in lines
     assert "| embedded | 320 | 0.930, 0.880 |" in lines
     assert "| yunet | 320 | 3.2, 0.88 | 3.2, 0.88 | 3.2, 0.88 |" in lines

@@ -101,6 +101,8 @@ def test_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     assert figures["drawn"]["recall_from_32"] is None
     assert figures["drawn"]["recall_by_size"]["8-16"] == {"faces": 1, "recall": 1.0}
     assert figures["by_source"]["a/b"]["recall"] == 0.5
+    curve = {point["threshold"]: point["false_per_100"] for point in figures["curve"]}
+    assert (curve[0.1], curve[0.3], curve[0.35], curve[0.8]) == (200, 200, 100, 100)
     assert "average precision          0.5000" in e.report(figures)
 
 
