@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import typer
+
+from fer_batch.cli import app
 from fer_batch.emotions import EMOTIONS
 from fer_batch.measures import DEFINITIONS
 from fer_batch.records import EXPLANATIONS, Code, Stage
 from fer_batch.tables.schema import faces_schema, frames_schema, media_schema
+from fer_batch.tables.sql import views
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 TABLES = (REPOSITORY / "docs" / "guide" / "tables.md").read_text(encoding="utf-8")
@@ -78,3 +82,14 @@ def test_prose_of_the_docs_has_lines_of_at_most_120_characters() -> None:
         lines = [line for line in prose.splitlines() if not line.lstrip().startswith("|")]
         too_long += [f"{page.name}: {line}" for line in lines if len(line) > 120]
     assert too_long == []
+
+
+def test_every_sql_view_is_named_in_the_guide() -> None:
+    page = (REPOSITORY / "docs" / "guide" / "dashboards.md").read_text(encoding="utf-8")
+    assert [name for name in views(REPOSITORY, EMOTIONS) if f"`{name}`" not in page] == []
+
+
+def test_every_command_is_named_in_the_guide() -> None:
+    page = (REPOSITORY / "docs" / "guide" / "command-line.md").read_text(encoding="utf-8")
+    commands = typer.main.get_command(app).commands
+    assert [name for name in commands if not re.search(rf"`fer-batch {name}[ `]", page)] == []
