@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from unittest.mock import patch
@@ -34,8 +34,11 @@ from PIL import Image
 from fer_batch.config import DetectorConfig, ModelId, ResolvedConfig, Sampling
 from fer_batch.emotions import EMOTIONS
 from fer_batch.log import set_up_logging
+from fer_batch.pipeline import part_writer
 from fer_batch.pipeline import run as orchestrator
-from fer_batch.records import Detection, Media, MediaInfo, Prepared, SampledFrame
+from fer_batch.pipeline.worker import Message
+from fer_batch.records import Detection, FileResult, FrameChunk, Media, MediaInfo, SampledFrame, Task
+from fer_batch.runners.base import Outcome
 
 SAMPLES = Path(__file__).parent.parent / "sample_media" / "photos"
 SIZE = (128, 128)
@@ -89,13 +92,19 @@ def keep(count: int, out: Path) -> None:
     names = [f"/photographs/{number // 1000:03}/{number:06}.jpg" for number in range(count)]
     media = [Media(name, name[13:], "image", 3000 + number, number) for number, name in enumerate(names)]
 
-    def prepared(*_: object) -> Iterator[Prepared]:
-        for one in media:
-            frame = SampledFrame(0, None, 96, 96, (Detection(10.0, 10.0, 60.0, 60.0, 0.9, None, (1.0, 2.0, 3.0)),))
-            yield Prepared(one, MediaInfo(96, 96, None, "jpeg"), (frame,), np.zeros((1, 48, 48), np.uint8), None, 0.01)
+    class Workers:
+        """A runner that makes up what workers would send."""
+
+        def run(self, next_task: Callable[[], Task | None]) -> Iterator[Outcome[Task, Message]]:
+            face = Detection(10.0, 10.0, 60.0, 60.0, 0.9, None, (1.0, 2.0, 3.0))
+            frames, crops = (SampledFrame(0, None, 96, 96, (face,)),), np.zeros((1, 48, 48), np.uint8)
+            while (task := next_task()) is not None:
+                for file in task.media:
+                    yield Outcome(task, FrameChunk(file, frames, crops))
+                    yield Outcome(task, FileResult(file, MediaInfo(96, 96, None, "jpeg"), None, 0.01, 1, 1))
 
     class Shares:
-        device_name = None
+        device_name: str | None = None
 
         def load(self) -> None: ...
 
@@ -109,11 +118,9 @@ def keep(count: int, out: Path) -> None:
     with (
         patch.object(orchestrator, "_check_place"),
         patch.object(orchestrator, "discover", lambda *_: media),
-        patch.object(orchestrator, "_prepared", prepared),
-        patch.object(orchestrator, "Classifier", lambda *_: Shares()),
-        patch.object(orchestrator, "_ROWS_PER_PART", 8000),  # As in a run that reads 4000 images a minute.
+        patch.object(part_writer, "_ROWS_PER_PART", 8000),  # As in a run that reads 4000 images a minute.
     ):
-        assert orchestrator.run(config)
+        assert orchestrator.run(config, Workers(), Shares())
 
 
 def run_command(given: Path, out: Path, options: argparse.Namespace) -> list[str]:

@@ -24,15 +24,16 @@ from PIL import Image
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
-from stages import parts  # noqa: E402
+from stages import chunks_of  # noqa: E402
 
 from fer_batch.config import DetectorConfig, Sampling  # noqa: E402
 from fer_batch.emotions import EMOTIONS  # noqa: E402
+from fer_batch.pipeline.chunks import NO_CROPS  # noqa: E402
 from fer_batch.pipeline.discover import discover  # noqa: E402
-from fer_batch.pipeline.worker import NO_CROPS, Settings, Worker  # noqa: E402
-from fer_batch.records import Detection, Media, MediaInfo, Prepared, SampledFrame, Unit  # noqa: E402
+from fer_batch.pipeline.worker import Settings, Worker  # noqa: E402
+from fer_batch.records import Detection, FileResult, FrameChunk, Media, MediaInfo, SampledFrame, Task  # noqa: E402
 from fer_batch.tables.parquet import write_table  # noqa: E402
-from fer_batch.tables.schema import Scored, to_tables  # noqa: E402
+from fer_batch.tables.schema import ClassifiedChunk, ClassifiedFile, to_tables  # noqa: E402
 from tests.helpers.clips import SAMPLES, make_video, steady  # noqa: E402
 
 
@@ -60,8 +61,10 @@ def table_bytes(place: Path) -> dict[str, int]:
         face = Detection(x, y, width, height, score, None, tuple(angles), int(rng.integers(9)))
         frames.append(SampledFrame(second, Fraction(second), 1280, 720, (face,)))
     media = Media("a.mp4", "camera-1/a.mp4", "video", 1, 0)
-    prepared = Prepared(media, MediaInfo(), tuple(frames), NO_CROPS, None, 0.0)
-    tables = to_tables([Scored(prepared, rng.dirichlet(np.ones(len(EMOTIONS)), 3600))], EMOTIONS)
+    chunk = FrameChunk(media, tuple(frames), NO_CROPS)
+    classified = ClassifiedChunk(chunk, rng.dirichlet(np.ones(len(EMOTIONS)), 3600))
+    result = FileResult(media, MediaInfo(), None, 0.0, 3600, 3600)
+    tables = to_tables([ClassifiedFile(result, (classified,))], EMOTIONS)
     for name, table in tables.items():
         write_table(place / name, table)
     return {name: (place / name).stat().st_size for name in tables}
@@ -78,9 +81,9 @@ def main() -> None:
         clip = make_video(place / "a.mp4", steady(25, len(shown)), size=size, gop=50, shown=shown)
         worker = Worker(Settings(Sampling(), DetectorConfig()))
         (media,) = discover([str(clip)])
-        list(parts(worker, Unit((media,))))  # Once for what the first time loads.
+        list(chunks_of(worker, Task((media,))))  # Once for what the first time loads.
         before = time.process_time()
-        faces = sum(len(one.crops) for one in parts(worker, Unit((media,))))
+        faces = sum(len(chunk.crops) for chunk in chunks_of(worker, Task((media,))))
         seconds = time.process_time() - before
         print(
             f"{size[0]}x{size[1]}, {options.seconds} s, {clip.stat().st_size / 1e6:.1f} MB, {faces} faces found: ",

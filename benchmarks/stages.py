@@ -24,7 +24,7 @@ from fer_batch.emotion.model_folder import find_model, read_config
 from fer_batch.pipeline import worker as work
 from fer_batch.pipeline.resolve import resolve_detector
 from fer_batch.pipeline.tracker import Tracker
-from fer_batch.records import Media, Outline, Piece, Prepared, Section, Unit
+from fer_batch.records import FrameChunk, Media, Section, Task, VideoSections
 from fer_batch.run_config import RunConfig
 
 Spent = defaultdict[str, float]
@@ -53,35 +53,35 @@ def timed_steps(spent: Spent, stage: str, function: Callable[..., Iterator[Any]]
     return steps
 
 
-def parts(worker: work.Worker, unit: Unit) -> Iterator[Piece | Prepared]:
-    """All that a worker makes of a unit, then of the other sections of a long video."""
+def chunks_of(worker: work.Worker, task: Task) -> Iterator[FrameChunk]:
+    """The frames that a worker samples of a task, then of the other sections of a long video."""
     others: tuple[Section, ...] = ()
-    for part in worker.prepare(unit):
-        if isinstance(part, Outline):
-            others = part.sections[1:]
-        else:
-            yield part
+    for message in worker.process(task):
+        if isinstance(message, VideoSections):
+            others = message.sections[1:]
+        elif isinstance(message, FrameChunk):
+            yield message
     for section in others:
-        yield from worker.prepare(Unit(unit.media, section))
+        yield from chunks_of(worker, Task(task.media, section))
 
 
-def follow(found: list[Piece | Prepared]) -> None:
+def track(chunks: list[FrameChunk]) -> None:
     tracker = Tracker()
-    for part in found:
-        crops = iter(part.crops)
-        for frame in part.frames:
+    for chunk in chunks:
+        crops = iter(chunk.crops)
+        for frame in chunk.frames:
             tracker(float(frame.time or 0), frame.scene, [(face, next(crops)) for face in frame.faces])
 
 
-def measure(unit: Unit, worker: work.Worker, classifier: Classifier, spent: Spent) -> int:
+def measure(task: Task, worker: work.Worker, classifier: Classifier, spent: Spent) -> int:
     """One round; returns the number of frames."""
     started = time.process_time()
-    found = list(parts(worker, unit))
+    chunks = list(chunks_of(worker, task))
     known = spent["decode"] + spent["search"] + spent["crop"]
     spent["choose frames, look for cuts, the rest"] += time.process_time() - started - known
-    timed(spent, "follow faces", follow)(found)
-    timed(spent, "classify", classifier)(np.concatenate([part.crops for part in found]))
-    return sum(len(part.frames) for part in found)
+    timed(spent, "track faces", track)(chunks)
+    timed(spent, "classify", classifier)(np.concatenate([chunk.crops for chunk in chunks]))
+    return sum(len(chunk.frames) for chunk in chunks)
 
 
 def main() -> None:
@@ -111,7 +111,7 @@ def main() -> None:
         work._pictures = timed_steps(spent, "decode", originals[0])
         work.find_faces = timed(spent, "search", originals[1])
         work.crop_face = timed(spent, "crop", originals[2])
-        frames = measure(Unit((media,)), worker, classifier, spent)
+        frames = measure(Task((media,)), worker, classifier, spent)
         rounds.append(spent)
     total = median(sum(spent.values()) for spent in rounds)
     print(f"{options.video.name}, {frames} frames, longest side {options.longest_side}: {total:.2f} s")

@@ -31,9 +31,9 @@ from scipy.optimize import linear_sum_assignment
 
 from fer_batch.config import DetectorConfig, Sampling
 from fer_batch.detection import create_detector
-from fer_batch.pipeline.video_merger import Film
+from fer_batch.pipeline.video_merger import VideoMerger
 from fer_batch.pipeline.worker import Settings, make_worker
-from fer_batch.records import Media, Prepared, SampledFrame, Unit
+from fer_batch.records import FileResult, FrameChunk, Media, SampledFrame, Task, VideoSections
 
 PHOTOS = Path(__file__).parent.parent / "sample_media" / "photos"
 WAYS = ("moving", "restless", "crossing", "alike", "hidden", "cuts")
@@ -193,12 +193,13 @@ def main() -> None:
                 truths = make_video(path, way, seed, [faces[i] for i in (0, 2, 1, 3)] if way == "alike" else faces)
                 for fps in options.fps:
                     worker = make_worker(Settings(Sampling("fps", fps=fps), detector))
-                    unit = Unit((Media(str(path), path.name, "video", path.stat().st_size, path.stat().st_mtime_ns),))
-                    film = Film()
-                    results = [each for one in worker(unit) for each in film.add(one)]
-                    assert isinstance(results[-1], Prepared)
-                    assert results[-1].failure is None, results[-1].failure
-                    frames = [frame for one in results for frame in one.frames]
+                    task = Task((Media(str(path), path.name, "video", path.stat().st_size, path.stat().st_mtime_ns),))
+                    merger = VideoMerger()
+                    sent = (message for message in worker(task) if not isinstance(message, VideoSections))
+                    *chunks, result = (ready for message in sent for ready in merger.add(message))
+                    assert isinstance(result, FileResult)
+                    assert result.failure is None, result.failure
+                    frames = [frame for chunk in chunks if isinstance(chunk, FrameChunk) for frame in chunk.frames]
                     totals[fps] += figures(frames, truths, fps)
             for fps, (drawn, tracks, switches, fragments, mixed, seen, found, minutes) in totals.items():
                 counts = "".join(f"{value:10.0f}" for value in (drawn, tracks, switches, fragments, mixed))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class UsageError(Exception):
-    """The command can't be carried out as given; one line that says what is wrong and how to mend it."""
+    """The command can't be carried out as given; the message, of one line, says what is wrong and what to do."""
 
 
 class ModelFolderError(UsageError):
@@ -17,3 +17,7 @@ class PictureError(UsageError):
 
 class DatasetError(UsageError):
     """The data cannot be read; the message names the place and what would be right."""
+
+
+class WorkerStartError(OSError):
+    """Worker processes can't be started. The files that they were to read stay to be done."""

@@ -1,4 +1,4 @@
-"""What a run tells people: printable lines on stderr, above the progress bar, and JSON lines in a file."""
+"""The messages of a run: printable lines on stderr, above the progress bar, and JSON lines in a file."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TextIO, cast
 
 from fer_batch.errors import UsageError
 
@@ -17,30 +19,95 @@ log = logging.getLogger(__name__)
 
 
 def one_line(text: str) -> str:
-    """The text on one line, with nothing in it that a terminal would obey: names of files may hold anything."""
+    """The text on one line, without control characters that a terminal would obey: file names may hold anything."""
     text = " ".join(text.split())
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
 
 
+def survive_closed_stderr() -> None:
+    """Have the process go on where nobody reads its messages any more: stderr closed, its terminal or reader gone."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:  # The next file that is opened would get its number, and messages of native code in it.
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # For as long as the process lives.
+    elif not isinstance(sys.stderr, _SafeStderr):
+        sys.stderr = cast(TextIO, _SafeStderr(sys.stderr))
+
+
+class _SafeStderr:
+    """A stream whose writer need not know that nobody reads it any more."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except OSError:
+            self._give_up()
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """From now on messages go nowhere, those of native code and what the stream still holds included."""
+        with suppress(OSError, ValueError):
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, self._stream.fileno())
+            os.close(null)
+
+
 @contextmanager
-def native_notes_to_log(library: str) -> Iterator[None]:
-    """Pass what native code writes to stderr on to the debug log, under the name of the library.
+def native_stderr_to_log(library: str) -> Iterator[None]:
+    """Send what native code writes to stderr to the debug log, under the name of the library.
 
     TensorFlow 2.21 prints notes on its CPU kernels and, where there is no GPU, CUDA errors as it is imported, ONNX
     Runtime on some machines what graphics devices it could not read, before any of their own settings take effect.
     """
-    sys.stderr.flush()
-    kept = os.dup(2)
     with tempfile.TemporaryFile() as notes:
-        os.dup2(notes.fileno(), 2)
         try:
-            yield
+            with _stderr_to(notes.fileno()):
+                yield
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
             notes.seek(0)
             for line in notes.read().decode(errors="replace").splitlines():
                 log.debug("%s: %s", library, line)
+
+
+@contextmanager
+def stderr_to_file(path: Path | None) -> Iterator[None]:
+    """Append what is written to stderr, also by native code, to a file; None changes nothing."""
+    if path is None:
+        yield
+        return
+    with path.open("ab") as file, _stderr_to(file.fileno()):
+        yield
+
+
+@contextmanager
+def _stderr_to(descriptor: int) -> Iterator[None]:
+    with suppress(AttributeError):  # None where stderr was closed.
+        sys.stderr.flush()
+    try:
+        kept = os.dup(2)
+    except OSError:
+        kept = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(descriptor, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 class _AboveTheBar(logging.Handler):
@@ -53,8 +120,8 @@ class _AboveTheBar(logging.Handler):
 
 
 class _JsonLines(logging.FileHandler):
-    """An object a line: `time` (UTC), `level`, `message`, and what the message says of a file or a run as fields of
-    its own, given as `extra={"fields": {...}}`."""
+    """An object per line: `time` (UTC), `level`, `message`, and the fields that the message has of a file or a run,
+    given as `extra={"fields": {...}}`."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -66,7 +133,7 @@ class _JsonLines(logging.FileHandler):
         return json.dumps(line)  # In ASCII: undecodable bytes of file names become JSON escapes.
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        """Say once that the file can't be written, such as on a full disk, and go on without it."""
+        """Report once that the file can't be written, such as on a full disk, and go on without it."""
         logging.getLogger("fer_batch").removeHandler(self)
         logging.getLogger("fer_batch").error("the log file can't be written any more (%s)", sys.exc_info()[1])
 

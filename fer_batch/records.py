@@ -1,4 +1,4 @@
-"""The records that pass between the stages. Frozen; no stage is known here."""
+"""The records that pass between the steps of a run. Frozen; no step is known here."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class Failure:
 
 
 class MediaError(Exception):
-    """Raised by a stage for one file; carries the Failure that becomes its row."""
+    """Raised for one file by a step of a run; carries the Failure that becomes its row."""
 
     def __init__(self, stage: Stage, code: Code, message: str) -> None:
         super().__init__(message)
@@ -137,16 +137,23 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Unit:
-    """What one worker takes on at a time: a video, a section of a long one, or a bucket of images."""
+class Task:
+    """What one worker takes on at a time: a video, a section of a long one, or a batch of images.
+
+    Attributes:
+        media: The files; one, unless they are images.
+        section: The part of a video to read; None for all of it.
+        attempt: What the messages of this task carry, see `FrameChunk`; above 1 where a worker was lost at it.
+    """
 
     media: tuple[Media, ...]
     section: Section | None = None
+    attempt: int = 1
 
 
 @dataclass(frozen=True)
-class Outline:
-    """The sections of a long video, sent by the worker that found out and now reads the first of them."""
+class VideoSections:
+    """The sections of a long video, sent by the worker that opened it and goes on to read the first of them."""
 
     media: Media
     sections: tuple[Section, ...]
@@ -173,8 +180,8 @@ class Detection:
     """A face as a detector reports it. Box in pixels of the picture it was given; `score` in 0..1 or None;
     `landmarks`, where the detector has them: float32 (5, 2), right eye, left eye, nose, right and left
     corner of the mouth; `angles`, worked out from them: yaw, pitch and roll in degrees. `track_id`: the same face
-    through one video, once it has been followed. `faint`: below the least score of a face, so that it is one only where
-    a face has been followed to."""
+    through one video, once it has been followed. `low_score`: below the detector's minimum score; it counts only where
+    a track continues in it."""
 
     x: float
     y: float
@@ -184,7 +191,7 @@ class Detection:
     landmarks: NDArray[np.float32] | None = None
     angles: tuple[float, float, float] | None = None
     track_id: int | None = None
-    faint: bool = False
+    low_score: bool = False
 
 
 #: A face and its crop, uint8 (48, 48).
@@ -228,61 +235,59 @@ class MediaInfo:
 
 
 @dataclass(frozen=True)
-class Piece:
-    """Some consecutive sampled frames of a file, ready to classify, sent ahead of the rest so that no process holds all
-    of a long one. `crops`: uint8 (faces, 48, 48), in the order of the frames and of the faces within them. `length_s`:
-    the stated seconds of the whole file, None where it states none. Workers number frames and scenes within the
-    `section` of the video that they read."""
+class FrameChunk:
+    """Some consecutive sampled frames of a file, ready to be classified.
+
+    Chunks are sent while the rest of a long video is still being read, so that no process holds all of it. A
+    `FileResult` of the same attempt follows the last one; without it, or if it says so, they do not count.
+
+    Attributes:
+        media: The file.
+        frames: The frames in order. Workers number frames and scenes within the section that they read.
+        crops: The faces, uint8 (faces, 48, 48), in the order of the frames and of the faces within them.
+        duration_s: Seconds that the file states for all of it; None where it states none.
+        section: The number of the section of the video.
+        attempt: Increases whenever the file, or the section, is read again from its start. What an earlier attempt
+            sent is then void.
+    """
 
     media: Media
     frames: tuple[SampledFrame, ...]
     crops: NDArray[np.uint8]
-    length_s: float | None = None
+    duration_s: float | None = None
     section: int = 0
+    attempt: int = 1
 
 
 @dataclass(frozen=True)
-class Ahead:
-    """What of a file was sent ahead: the last `pieces` pieces there were, with so many frames and faces. Pieces before
-    those do not count: they are of a try that was given up."""
+class FileResult:
+    """The last message about a file, or about a section of a video: all its frames have been sent as `FrameChunk`s.
 
-    pieces: int = 0
-    frames: int = 0
-    faces: int = 0
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """One file, or a section of one, decoded and searched for faces: its frames, or the last of them, and what is to be
-    said of all of it.
-
-    `crops`, `section`: as of a Piece. With `failure` set and no frames the file has failed; with both, what was read is
-    kept and the rest was lost. `ahead`: what was sent before. `cuts`: how many the section holds. `broken`: the file
-    has failed, whatever other sections give.
+    Attributes:
+        media: The file.
+        info: What its header says.
+        failure: Why it failed, if there are no frames; otherwise what was lost or odd beside the frames that were read.
+        processing_s: Seconds a worker took.
+        frames_sampled: Frames in the chunks of this attempt.
+        faces_found: Faces in them.
+        section: See `FrameChunk`.
+        attempt: See `FrameChunk`.
+        cuts: Cuts within the section.
+        unusable: The whole file has failed, whatever its other sections give; chunks that were sent are void.
     """
 
     media: Media
     info: MediaInfo
-    frames: tuple[SampledFrame, ...]
-    crops: NDArray[np.uint8]
     failure: Failure | None
     processing_s: float
-    ahead: Ahead = Ahead()
+    frames_sampled: int = 0
+    faces_found: int = 0
     section: int = 0
+    attempt: int = 1
     cuts: int = 0
-    broken: bool = False
+    unusable: bool = False
 
     @property
     def failed(self) -> bool:
         """Whether nothing of the file could be used."""
         return self.failure is not None and not self.frames_sampled
-
-    @property
-    def frames_sampled(self) -> int:
-        """The frames of the whole file."""
-        return self.ahead.frames + len(self.frames)
-
-    @property
-    def faces_found(self) -> int:
-        """The faces of the whole file."""
-        return self.ahead.faces + sum(len(frame.faces) for frame in self.frames)

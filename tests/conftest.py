@@ -16,8 +16,8 @@ import pytest
 from numpy.typing import NDArray
 
 from fer_batch.emotions import EMOTIONS, EMOTIONS_MERGED
-from fer_batch.records import Detection, Failure, Media, MediaInfo, Prepared, SampledFrame
-from fer_batch.tables.schema import Scored
+from fer_batch.records import Detection, Failure, FileResult, FrameChunk, Media, MediaInfo, SampledFrame
+from fer_batch.tables.schema import ClassifiedChunk, ClassifiedFile
 from tests.helpers.models import make_model, make_onnx_model
 
 pytest_plugins = ["tests.helpers.run_folder", "tests.helpers.worker"]
@@ -99,8 +99,8 @@ def shares_of() -> Callable[..., NDArray[np.float64]]:
 
 
 @pytest.fixture(scope="session")
-def scored_file() -> Callable[..., Scored]:
-    """A scored file from its frames, each (time or None, probabilities of its faces)."""
+def scored_file() -> Callable[..., ClassifiedFile]:
+    """A classified file from its frames, each (time or None, probabilities of its faces)."""
 
     def build(
         path: str,
@@ -108,7 +108,7 @@ def scored_file() -> Callable[..., Scored]:
         failure: Failure | None = None,
         classes: int = len(EMOTIONS),
         **media: Any,
-    ) -> Scored:
+    ) -> ClassifiedFile:
         media_type = "image" if any(time is None for time, _ in frames) else "video"
         sampled = []
         for index, (time, faces) in enumerate(frames):
@@ -119,8 +119,9 @@ def scored_file() -> Callable[..., Scored]:
             sampled.append(SampledFrame(index, exact, 640, 360, boxes))
         rows = [face for _, faces in frames for face in faces]
         probabilities = np.stack(rows) if rows else np.empty((0, classes))
-        one = Media(f"/data/{path}", path, media_type, **{"size_bytes": 1000, "modified_ns": 0, **media})
+        file = Media(f"/data/{path}", path, media_type, **{"size_bytes": 1000, "modified_ns": 0, **media})
         pixels = np.zeros((len(rows), 48, 48), np.uint8)
-        return Scored(Prepared(one, MediaInfo(640, 360), tuple(sampled), pixels, failure, 0.5), probabilities)
+        chunk = ClassifiedChunk(FrameChunk(file, tuple(sampled), pixels), probabilities)
+        return ClassifiedFile(FileResult(file, MediaInfo(640, 360), failure, 0.5, len(sampled), len(rows)), (chunk,))
 
     return build

@@ -16,12 +16,11 @@ import pytest
 from PIL import Image, features
 
 from fer_batch.config import DetectorConfig, Sampling
-from fer_batch.pipeline import run as orchestrator
-from fer_batch.pipeline import worker
+from fer_batch.pipeline import chunks as chunks_module
 from fer_batch.pipeline.discover import discover
-from fer_batch.pipeline.scheduler import Preparation, Tasks
+from fer_batch.pipeline.scheduler import Scheduler
 from fer_batch.pipeline.worker import Settings, Worker
-from fer_batch.records import Code, Piece, Prepared, Unit
+from fer_batch.records import Code, FileResult, FrameChunk, Task
 from fer_batch.runners.base import Outcome
 from tests.helpers.clips import (  # fmt: skip
     SAMPLES,
@@ -37,7 +36,7 @@ from tests.helpers.clips import (  # fmt: skip
     steady,
 )
 from tests.helpers.run_config import config
-from tests.helpers.worker import check, failed, joined, photo, prepare
+from tests.helpers.worker import WholeFile, failed, merged, photo, prepare, run_workers, whole_files
 
 SMALL: dict[str, Callable[[Path], Path]] = {
     "a.mp4": lambda path: make_video(path, steady(25, 50), b_frames=2, faststart=True),
@@ -96,7 +95,7 @@ def test_times_that_jump_back_are_told(tmp_path: Path, mode: str) -> None:
 def test_times_that_jump_ahead_cost_nothing(tmp_path: Path) -> None:
     times = [*steady(25, 50), *(1_000_000 + time for time in steady(25, 50))]
     for sampling in (Sampling(), Sampling(fast=True)):
-        prepared, _ = joined(make_video(tmp_path / "a.mkv", times, tick=Fraction(1, 1000)), sampling)
+        prepared, _ = merged(make_video(tmp_path / "a.mkv", times, tick=Fraction(1, 1000)), sampling)
         expected = [0.0, 1.0, 1_000_000.0, 1_000_001.0]
         bound = 0.25 if sampling.fast else 0.0
         assert [float(frame.time or 0) for frame in prepared.frames] == pytest.approx(expected, abs=bound, rel=0)
@@ -131,15 +130,15 @@ def test_an_absurd_length_in_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """However a run cuts long films up and counts its progress: it takes no longer, and gives the same frames."""
     made = config(tmp_path, workers=2, timeout=60.0)
     path = absurdly_long(tmp_path / "in" / name, 0x7FFFFFFF)
-    results = list(orchestrator._prepared(made, orchestrator.plan(discover(made.inputs)), lambda: None))
-    assert [frame.time for one in results for frame in one.frames] == [0, 1]
-    monkeypatch.setattr(worker, "SECONDS_PER_PIECE", 0.0)
+    (file,) = run_workers(made)
+    assert [frame.time for frame in file.frames] == [0, 1]
+    monkeypatch.setattr(chunks_module, "SECONDS_PER_CHUNK", 0.0)
     settings = Settings(Sampling(fps=5.0), DetectorConfig())
-    *ahead, last = Worker(settings).prepare(Unit(tuple(discover([str(path)]))))
-    assert isinstance(last, Prepared)
-    assert (len(ahead), last.frames_sampled) == (9, 10)
+    *chunks, last = Worker(settings).process(Task(tuple(discover([str(path)]))))
+    assert isinstance(last, FileResult)
+    assert (len(chunks), last.frames_sampled) == (10, 10)
     # An MP4's table of frames and a Matroska stream's tag are believed, where the header says otherwise.
-    assert all(isinstance(piece, Piece) and piece.length_s == 2.0 for piece in ahead)
+    assert all(isinstance(chunk, FrameChunk) and chunk.duration_s == 2.0 for chunk in chunks)
 
 
 @pytest.mark.usefixtures("detector")
@@ -175,13 +174,14 @@ def test_a_film_of_one_pixel(tmp_path: Path) -> None:
     assert [(frame.width, frame.height) for frame in prepared.frames] == [(1, 1)] * 2
 
 
-def look(path: Path, fps: float = 25.0) -> Prepared:
-    """A short file as a worker with the embedded detector sees it, its faces followed."""
+def look(path: Path, fps: float = 25.0) -> WholeFile:
+    """A short file as a worker with the embedded detector sees it, its faces tracked."""
     settings = Settings(Sampling(fps=fps), DetectorConfig("embedded"))
-    unit = Unit(tuple(discover([str(path)])))
-    preparation = Preparation(Tasks([unit]), window=1)
-    *_, last = (ready for given in Worker(settings).prepare(unit) for ready in preparation.take(Outcome(unit, given)))
-    return check(last)
+    task = Task(tuple(discover([str(path)])))
+    scheduler = Scheduler([task], window=1)
+    sent = Worker(settings).process(task)
+    (file,) = whole_files(ready for message in sent for ready in scheduler.handle(Outcome(task, message)))
+    return file
 
 
 @pytest.mark.parametrize("transfer", ["pq", "hlg"])
@@ -281,37 +281,28 @@ def test_avif_still_moving_and_cut(tmp_path: Path) -> None:
     assert (moving.media.media_type, [len(frame.faces) for frame in moving.frames]) == ("video", [1, 1, 1])
 
 
-def accounted(tmp_path: Path, seed: int, count: int) -> dict[str, Prepared]:
-    """Verdicts on `count` mutations of small files, by path, from workers with a deadline, as a run gives them."""
-    rng = random.Random(seed)
+def assert_mutations_have_results(tmp_path: Path, count: int) -> None:
+    """Mutate small files and have workers with a deadline read them, as in a run."""
+    rng = random.Random(1)
     made = config(tmp_path, workers=2, timeout=60.0, sampling=Sampling(fps=5.0))
     originals = [(name, make(tmp_path / name).read_bytes()) for name, make in SMALL.items()]
     for number in range(count):
         name, content = originals[number % len(originals)]
         (tmp_path / "in" / f"{number:04}{name}").write_bytes(mutated(content, rng))
-    verdicts: dict[str, Prepared] = {}
-    for one in orchestrator._prepared(made, orchestrator.plan(discover(made.inputs)), lambda: None):
-        assert isinstance(one, Prepared)
-        assert one.media.path not in verdicts
-        verdicts[one.media.path] = check(one)
-    return verdicts
-
-
-def judge(tmp_path: Path, count: int) -> None:
-    verdicts = accounted(tmp_path, 1, count)
-    assert len(verdicts) == count
-    codes = {one.failure.code for one in verdicts.values() if one.failure is not None}
+    files = run_workers(made)
+    assert len({file.media.path for file in files}) == len(files) == count
+    codes = {file.failure.code for file in files if file.failure is not None}
     assert codes <= OF_THE_FILE
-    kept = sum(not one.failed for one in verdicts.values())
+    kept = sum(not file.failed for file in files)
     assert 0 < kept < count
-    times = [[frame.time for frame in one.frames] for one in verdicts.values() if one.media.media_type == "video"]
-    assert all(sorted(file) == file for file in times)
+    times = [[frame.time for frame in file.frames] for file in files if file.media.media_type == "video"]
+    assert all(sorted(of_file) == of_file for of_file in times)
 
 
 def test_a_few_mutations(tmp_path: Path) -> None:
-    judge(tmp_path, 60)
+    assert_mutations_have_results(tmp_path, 60)
 
 
 @pytest.mark.slow
 def test_two_thousand_mutations(tmp_path: Path) -> None:
-    judge(tmp_path, 2000)
+    assert_mutations_have_results(tmp_path, 2000)

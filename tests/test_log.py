@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fer_batch.errors import UsageError
-from fer_batch.log import native_notes_to_log, one_line, set_up_logging
+from fer_batch.log import native_stderr_to_log, one_line, set_up_logging
 
 WILD = "\x1b[31mred\x07\x9b\u202egnp\udcff\nnew line.jpg"
 
@@ -62,7 +62,7 @@ def test_a_full_disk_costs_the_log_and_one_message(capfd: pytest.CaptureFixture[
 
 
 def test_native_notes_go_to_the_log(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
-    with caplog.at_level(logging.DEBUG, "fer_batch"), native_notes_to_log("tensorflow"):
+    with caplog.at_level(logging.DEBUG, "fer_batch"), native_stderr_to_log("tensorflow"):
         os.write(2, b"from native code\n")
     os.write(2, b"afterwards\n")
     assert caplog.messages == ["tensorflow: from native code"]
@@ -70,7 +70,7 @@ def test_native_notes_go_to_the_log(caplog: pytest.LogCaptureFixture, capfd: pyt
 
 
 def test_stderr_comes_back_after_an_error(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ZeroDivisionError), native_notes_to_log("tensorflow"):
+    with pytest.raises(ZeroDivisionError), native_stderr_to_log("tensorflow"):
         raise ZeroDivisionError
     os.write(2, b"afterwards\n")
     assert capfd.readouterr().err.endswith("afterwards\n")

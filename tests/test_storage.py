@@ -21,7 +21,7 @@ from fer_batch.media.video import open_video
 from fer_batch.pipeline.discover import discover, input_prefixes, outside
 from fer_batch.tables import lock as lock_module
 from fer_batch.tables.layout import LOCK_FILE
-from fer_batch.tables.lock import FolderLock, StoreLock, hold
+from fer_batch.tables.lock import HeartbeatLock, SystemLock, lock_folder
 from fer_batch.tables.parts import part_path, part_paths
 from tests.helpers.clips import SAMPLES, make_video, steady
 from tests.helpers.s3 import needs_s3, s3_on_loopback
@@ -57,7 +57,7 @@ def test_credentials_in_a_url_are_refused_and_not_repeated(url: str) -> None:
 def test_local_paths_stay_paths(tmp_path: Path) -> None:
     assert storage.location("a/b") == Path("a/b")
     assert type(storage.location("a/b")) is type(Path("a/b"))
-    assert isinstance(hold(tmp_path), FolderLock)
+    assert isinstance(lock_folder(tmp_path), SystemLock)
 
 
 @pytest.mark.parametrize("missing", ["upath", "s3fs"])
@@ -149,22 +149,22 @@ def test_a_store_out_of_reach_is_told(monkeypatch: pytest.MonkeyPatch, bucket: s
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lock_module, "BEAT", 0.2)
-    monkeypatch.setattr(lock_module, "PATIENCE", 2.0)
+    monkeypatch.setattr(lock_module, "HEARTBEAT_S", 0.2)
+    monkeypatch.setattr(lock_module, "STALE_AFTER_S", 2.0)
 
 
 @needs_s3
 @pytest.mark.usefixtures("quick")
 def test_a_held_folder_is_refused_until_it_is_let_go(bucket: str) -> None:
     out = storage.location(f"{bucket}/out")
-    with hold(out) as first:
-        assert isinstance(first, StoreLock)
-        with pytest.raises(UsageError, match=f"a run is at work there .process {os.getpid()} on"), hold(out):
+    with lock_folder(out) as first:
+        assert isinstance(first, HeartbeatLock)
+        with pytest.raises(UsageError, match=f"a run is at work there .process {os.getpid()} on"), lock_folder(out):
             pass
         first.check()
         assert storage.list_names(out) == [LOCK_FILE]
     assert storage.list_names(out) == []
-    with hold(out) as second:
+    with lock_folder(out) as second:
         second.check()
 
 
@@ -172,12 +172,12 @@ def test_a_held_folder_is_refused_until_it_is_let_go(bucket: str) -> None:
 @pytest.mark.usefixtures("quick")
 def test_a_dead_holder_is_followed_and_does_not_come_back(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     out = storage.location(f"{bucket}/out")
-    dead = StoreLock(out)
+    dead = HeartbeatLock(out)
     with monkeypatch.context() as patch:
         patch.setattr(dead, "_beat", lambda: None)  # Its heart has stopped.
         dead.__enter__()
     started = time.monotonic()
-    with hold(out) as heir:
+    with lock_folder(out) as heir:
         assert time.monotonic() - started >= 2.0
         heir.check()
         with pytest.raises(OSError, match="no longer held"):
@@ -195,7 +195,7 @@ def test_of_two_who_follow_the_same_dead_run_one_gets_the_folder(bucket: str) ->
 
     def try_it() -> None:
         try:
-            with hold(storage.location(f"{bucket}/out")):
+            with lock_folder(storage.location(f"{bucket}/out")):
                 held.append(1)
                 time.sleep(1.0)
         except UsageError:
@@ -211,8 +211,8 @@ def test_of_two_who_follow_the_same_dead_run_one_gets_the_folder(bucket: str) ->
 
 @needs_s3
 def test_a_run_that_lost_its_folder_stops_writing(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lock_module, "BEAT", 0.2)
-    with hold(storage.location(f"{bucket}/out")) as lock:
+    monkeypatch.setattr(lock_module, "HEARTBEAT_S", 0.2)
+    with lock_folder(storage.location(f"{bucket}/out")) as lock:
         upload(bucket, f"out/{LOCK_FILE}", b"process 1 on elsewhere, 0\n1")
         time.sleep(1.0)
         with pytest.raises(OSError, match="taken over by process 1 on elsewhere"):

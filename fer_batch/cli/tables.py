@@ -19,11 +19,11 @@ def summarize(
     """Rebuild summary/ from the tables in DIR, without decoding anything again."""
     with endings():
         from fer_batch.analysis import summarize as stage
-        from fer_batch.tables.lock import hold
+        from fer_batch.tables.lock import lock_folder
         from fer_batch.tables.run_file import read_run_file
 
         parts_of(directory)
-        with hold(directory):
+        with lock_folder(directory):
             if read_run_file(directory).get("status") == "running":  # Not any more: the folder could be locked.
                 typer.echo("fer-batch: the run there was killed; these are summaries of what it had finished", err=True)
             stage.summarize(directory, window)
@@ -40,13 +40,13 @@ def compact(
         from contextlib import ExitStack
 
         from fer_batch.tables.compaction import compact as merge
-        from fer_batch.tables.lock import hold
+        from fer_batch.tables.lock import lock_folder
 
         parts_of(directory)
-        with ExitStack() as held:
-            held.enter_context(hold(directory))
+        with ExitStack() as locks:
+            locks.enter_context(lock_folder(directory))
             if out is not None:
-                held.enter_context(hold(out))
+                locks.enter_context(lock_folder(out))
             before, after = merge(directory, out)
         typer.echo(f"{before} parts of each table became {after}", err=True)
 
@@ -55,10 +55,10 @@ def report(directory: Directory) -> None:
     """Rebuild report.html from the tables, summaries and run.json in DIR."""
     with endings():
         from fer_batch.report import build as stage
-        from fer_batch.tables.lock import hold
+        from fer_batch.tables.lock import lock_folder
 
         summarized_parts_of(directory)
-        with hold(directory):
+        with lock_folder(directory):
             stage.report(directory)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fer_batch.config import Device
 from fer_batch.errors import UsageError
-from fer_batch.log import native_notes_to_log
+from fer_batch.log import native_stderr_to_log
 
 
 def gpu_is_likely() -> bool:
@@ -39,7 +39,7 @@ def prepare_device(device: Device) -> str:
         UsageError: A GPU is asked for and TensorFlow sees none.
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"  # Runs classify with TensorFlow, whatever trains on this machine.
-    with native_notes_to_log("tensorflow"), _isolated_keras_home():
+    with native_stderr_to_log("tensorflow"), _isolated_keras_home():
         import keras
         import tensorflow as tf
 

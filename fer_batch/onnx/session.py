@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_batch.errors import ModelFolderError
-from fer_batch.log import native_notes_to_log, one_line
+from fer_batch.log import native_stderr_to_log, one_line
 
 _FATAL = 4
 
@@ -21,7 +21,7 @@ class NetworkError(Exception):
 
 def onnx_runtime() -> Any:
     """Import ONNX Runtime without its messages and with telemetry off (see pyproject.toml)."""
-    with native_notes_to_log("onnxruntime"):
+    with native_stderr_to_log("onnxruntime"):
         import onnxruntime
     onnxruntime.disable_telemetry_events()
     return onnxruntime

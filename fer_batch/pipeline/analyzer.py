@@ -19,9 +19,9 @@ from fer_batch.media.image import flat
 from fer_batch.pipeline.discover import discover
 from fer_batch.pipeline.resolve import resolve_detector, resolve_model
 from fer_batch.pipeline.worker import Settings, Worker
-from fer_batch.records import Frame, Media, Prepared, Unit
+from fer_batch.records import FileResult, Frame, FrameChunk, Media, Task
 from fer_batch.run_config import RunConfig
-from fer_batch.tables.schema import Scored, to_tables
+from fer_batch.tables.schema import ClassifiedChunk, chunk_tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,22 +44,22 @@ class PictureAnalyzer:
     def __call__(self, picture: str | os.PathLike[str] | Image.Image | NDArray[np.uint8]) -> pd.DataFrame:
         """The faces of a picture; see `fer_batch.analyze`."""
         with self._lock:
-            prepared = self._prepare(picture)
-            scored = Scored(prepared, self._classifier(prepared.crops))
-        table: pd.DataFrame = to_tables([scored], self._labels)["faces"].to_pandas()
+            chunks = self._chunks(picture)
+            classified = [ClassifiedChunk(chunk, self._classifier(chunk.crops)) for chunk in chunks]
+        table: pd.DataFrame = chunk_tables(classified, self._labels)["faces"].to_pandas()
         return table
 
-    def _prepare(self, picture: str | os.PathLike[str] | Image.Image | NDArray[np.uint8]) -> Prepared:
+    def _chunks(self, picture: str | os.PathLike[str] | Image.Image | NDArray[np.uint8]) -> list[FrameChunk]:
         if not isinstance(picture, str | os.PathLike):
             frame = _frame_of(picture, self._worker.needs_colour)
-            return self._worker.prepare_frame(Media("", "", "image", 0, 0), frame)
-        media = _media_of(os.fspath(picture))
-        (prepared,) = (result for result in self._worker.prepare(Unit((media,))) if isinstance(result, Prepared))
-        if (failure := prepared.failure) is not None:
-            if prepared.failed:
+            return [self._worker.process_image(Media("", "", "image", 0, 0), frame)]
+        messages = list(self._worker.process(Task((_media_of(os.fspath(picture)),))))
+        (result,) = (message for message in messages if isinstance(message, FileResult))
+        if (failure := result.failure) is not None:
+            if result.failed:
                 raise PictureError(f"{failure.message} [{failure.code.value}]")
             log.warning("%s [%s]", failure.message, failure.code.value)
-        return prepared
+        return [message for message in messages if isinstance(message, FrameChunk)]
 
 
 def _media_of(file: str) -> Media:

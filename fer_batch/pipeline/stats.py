@@ -10,13 +10,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fer_batch.records import Prepared
+from fer_batch.records import FileResult
 from fer_batch.tables.ledger import Ledger
 
 
 @dataclass
 class Processed:
-    """What this run has gone through so far. `media_seconds`: seconds of video."""
+    """What this run has processed so far. `media_seconds`: seconds of video."""
 
     files: int = 0
     failed: int = 0
@@ -24,17 +24,17 @@ class Processed:
     faces: int = 0
     media_seconds: float = 0.0
 
-    def add(self, prepared: Prepared) -> None:
-        """Count one file."""
+    def add(self, result: FileResult) -> None:
+        """Count a file."""
         self.files += 1
-        self.failed += prepared.failed
-        self.frames += prepared.frames_sampled
-        self.faces += prepared.faces_found
-        self.media_seconds += 0.0 if prepared.failed else prepared.info.duration_s or 0.0
+        self.failed += result.failed
+        self.frames += result.frames_sampled
+        self.faces += result.faces_found
+        self.media_seconds += 0.0 if result.failed else result.info.duration_s or 0.0
 
 
-def count(found: pa.Array, skipped: int, ledger: Ledger, done: Processed) -> dict[str, Any]:
-    """Files `found`, given by their paths, by what the tables say of them, and what this run went through.
+def count(found: pa.Array, skipped: int, ledger: Ledger, processed: Processed) -> dict[str, Any]:
+    """Files `found`, given by their paths, by what the tables say of them, and what this run has processed.
 
     `outstanding`: not in the tables yet; `skipped`: in them before this run, which left them alone; `absent`: files of
     earlier runs that are no longer found, whose rows stay; `kept_in_part`: files that are done, by what was lost.
@@ -58,23 +58,23 @@ def count(found: pa.Array, skipped: int, ledger: Ledger, done: Processed) -> dic
         "absent": ledger.entries.num_rows - entries.num_rows,
         "failed_by_code": dict(sorted(failed.items())),
         "kept_in_part": dict(sorted(in_part.items())),
-        "processed": done.files,
-        "processed_failed": done.failed,
-        "processed_frames": done.frames,
-        "processed_faces": done.faces,
-        "processed_media_seconds": round(done.media_seconds, 3),
+        "processed": processed.files,
+        "processed_failed": processed.failed,
+        "processed_frames": processed.frames,
+        "processed_faces": processed.faces,
+        "processed_media_seconds": round(processed.media_seconds, 3),
     }
 
 
 def assert_complete(counts: Mapping[str, Any]) -> None:
-    """Raise AssertionError unless every file found has its row, and was skipped or gone through once."""
+    """Raise AssertionError unless every file found has its row, and was skipped or processed once."""
     everywhere = counts["discovered"] == counts["done"] + counts["failed"]
     if not everywhere or counts["discovered"] != counts["processed"] + counts["skipped"]:
         raise AssertionError(f"counts do not add up: {counts}")
 
 
 def closing_lines(counts: Mapping[str, Any], seconds: float) -> list[str]:
-    """The closing summary: what has become of all files, and what this run did in so many seconds."""
+    """The closing summary: the state of all files, and what this run did in so many seconds."""
     parts = [
         f"{counts['done']} done{_by_code('kept in part: ', counts['kept_in_part'])}",
         f"{counts['failed']} failed{_by_code('', counts['failed_by_code'])}",

@@ -1,1 +1,1 @@
-"""Where units of work run. Runners get callables; they know no stage."""
+"""Where tasks run. Runners get callables; they know no step of a run."""

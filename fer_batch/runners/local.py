@@ -1,184 +1,253 @@
 """Worker processes on this machine: one that dies or hangs costs its own task and no other.
 
-Results stream: a worker hands on what it has, waits where nobody takes it, and never holds all of a long task. Each
-worker has a pipe of its own, so that none can leave a lock behind that others wait for.
+Results stream: a worker sends what it has, waits where nobody takes it, and never holds all of a long task. Each worker
+has a pipe of its own, so that none can leave a lock behind that others wait for.
 """
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
-import queue
+import os
+import pickle
 import signal
-import threading
+import tempfile
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any, Generic
 
-from fer_batch.runners.base import Loss, MakeFunction, Outcome, Result, Task
+from fer_batch.errors import WorkerStartError
+from fer_batch.log import stderr_to_file
+from fer_batch.runners.base import (
+    START_ATTEMPTS,
+    MakeFunction,
+    NextTask,
+    Outcome,
+    ResultT,
+    TaskError,
+    TaskT,
+    stream_outcomes,
+)
 from fer_batch.runners.parent_watch import end_with_parent
+
+log = logging.getLogger(__name__)
 
 #: Results that wait for the consumer, for each worker.
 _RESULTS_PER_WORKER = 2
 #: Seconds that a worker may take to start, beyond the time of its first task.
-_START_UP = 60.0
-#: Seconds after which the overseer looks whether the consumer has left.
-_GLANCE = 0.1
+_START_UP_S = 60.0
 # Spawned, not forked: threads of FFmpeg and TensorFlow do not survive a fork.
 _CONTEXT = multiprocessing.get_context("spawn")
 
 
-class LocalRunner(Generic[Task, Result]):
+class LocalRunner(Generic[TaskT, ResultT]):
     """Processes that each make the function once and call it on task after task."""
 
-    def __init__(self, make: MakeFunction[Task, Result], workers: int, timeout: float | None) -> None:
+    def __init__(self, make: MakeFunction[TaskT, ResultT], workers: int, timeout: float | None) -> None:
         """`timeout`: seconds from one result of a task to the next, those in which none was taken excepted; None
-        for no bound."""
+        for no limit."""
         self._make, self._workers, self._timeout = make, workers, timeout
 
-    def run(self, tasks: Iterable[Task]) -> Generator[Outcome[Task, Result], None, None]:
+    def run(self, next_task: NextTask[TaskT]) -> Generator[Outcome[TaskT, ResultT], None, None]:
         """See `Runner.run`."""
-        overseer = _Overseer(self._make, self._workers, self._timeout, iter(tasks))
-        overseer.start()
-        try:
-            while (item := overseer.outcomes.get()) is not None:
-                if isinstance(item, BaseException):
-                    raise item
-                yield item
-        finally:
-            overseer.leaving.set()
-            overseer.join()
+        pool: _ProcessPool[TaskT, ResultT] = _ProcessPool(self._make, self._workers, self._timeout)
+        return stream_outcomes(pool, next_task, self._workers * _RESULTS_PER_WORKER)
 
 
-class _Overseer(threading.Thread, Generic[Task, Result]):
-    """Hands out tasks and takes in results, so that workers need not wait while the consumer is busy."""
+class _StartFailed(Exception):
+    """A worker process ended, or was late, before it was ready for its first task; the text says why."""
 
-    def __init__(
-        self, make: MakeFunction[Task, Result], workers: int, timeout: float | None, tasks: Iterator[Task]
-    ) -> None:
-        super().__init__(daemon=True, name="overseer")
-        self._timeout, self._tasks = timeout, tasks
-        self._workers: list[_Worker[Task, Result]] = [_Worker(make) for _ in range(workers)]
-        #: What has come; last, None, or an exception that ended it all.
-        self.outcomes: queue.Queue[Outcome[Task, Result] | BaseException | None] = queue.Queue(
-            workers * _RESULTS_PER_WORKER
-        )
-        #: Set by the consumer: nothing more is wanted.
-        self.leaving = threading.Event()
 
-    def run(self) -> None:
-        last: BaseException | None = None
-        try:
-            while not self.leaving.is_set() and (busy := self._give_out()):
-                ready = wait([worker.pipe for worker in busy], _GLANCE)
-                for worker in busy:
-                    outcome = worker.take() if worker.pipe in ready else worker.end_if_late(self._timeout)
-                    if outcome is not None:
-                        self._put(outcome)
-        except BaseException as error:
-            last = error
-        finally:
-            for worker in self._workers:
-                worker.end()
-            self._put(last)
+class _ProcessPool(Generic[TaskT, ResultT]):
+    """A `WorkerPool` of processes."""
 
-    def _give_out(self) -> list[_Worker[Task, Result]]:
-        """Give idle workers a task, as long as there are tasks. Returns the workers that have one."""
+    def __init__(self, make: MakeFunction[TaskT, ResultT], workers: int, timeout: float | None) -> None:
+        self._timeout = timeout
+        self._workers: list[_Worker[TaskT, ResultT]] = [_Worker(make) for _ in range(workers)]
+        #: Tasks of workers that never started.
+        self._returned = deque[TaskT]()
+        self._failed_starts = 0
+
+    def assign(self, next_task: NextTask[TaskT]) -> bool:
+        """See `WorkerPool`."""
+        for worker in list(self._workers):
+            if worker.task is None:
+                task = self._returned.popleft() if self._returned else next_task()
+                if task is None:
+                    break
+                try:
+                    worker.give(task)
+                except OSError as error:  # The system starts no more processes.
+                    self._start_failed(worker, str(error))
+        return any(worker.task is not None for worker in self._workers) or bool(self._returned)
+
+    def poll(self, seconds: float) -> Iterator[Outcome[TaskT, ResultT]]:
+        """See `WorkerPool`."""
+        busy = [worker for worker in self._workers if worker.task is not None]
+        ready = wait([worker.pipe for worker in busy], seconds)
+        for worker in busy:
+            was_ready = worker.ready
+            try:
+                outcome = worker.receive() if worker.pipe in ready else worker.check_deadline(self._timeout)
+            except _StartFailed as error:
+                self._start_failed(worker, str(error))
+                continue
+            if worker.ready and not was_ready:
+                self._failed_starts = 0
+            if outcome is not None:
+                yield outcome
+
+    def extend_deadlines(self, seconds: float) -> None:
+        """See `WorkerPool`."""
         for worker in self._workers:
-            if worker.task is None and (task := next(self._tasks, None)) is not None:
-                worker.give(task)
-        return [worker for worker in self._workers if worker.task is not None]
+            worker.last_sign += seconds
 
-    def _put(self, item: Outcome[Task, Result] | BaseException | None) -> None:
-        before = time.monotonic()
-        while not self.leaving.is_set():
-            with suppress(queue.Full):
-                self.outcomes.put(item, timeout=_GLANCE)
-                break
-        held_up = time.monotonic() - before
+    def stop(self) -> None:
+        """See `WorkerPool`."""
         for worker in self._workers:
-            worker.heard += held_up
+            worker.stop()
+
+    def _start_failed(self, worker: _Worker[TaskT, ResultT], reason: str) -> None:
+        """Keep the task for another worker. Raises WorkerStartError where it is no accident and none is left."""
+        if worker.task is not None:
+            self._returned.append(worker.task)
+        worker.stop()
+        self._failed_starts += 1
+        log.debug("a worker process did not start: %s", reason)
+        if self._failed_starts < START_ATTEMPTS:
+            return
+        if not any(other.ready for other in self._workers):
+            raise WorkerStartError(f"worker processes can't start: {reason}")
+        self._workers.remove(worker)
+        log.warning("a worker process can't start: %s; going on with %d workers", reason, len(self._workers))
 
 
-class _Worker(Generic[Task, Result]):
-    """A process, started when it is first needed and after each death, and the task it is at."""
+class _Worker(Generic[TaskT, ResultT]):
+    """A process, started when it is first needed and after each death, and the task it is working on."""
 
-    def __init__(self, make: MakeFunction[Task, Result]) -> None:
-        self._make = make
+    def __init__(self, make: MakeFunction[TaskT, ResultT]) -> None:
+        self._make = pickle.dumps(make)
         self._process: Any = None
         self.pipe: Connection[Any, Any]
-        self.task: Task | None = None
-        #: When it was last heard of: given a task, ready for it, or with a result of it.
-        self.heard = 0.0
-        #: Whether it has made its function; the task's time runs from then on.
+        self.task: TaskT | None = None
+        #: When it last gave a sign of life: given a task, ready for it, or with a result. Seconds, monotonic clock.
+        self.last_sign = 0.0
+        #: Whether the process has made its function; the task's time runs from then on.
         self.ready = False
+        self._start_log: Path | None = None
 
-    def give(self, task: Task) -> None:
+    def give(self, task: TaskT) -> None:
+        """Have the process work on a task. Raises OSError where none can be started."""
+        self.task, self.last_sign = task, time.monotonic()
         if self._process is None or not self._process.is_alive():
             self._start()
-        self.task, self.heard = task, time.monotonic()
-        with suppress(OSError):  # It has just died; `take` will say so.
+        with suppress(BrokenPipeError, ConnectionError):  # It has just died; `receive` will say so.
             self.pipe.send(task)
 
-    def take(self) -> Outcome[Task, Result] | None:
-        """What the worker has sent: a result, or None where it only said how far it is. Raises what it raised."""
+    def receive(self) -> Outcome[TaskT, ResultT] | None:
+        """What the process has sent: a result, or None where it was only a sign of life. Raises what it raised."""
         assert self.task is not None
         try:
             kind, value = self.pipe.recv()
         except (EOFError, OSError):
-            return self._lose(Loss.WORKER_DIED, "its worker process died ({cause})")
+            return self._lost(TaskError.WORKER_DIED, "its worker process died ({cause})")
         if kind == _RAISED:
             raise value
+        self.last_sign = time.monotonic()
         if kind == _RESULT:
-            self.heard = time.monotonic()
             return Outcome(self.task, value)
         if kind == _DONE:
             self.task = None
+        elif kind == _START_FAILED:
+            raise _StartFailed(value)
         else:
-            self.ready, self.heard = True, time.monotonic()
+            self.ready = True
+            self._remove_start_log()
         return None
 
-    def end_if_late(self, timeout: float | None) -> Outcome[Task, Result] | None:
-        if timeout is None or time.monotonic() - self.heard < timeout + (0.0 if self.ready else _START_UP):
+    def check_deadline(self, timeout: float | None) -> Outcome[TaskT, ResultT] | None:
+        """The loss of the task, where its time is over."""
+        if timeout is None or time.monotonic() - self.last_sign < timeout + (0.0 if self.ready else _START_UP_S):
             return None
-        return self._lose(Loss.TIMEOUT, f"gave nothing for {timeout:g} s; allow more with --timeout")
+        return self._lost(TaskError.TIMEOUT, f"gave no result for {timeout:g} s; allow more with --timeout")
 
-    def end(self) -> None:
+    def stop(self) -> None:
+        """End the process."""
         if self._process is not None:
             self._process.kill()
             self._process.join()
             self.pipe.close()
-        self._process = None
+        self._process, self.task, self.ready = None, None, False
+        self._remove_start_log()
 
     def _start(self) -> None:
-        self.end()
-        self.ready = False
+        task = self.task
+        self.stop()
+        self.task = task
+        self._start_log = _temporary_file()
         self.pipe, theirs = _CONTEXT.Pipe()
-        self._process = _CONTEXT.Process(target=_serve, args=(self._make, theirs), daemon=True)
-        self._process.start()
-        theirs.close()  # Or its end would go unnoticed here.
+        process = _CONTEXT.Process(target=_serve, args=(self._make, theirs, self._start_log), daemon=True)
+        try:
+            process.start()
+        except BaseException:
+            self.pipe.close()
+            raise
+        finally:
+            theirs.close()  # Or the end of the process would go unnoticed here.
+        self._process = process
 
-    def _lose(self, loss: Loss, message: str) -> Outcome[Task, Result]:
+    def _lost(self, error: TaskError, message: str) -> Outcome[TaskT, ResultT]:
         assert self.task is not None
-        task, self.task, process = self.task, None, self._process
-        if loss is Loss.WORKER_DIED:
+        process, ready, task = self._process, self.ready, self.task
+        if error is TaskError.WORKER_DIED:
             process.join(1.0)  # The pipe closes a moment before the process ends and has a status.
-        self.end()
-        return Outcome(task, None, loss, message.format(cause=_cause(process.exitcode)))
+        last_words = self._last_words()
+        if not ready:
+            process.kill()
+            process.join()
+            cause = _cause(process.exitcode) if error is TaskError.WORKER_DIED else "it was not ready in time"
+            raise _StartFailed(f"{last_words} ({cause})" if last_words else cause)
+        self.stop()
+        return Outcome(task, None, error, message.format(cause=_cause(process.exitcode)))
+
+    def _last_words(self) -> str:
+        """The last line that the process wrote to stderr before it was ready."""
+        if self._start_log is None:
+            return ""
+        with suppress(OSError):
+            lines = self._start_log.read_text(errors="replace").split("\n")
+            log.debug("a worker process wrote: %s", "; ".join(lines))
+            return next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return ""
+
+    def _remove_start_log(self) -> None:
+        if self._start_log is not None:
+            self._start_log.unlink(missing_ok=True)
+        self._start_log = None
 
 
-_READY, _RESULT, _DONE, _RAISED = range(4)
+_READY, _RESULT, _DONE, _RAISED, _START_FAILED = range(5)
 
 
-def _serve(make: MakeFunction[Task, Result], pipe: Connection[Any, Any]) -> None:
-    """The life of a worker. Ctrl-C goes to the whole group; the main process decides what it means."""
+def _serve(pickled_make: bytes, pipe: Connection[Any, Any], start_log: Path | None) -> None:
+    """The life of a worker. Ctrl-C goes to the whole process group; the main process decides what it means."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     end_with_parent()
     try:
-        function: Callable[[Task], Iterable[Result]] = make()
+        try:
+            with stderr_to_file(start_log):
+                # Loading it imports what the function needs.
+                make: MakeFunction[Any, Any] = pickle.loads(pickled_make)
+                function: Callable[[Any], Iterable[Any]] = make()
+        except (ImportError, OSError, MemoryError) as error:  # Of this machine, and of no task.
+            pipe.send((_START_FAILED, f"{type(error).__name__}: {error}"))
+            return
         pipe.send((_READY, None))
         while True:
             for result in function(pipe.recv()):
@@ -189,6 +258,16 @@ def _serve(make: MakeFunction[Task, Result], pipe: Connection[Any, Any]) -> None
     except Exception as error:
         error.add_note(traceback.format_exc())
         pipe.send((_RAISED, error))
+
+
+def _temporary_file() -> Path | None:
+    """An empty file for what a process says as it starts; None where there is no room for one."""
+    try:
+        descriptor, name = tempfile.mkstemp(prefix="fer-batch-worker-", suffix=".log")
+    except OSError:
+        return None
+    os.close(descriptor)
+    return Path(name)
 
 
 def _cause(exit_code: int | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -19,24 +19,37 @@ _CONFIGURATION = b"fer_batch.configuration"
 _INPUTS = b"fer_batch.inputs"
 
 
+class Provenance(NamedTuple):
+    """How the rows of a part were made; kept as metadata of its files.
+
+    Attributes:
+        result_settings: The configuration that decided the rows.
+        inputs: The inputs by the prefix that their paths have in the tables.
+        correction: What the corrected shares of emotions need to know of the model.
+    """
+
+    result_settings: dict[str, Any]
+    inputs: Mapping[str, str]
+    correction: ShareCorrection | None = None
+
+
 def commit_part(
     out: Path,
     number: int,
     tables: Mapping[str, pa.Table],
-    results: dict[str, Any],
-    roots: Mapping[str, str],
+    result_settings: dict[str, Any],
+    inputs: Mapping[str, str],
     correction: ShareCorrection | None = None,
 ) -> None:
-    """Write one part of all three tables. Kept as metadata: `results`, the configuration that decided the rows,
-    `roots`, the inputs by what leads their paths in the tables, and `correction`, for corrected shares.
+    """Write one part of all three tables, with a `Provenance` as metadata.
 
     Interrupted at any moment it leaves a part that does not count, never a half one.
     """
     metadata = {
         b"fer_batch.schema_version": str(SCHEMA_VERSION).encode(),
-        b"fer_batch.fingerprint": fingerprint(results).encode(),
-        _CONFIGURATION: json.dumps(results, sort_keys=True).encode(),
-        _INPUTS: json.dumps(dict(roots), sort_keys=True).encode(),
+        b"fer_batch.fingerprint": fingerprint(result_settings).encode(),
+        _CONFIGURATION: json.dumps(result_settings, sort_keys=True).encode(),
+        _INPUTS: json.dumps(dict(inputs), sort_keys=True).encode(),
     }
     if correction is not None:
         metadata[METADATA_KEY] = correction.to_json()

@@ -24,7 +24,7 @@ from fer_batch.storage import remove_folder_if_empty
 from fer_batch.tables.commit import commit_part
 from fer_batch.tables.digests import Digests
 from fer_batch.tables.layout import DIGESTS_FILE, INDEX_FILE, RUN_FILE, SUMMARY_FILES, SUMMARY_FOLDER, TABLES
-from fer_batch.tables.lock import FolderLock, StoreLock
+from fer_batch.tables.lock import FolderLock
 from fer_batch.tables.parquet import read_table, write_table
 from fer_batch.tables.part_index import ENTRIES, Parts, read_parts, write_index
 from fer_batch.tables.parts import part_numbers, part_path, part_paths
@@ -34,7 +34,7 @@ from fer_batch.tables.schema import modified_us
 class Ledger:
     """The committed files of an output folder, as columns: there may be millions."""
 
-    def __init__(self, out: Path, lock: FolderLock | StoreLock | None = None) -> None:
+    def __init__(self, out: Path, lock: FolderLock | None = None) -> None:
         """Read the media table's parts; nothing is touched before `tidy`. `lock`: what holds the folder, asked before
         each commit whether the folder is still there."""
         self.out, self._lock = out, lock

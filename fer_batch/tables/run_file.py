@@ -39,8 +39,8 @@ def keep_run_file(out: Path) -> bytes | None:
         return None
 
 
-def put_back_run_file(out: Path, content: bytes | None) -> None:
-    """Have run.json be as `keep_run_file` found it."""
+def restore_run_file(out: Path, content: bytes | None) -> None:
+    """Have run.json be as it was when `keep_run_file` read it."""
     if content is None:
         (out / RUN_FILE).unlink(missing_ok=True)
     else:

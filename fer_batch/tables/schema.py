@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fer_batch.measures import add_face_measures, frame_means
-from fer_batch.records import Piece, Prepared
+from fer_batch.records import FileResult, FrameChunk
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: What orders the rows of a part.
@@ -26,11 +26,19 @@ _CATEGORY = pa.dictionary(pa.int32(), pa.string())
 
 
 @dataclass(frozen=True)
-class Scored:
-    """A prepared file, or a piece of one, with the calibrated probabilities of its faces, float (faces, labels)."""
+class ClassifiedChunk:
+    """A chunk with the calibrated probabilities of its faces, float (faces, labels). Its crops are not needed."""
 
-    prepared: Prepared | Piece
+    chunk: FrameChunk
     probabilities: NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class ClassifiedFile:
+    """The result of a file and the chunks of the attempt that it closes."""
+
+    result: FileResult
+    chunks: tuple[ClassifiedChunk, ...] = ()
 
 
 def faces_schema(labels: Sequence[str]) -> pa.Schema:
@@ -111,38 +119,34 @@ def modified_us(modified_ns: Sequence[int]) -> NDArray[np.int64]:
 
 
 def to_tables(
-    scored: Sequence[Scored], labels: Sequence[str], ahead: Sequence[Mapping[str, pa.Table]] = ()
+    files: Sequence[ClassifiedFile], labels: Sequence[str], earlier: Sequence[Mapping[str, pa.Table]] = ()
 ) -> dict[str, pa.Table]:
-    """The rows of all three tables for some files, ordered by path, frame and face. `ahead`: what `piece_tables` made
-    of pieces of these files."""
-    rows = piece_tables(scored, labels)
-    for name in rows if ahead else ():
-        joined = pa.concat_tables([rows[name], *(tables[name] for tables in ahead)]).unify_dictionaries()
+    """The rows of all three tables for some files, ordered by path, frame and face. `earlier`: what `chunk_tables` made
+    of other chunks of these files."""
+    ordered = sorted(files, key=lambda file: file.result.media.path)
+    rows = chunk_tables([chunk for file in ordered for chunk in file.chunks], labels)
+    for name in rows if earlier else ():
+        joined = pa.concat_tables([rows[name], *(tables[name] for tables in earlier)]).unify_dictionaries()
         rows[name] = joined.sort_by([(key, "ascending") for key in ROW_ORDER[name]])
-    media = [_media_row(one.prepared) for one in _ordered(scored) if isinstance(one.prepared, Prepared)]
-    return rows | {"media": pa.Table.from_pylist(media, media_schema())}
+    media = pa.Table.from_pylist([_media_row(file.result) for file in ordered], media_schema())
+    return rows | {"media": media}
 
 
-def piece_tables(scored: Sequence[Scored], labels: Sequence[str]) -> dict[str, pa.Table]:
-    """The rows of faces and frames for some files or pieces of them, ordered by path, frame and face."""
-    ordered = _ordered(scored)
-    faces = _faces(ordered, labels)
-    frames = _frames(ordered, faces, labels)
+def chunk_tables(chunks: Sequence[ClassifiedChunk], labels: Sequence[str]) -> dict[str, pa.Table]:
+    """The rows of faces and frames for some chunks, in their order."""
+    faces = _faces(chunks, labels)
+    frames = _frames(chunks, faces, labels)
     return {
         "faces": pa.Table.from_pandas(faces, faces_schema(labels), preserve_index=False),
         "frames": pa.Table.from_pandas(frames, frames_schema(labels), preserve_index=False),
     }
 
 
-def _ordered(scored: Sequence[Scored]) -> list[Scored]:
-    return sorted(scored, key=lambda one: one.prepared.media.path)
-
-
-def _faces(scored: Sequence[Scored], labels: Sequence[str]) -> pd.DataFrame:
+def _faces(chunks: Sequence[ClassifiedChunk], labels: Sequence[str]) -> pd.DataFrame:
     rows: list[tuple[Any, ...]] = []
-    for one in scored:
-        media = one.prepared.media
-        for frame in one.prepared.frames:
+    for classified in chunks:
+        media = classified.chunk.media
+        for frame in classified.chunk.frames:
             time = None if frame.time is None else float(frame.time)
             for index, face in enumerate(frame.faces):
                 box = (face.x, face.y, face.width, face.height, face.score)
@@ -153,31 +157,31 @@ def _faces(scored: Sequence[Scored], labels: Sequence[str]) -> pd.DataFrame:
     measured = ["x", "y", "width", "height", "detection_score", "yaw", "pitch", "roll"]
     table = pd.DataFrame(rows, columns=[*names, *measured])
     table["track_id"] = table["track_id"].astype("Int32")
-    probabilities = np.concatenate([np.empty((0, len(labels))), *(one.probabilities for one in scored)])
+    probabilities = np.concatenate([np.empty((0, len(labels))), *(chunk.probabilities for chunk in chunks)])
     for column, name in enumerate(labels):
         table[name] = probabilities[:, column]
     table["emotion"] = np.asarray(labels)[probabilities.argmax(axis=1)] if len(table) else ""
     return add_face_measures(table)
 
 
-def _frames(scored: Sequence[Scored], faces: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
+def _frames(chunks: Sequence[ClassifiedChunk], faces: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
     rows = [
-        (one.prepared.media.path, one.prepared.media.media_type, frame.sample_index,
+        (chunk.media.path, chunk.media.media_type, frame.sample_index,
          None if frame.time is None else float(frame.time), frame.width, frame.height, len(frame.faces))
-        for one in scored
-        for frame in one.prepared.frames
+        for chunk in (classified.chunk for classified in chunks)
+        for frame in chunk.frames
     ]  # fmt: skip
     names = ["media_path", "media_type", "sample_index", "timestamp_s", "width", "height", "face_count"]
     keys = ["media_path", "sample_index"]
     return pd.DataFrame(rows, columns=names).join(frame_means(faces, keys, tuple(labels)), on=keys)
 
 
-def _media_row(prepared: Prepared) -> dict[str, Any]:
-    media, info, failure = prepared.media, prepared.info, prepared.failure
+def _media_row(result: FileResult) -> dict[str, Any]:
+    media, info, failure = result.media, result.info, result.failure
     return {
         "media_path": media.path,
         "media_type": media.media_type,
-        "status": "failed" if prepared.failed else "done",
+        "status": "failed" if result.failed else "done",
         "error_stage": failure and failure.stage.value,
         "error_code": failure and failure.code.value,
         "error_message": failure and failure.message,
@@ -187,9 +191,9 @@ def _media_row(prepared: Prepared) -> dict[str, Any]:
         "height": info.height,
         "duration_s": info.duration_s,
         "codec": info.codec,
-        "frames_sampled": prepared.frames_sampled,
-        "faces_found": prepared.faces_found,
-        "processing_s": prepared.processing_s,
+        "frames_sampled": result.frames_sampled,
+        "faces_found": result.faces_found,
+        "processing_s": result.processing_s,
         "recorded_at": info.recorded_at,
         "stream_index": info.stream_index,
     }

@@ -23,7 +23,7 @@ from fer_batch.records import Code, Failure, Stage
 from fer_batch.share_correction import ShareCorrection
 from fer_batch.tables.commit import commit_part
 from fer_batch.tables.parts import part_path
-from fer_batch.tables.schema import Scored, to_tables
+from fer_batch.tables.schema import ClassifiedFile, to_tables
 
 NAMES = ("overall", "by_media", "timeline", "by_track", "moments")
 AGGREGATES = NAMES[:3]
@@ -34,7 +34,7 @@ EMOTIONS_AND_MEASURES = [*EMOTIONS, "valence", "expressiveness", "attention", "e
 def folder(tmp_path: Path) -> Callable[..., Path]:
     """An output folder from parts, each a list of scored files."""
 
-    def build(*parts: Sequence[Scored], labels: tuple[str, ...] = EMOTIONS, name: str = "out") -> Path:
+    def build(*parts: Sequence[ClassifiedFile], labels: tuple[str, ...] = EMOTIONS, name: str = "out") -> Path:
         for number, part in enumerate(parts, 1):
             commit_part(tmp_path / name, number, to_tables(part, labels), {}, {})
         return tmp_path / name
@@ -43,7 +43,7 @@ def folder(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def files(scored_file: Callable, shares_of: Callable) -> list[Scored]:
+def files(scored_file: Callable, shares_of: Callable) -> list[ClassifiedFile]:
     """A video of four frames, an image, a file that failed."""
     happy, sad, certain = shares_of(happy=0.8, neutral=0.2), shares_of(sad=0.6, neutral=0.4), shares_of(happy=1.0)
     return [
@@ -59,7 +59,7 @@ def summaries(out: Path, window: float = 5.0) -> dict[str, list[dict[str, Any]]]
     return {name: pq.read_table(out / "summary" / f"{name}.parquet").to_pylist() for name in NAMES}
 
 
-def test_overall(folder: Callable, files: list[Scored]) -> None:
+def test_overall(folder: Callable, files: list[ClassifiedFile]) -> None:
     (row,) = summaries(folder(files))["overall"]
     counts = ("media_done", "media_failed", "frames", "frames_with_faces", "faces")
     assert [row[name] for name in counts] == [2, 1, 5, 4, 5]
@@ -80,7 +80,7 @@ def test_overall(folder: Callable, files: list[Scored]) -> None:
     assert {name: row[f"share_{name}"] for name in EMOTIONS} == {name: shares.get(name, 0.0) for name in EMOTIONS}
 
 
-def test_by_media(folder: Callable, files: list[Scored]) -> None:
+def test_by_media(folder: Callable, files: list[ClassifiedFile]) -> None:
     rows = summaries(folder(files))["by_media"]
     keys = ("media_path", "media_type", "frames", "frames_with_faces", "faces")
     assert [tuple(row[key] for key in keys) for row in rows if row["frames"]] == [
@@ -93,7 +93,7 @@ def test_by_media(folder: Callable, files: list[Scored]) -> None:
     assert video["share_happy"] == 0.5
 
 
-def test_timeline_has_the_windows_of_videos_only(folder: Callable, files: list[Scored]) -> None:
+def test_timeline_has_the_windows_of_videos_only(folder: Callable, files: list[ClassifiedFile]) -> None:
     rows = summaries(folder(files), window=5.0)["timeline"]
     keys = ("media_path", "media_type", "window_index", "start_s", "end_s", "frames", "faces", "face_presence")
     assert [tuple(row[key] for key in keys) for row in rows] == [
@@ -105,7 +105,7 @@ def test_timeline_has_the_windows_of_videos_only(folder: Callable, files: list[S
     assert [row["share_happy"] for row in rows] == [1.0, 0.5, 0.0]
 
 
-def test_a_window_without_a_face_is_unknown_not_zero(folder: Callable, files: list[Scored]) -> None:
+def test_a_window_without_a_face_is_unknown_not_zero(folder: Callable, files: list[ClassifiedFile]) -> None:
     row = summaries(folder(files), window=4.0)["timeline"][1]
     assert (row["start_s"], row["frames"], row["face_presence"]) == (4.0, 2, 0.5)
     row = summaries(folder(files, name="again"), window=2.0)["timeline"][1]
@@ -123,7 +123,7 @@ def test_a_frame_on_the_edge_opens_the_window(
     assert [row["frames"] for row in rows] == [1] * 20
 
 
-def test_another_window_changes_the_timeline_alone(folder: Callable, files: list[Scored]) -> None:
+def test_another_window_changes_the_timeline_alone(folder: Callable, files: list[ClassifiedFile]) -> None:
     out = folder(files)
     wide, narrow = summaries(out, 100.0), summaries(out, 1.0)
     assert [len(rows["timeline"]) for rows in (wide, narrow)] == [1, 4]
@@ -151,7 +151,7 @@ def test_no_media_at_all(folder: Callable) -> None:
     assert rows["by_media"] == rows["timeline"] == []
 
 
-def test_images_alone_have_no_timeline(folder: Callable, files: list[Scored]) -> None:
+def test_images_alone_have_no_timeline(folder: Callable, files: list[ClassifiedFile]) -> None:
     rows = summaries(folder(files[1:2]))
     assert len(rows["by_media"]) == 1
     assert rows["timeline"] == []
@@ -167,7 +167,9 @@ def test_six_classes(folder: Callable, scored_file: Callable, shares_of: Callabl
 
 
 @pytest.mark.parametrize("name", AGGREGATES)
-def test_every_mean_has_its_interval_and_presence_beside_it(folder: Callable, files: list[Scored], name: str) -> None:
+def test_every_mean_has_its_interval_and_presence_beside_it(
+    folder: Callable, files: list[ClassifiedFile], name: str
+) -> None:
     out = folder(files)
     summarize(out, 10.0)
     names = pq.read_schema(out / "summary" / f"{name}.parquet").names
@@ -181,7 +183,7 @@ def test_every_mean_has_its_interval_and_presence_beside_it(folder: Callable, fi
 
 @pytest.mark.parametrize("name", NAMES)
 def test_csv_equals_parquet(
-    folder: Callable, files: list[Scored], scored_file: Callable, shares_of: Callable, name: str
+    folder: Callable, files: list[ClassifiedFile], scored_file: Callable, shares_of: Callable, name: str
 ) -> None:
     odd = scored_file('a, "b"\n é.mp4', [(1 / 3, [shares_of(happy=1 / 3, sad=2 / 3)])])
     out = folder([*files, odd])
@@ -234,7 +236,7 @@ def test_neither_the_order_nor_the_number_of_parts_matters(
 
 @pytest.mark.parametrize("rows", [1, 3])
 def test_files_without_rows_may_stand_anywhere(
-    folder: Callable, files: list[Scored], scored_file: Callable, monkeypatch: pytest.MonkeyPatch, rows: int
+    folder: Callable, files: list[ClassifiedFile], scored_file: Callable, monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:
     """Where a large part is cut, failed files and films without a face are neither lost nor counted twice."""
     failure = Failure(Stage.DECODE, Code.NOT_MEDIA, "is text")
@@ -248,7 +250,9 @@ def test_files_without_rows_may_stand_anywhere(
     assert summaries(folder(others[:1], every[:3], [empty, others[2]], others[1:2], name="parts")) == expected
 
 
-def test_a_damaged_part_leaves_no_half_summary_and_says_what_it_is(folder: Callable, files: list[Scored]) -> None:
+def test_a_damaged_part_leaves_no_half_summary_and_says_what_it_is(
+    folder: Callable, files: list[ClassifiedFile]
+) -> None:
     out = folder(files[:1], files[1:])
     path = part_path(out, "frames", 2)
     content = bytearray(path.read_bytes())
@@ -261,7 +265,7 @@ def test_a_damaged_part_leaves_no_half_summary_and_says_what_it_is(folder: Calla
 
 
 def test_a_full_disk_names_the_file_that_it_has_no_room_for(
-    folder: Callable, files: list[Scored], monkeypatch: pytest.MonkeyPatch
+    folder: Callable, files: list[ClassifiedFile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -271,7 +275,7 @@ def test_a_full_disk_names_the_file_that_it_has_no_room_for(
         summarize(folder(files), 10.0)
 
 
-def test_a_part_that_was_never_committed_does_not_count(folder: Callable, files: list[Scored]) -> None:
+def test_a_part_that_was_never_committed_does_not_count(folder: Callable, files: list[ClassifiedFile]) -> None:
     """Killed before the last rename: the part has faces and frames but no media file."""
     expected = summaries(folder(files[:1], name="clean"))
     out = folder(files[:1], files[1:])
@@ -307,13 +311,15 @@ def test_corrected_shares(tmp_path: Path, scored_file: Callable, shares_of: Call
     assert rows["by_media"][1]["adjusted_share_happy"] is None  # Ten faces are too few.
 
 
-def test_without_what_the_correction_needs_its_shares_are_unknown(folder: Callable, reacting: list[Scored]) -> None:
+def test_without_what_the_correction_needs_its_shares_are_unknown(
+    folder: Callable, reacting: list[ClassifiedFile]
+) -> None:
     (row,) = summaries(folder(reacting))["overall"]
     assert row["share_happy"] is not None
     assert [row[f"adjusted_share_{label}"] for label in EMOTIONS] == [None] * 7
 
 
-def test_whether_all_summaries_are_there(folder: Callable, files: list[Scored]) -> None:
+def test_whether_all_summaries_are_there(folder: Callable, files: list[ClassifiedFile]) -> None:
     out = folder(files)
     assert not has_summaries(out)
     summarize(out, 10.0)
@@ -328,7 +334,7 @@ def test_a_folder_without_tables(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_it_needs_nothing_but_the_tables(folder: Callable, files: list[Scored]) -> None:
+def test_it_needs_nothing_but_the_tables(folder: Callable, files: list[ClassifiedFile]) -> None:
     out = folder(files)
     first = summaries(out)
     shutil.rmtree(out / "summary")
@@ -340,7 +346,7 @@ def test_it_needs_nothing_but_the_tables(folder: Callable, files: list[Scored]) 
 
 
 @pytest.fixture
-def reacting(scored_file: Callable, shares_of: Callable) -> list[Scored]:
+def reacting(scored_file: Callable, shares_of: Callable) -> list[ClassifiedFile]:
     """Two minutes of a video at a frame a second: happier from second 40 to 50, sad for one frame at second 90."""
     rng = np.random.default_rng(0)
     happy = 0.2 + 0.5 * ((np.arange(120) >= 40) & (np.arange(120) < 50)) + rng.uniform(0, 0.05, 120)
@@ -349,7 +355,7 @@ def reacting(scored_file: Callable, shares_of: Callable) -> list[Scored]:
     return [scored_file("v.mp4", [(float(time), [face]) for time, face in enumerate(faces)])]
 
 
-def test_means_lie_within_their_intervals(folder: Callable, reacting: list[Scored]) -> None:
+def test_means_lie_within_their_intervals(folder: Callable, reacting: list[ClassifiedFile]) -> None:
     for rows in (summaries(folder(reacting), 10.0)[name] for name in AGGREGATES):
         for row in rows:
             for mean in ("happy", "neutral", "valence", "engagement"):
@@ -370,13 +376,13 @@ def test_more_footage_makes_narrower_intervals(folder: Callable, scored_file: Ca
     assert widths[1] < widths[0] / 2
 
 
-def test_too_few_frames_have_no_interval(folder: Callable, files: list[Scored]) -> None:
+def test_too_few_frames_have_no_interval(folder: Callable, files: list[ClassifiedFile]) -> None:
     rows = summaries(folder(files))["by_media"]
     assert [row["happy_low"] for row in rows if row["media_path"] == "i.png"] == [None]
     assert [row["happy"] is None for row in rows] == [False, False]
 
 
-def test_moments(folder: Callable, reacting: list[Scored]) -> None:
+def test_moments(folder: Callable, reacting: list[ClassifiedFile]) -> None:
     rows = summaries(folder(reacting), 10.0)["moments"]
     best = {(row["measure"], row["direction"]): row for row in rows if row["rank"] == 1}
     assert (best["happy", "high"]["start_s"], best["happy", "high"]["end_s"]) == (40.0, 50.0)
@@ -405,11 +411,11 @@ def test_a_window_without_an_interval_gives_way(folder: Callable, scored_file: C
     assert order == {"happy": ["long.mp4"] * 3 + ["short.mp4"], "sad": ["short.mp4"] + ["long.mp4"] * 3}
 
 
-def test_no_video_no_moments(folder: Callable, files: list[Scored]) -> None:
+def test_no_video_no_moments(folder: Callable, files: list[ClassifiedFile]) -> None:
     assert summaries(folder(files[1:2]))["moments"] == []
 
 
-def test_by_track(folder: Callable, files: list[Scored]) -> None:
+def test_by_track(folder: Callable, files: list[ClassifiedFile]) -> None:
     """The video of four frames: one face in three of them, a second one in the third frame; samples 4 s apart."""
     rows = summaries(folder(files))["by_track"]
     keys = ("media_path", "track_id", "first_s", "last_s", "frames", "seconds_seen")
@@ -423,11 +429,11 @@ def test_by_track(folder: Callable, files: list[Scored]) -> None:
     assert rows[0]["attention"] is None
 
 
-def test_pictures_have_no_tracks(folder: Callable, files: list[Scored]) -> None:
+def test_pictures_have_no_tracks(folder: Callable, files: list[ClassifiedFile]) -> None:
     assert summaries(folder(files[1:2]))["by_track"] == []
 
 
-def test_a_video_with_one_sample_was_seen_for_no_known_time(folder: Callable, files: list[Scored]) -> None:
+def test_a_video_with_one_sample_was_seen_for_no_known_time(folder: Callable, files: list[ClassifiedFile]) -> None:
     (row,) = summaries(folder([replace(files[0], probabilities=files[0].probabilities[:1],
         prepared=replace(files[0].prepared, frames=files[0].prepared.frames[:1]))]))["by_track"]  # fmt: skip
     assert (row["frames"], row["seconds_seen"]) == (1, 0.0)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pickle
 import random
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,28 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from fer_batch.config import DetectorConfig, Sampling
+from fer_batch.config import DetectorConfig, ResolvedConfig, Sampling
 from fer_batch.detection.base import CropRule
+from fer_batch.log import one_line
 from fer_batch.pipeline import worker as module
+from fer_batch.pipeline.chunks import NO_CROPS
 from fer_batch.pipeline.discover import discover
-from fer_batch.pipeline.scheduler import Given, Preparation, Tasks
-from fer_batch.pipeline.worker import Settings, Worker
-from fer_batch.records import Ahead, Detection, Failure, Media, Piece, Prepared, Unit
-from fer_batch.runners.base import Loss, Outcome
+from fer_batch.pipeline.engine import create_runner
+from fer_batch.pipeline.run import _messages
+from fer_batch.pipeline.scheduler import Scheduler, plan
+from fer_batch.pipeline.worker import Message, Settings, Worker
+from fer_batch.records import (
+    Detection,
+    Failure,
+    FileResult,
+    FrameChunk,
+    Media,
+    MediaInfo,
+    SampledFrame,
+    Task,
+    VideoSections,
+)
+from fer_batch.runners.base import Outcome, Runner, TaskError
 from tests.helpers.clips import numbered
 
 
@@ -55,12 +69,37 @@ def detector(monkeypatch: pytest.MonkeyPatch) -> Stub:
     return stub
 
 
-def prepare(*files: Path | Media, sampling: Sampling | None = None) -> list[Prepared]:
-    """What a worker gives for files, as discovery sees them, in one unit."""
+@dataclass(frozen=True)
+class WholeFile:
+    """A file as its messages describe it: the frames and crops of the chunks that count, and its result."""
+
+    result: FileResult
+    frames: tuple[SampledFrame, ...]
+    crops: NDArray[np.uint8]
+
+    @property
+    def media(self) -> Media:
+        return self.result.media
+
+    @property
+    def info(self) -> MediaInfo:
+        return self.result.info
+
+    @property
+    def failure(self) -> Failure | None:
+        return self.result.failure
+
+    @property
+    def failed(self) -> bool:
+        return self.result.failed
+
+
+def prepare(*files: Path | Media, sampling: Sampling | None = None) -> list[WholeFile]:
+    """What a worker makes of files, as discovery sees them, in one task."""
     media = tuple(file if isinstance(file, Media) else found(file) for file in files)
-    prepared = list(Worker(Settings(sampling or Sampling(), DetectorConfig())).prepare(Unit(media)))
-    assert [one.media for one in prepared] == list(media)
-    return [check(one) for one in prepared]
+    whole = whole_files(Worker(Settings(sampling or Sampling(), DetectorConfig())).process(Task(media)))
+    assert [file.media for file in whole] == list(media)
+    return whole
 
 
 def found(file: Path) -> Media:
@@ -68,29 +107,47 @@ def found(file: Path) -> Media:
     return media
 
 
-def check(prepared: Piece | Prepared) -> Prepared:
+def whole_files(messages: Iterable[Message]) -> list[WholeFile]:
+    """The files that messages describe, in the order of their results, and what holds of every one of them."""
+    chunks: dict[str, list[FrameChunk]] = {}
+    files = []
+    for message in messages:
+        assert not isinstance(message, VideoSections)
+        sent = chunks.setdefault(message.media.path, [])
+        if isinstance(message, FrameChunk):
+            assert message.frames
+            sent.append(message)
+            continue
+        counted = [chunk for chunk in sent if chunk.attempt == message.attempt and not message.unusable]
+        frames = tuple(frame for chunk in counted for frame in chunk.frames)
+        files.append(WholeFile(message, frames, np.concatenate([NO_CROPS, *(chunk.crops for chunk in counted)])))
+        check(files[-1])
+    return files
+
+
+def check(file: WholeFile) -> None:
     """What holds of every file, whatever became of it."""
-    assert isinstance(prepared, Prepared)
-    assert (prepared.crops.dtype, prepared.crops.shape[1:]) == (np.uint8, (48, 48))
-    assert len(prepared.crops) == sum(len(frame.faces) for frame in prepared.frames)
-    assert [frame.sample_index for frame in prepared.frames] == list(range(len(prepared.frames)))
-    assert all((frame.time is None) == (prepared.media.media_type == "image") for frame in prepared.frames)
-    assert prepared.processing_s >= 0
-    assert pickle.loads(pickle.dumps(prepared)).frames == prepared.frames
-    if prepared.failure is not None:
-        message = prepared.failure.message
-        assert message.startswith(f"{prepared.media.path}: ")
+    result, frames = file.result, file.frames
+    assert (file.crops.dtype, file.crops.shape[1:]) == (np.uint8, (48, 48))
+    assert len(file.crops) == sum(len(frame.faces) for frame in frames)
+    assert (result.frames_sampled, result.faces_found) == (len(frames), len(file.crops))
+    assert [frame.sample_index for frame in frames] == list(range(len(frames)))
+    assert all((frame.time is None) == (result.media.media_type == "image") for frame in frames)
+    assert result.processing_s >= 0
+    assert pickle.loads(pickle.dumps(frames)) == frames
+    if result.failure is not None:
+        message = result.failure.message
+        assert message.startswith(one_line(f"{result.media.path}: x")[:-1])
         assert message.isprintable()
         assert len(message) < 1000
-    return prepared
 
 
 def failed(file: Path | Media, **options: Any) -> Failure:
-    (prepared,) = prepare(file, **options)
-    assert prepared.failed
-    assert prepared.frames == ()
-    assert prepared.failure is not None
-    return prepared.failure
+    (whole,) = prepare(file, **options)
+    assert whole.failed
+    assert whole.frames == ()
+    assert whole.failure is not None
+    return whole.failure
 
 
 def photo(path: Path, number: int = 37) -> Path:
@@ -98,62 +155,69 @@ def photo(path: Path, number: int = 37) -> Path:
     return path
 
 
-class Runner:
-    """Calls a worker on units in an order of its own, as several workers would, and loses what it is told to lose:
+class FakeRunner:
+    """Calls a worker on tasks in an order of its own, as several workers would, and loses what it is told to lose:
     by section, how many results come before each loss."""
 
     def __init__(self, sampling: Sampling, losses: dict[int, list[int]] | None = None, seed: int = 0) -> None:
         self.worker = Worker(Settings(sampling, DetectorConfig()))
         self.losses, self.random = losses or {}, random.Random(seed)
-        self.most_under_way = 0
-        self.units: list[Unit] = []
+        self.tasks: list[Task] = []
 
-    def run(self, tasks: Iterator[Unit]) -> Iterator[Outcome[Unit, Given]]:
-        under_way: list[tuple[Unit, Iterator[Given]]] = []
+    def run(self, next_task: Callable[[], Task | None]) -> Generator[Outcome[Task, Message], None, None]:
+        in_progress: list[tuple[Task, Iterator[Message]]] = []
         while True:
-            while len(under_way) < 3 and (unit := next(tasks, None)) is not None:
-                self.units.append(unit)
-                under_way.append((unit, self._results(unit)))
-            if not under_way:
+            while len(in_progress) < 3 and (task := next_task()) is not None:
+                self.tasks.append(task)
+                in_progress.append((task, self._messages(task)))
+            if not in_progress:
                 return
-            place = self.random.randrange(len(under_way))
-            unit, results = under_way[place]
+            place = self.random.randrange(len(in_progress))
+            task, messages = in_progress[place]
             try:
-                result = next(results)
+                message = next(messages)
             except StopIteration:
-                del under_way[place]
+                del in_progress[place]
                 continue
             except InterruptedError:
-                del under_way[place]
-                yield Outcome(unit, None, Loss.WORKER_DIED, "its worker process died")
+                del in_progress[place]
+                yield Outcome(task, None, TaskError.WORKER_DIED, "its worker process died")
                 continue
-            yield Outcome(unit, result)
+            yield Outcome(task, message)
 
-    def _results(self, unit: Unit) -> Iterator[Given]:
-        number = unit.section.number if unit.section else 0
+    def _messages(self, task: Task) -> Iterator[Message]:
+        number = task.section.number if task.section else 0
         before_loss = self.losses[number].pop(0) if self.losses.get(number) else None
-        for place, result in enumerate(self.worker.prepare(unit)):
+        for place, message in enumerate(self.worker.process(task)):
             if place == before_loss:
                 raise InterruptedError
-            yield result
+            yield message
 
 
-def joined(
+def merged(
     path: Path, sampling: Sampling, losses: dict[int, list[int]] | None = None, seed: int = 0
-) -> tuple[Prepared, Runner]:
-    """A file as the rest of a run sees it, its pieces put together."""
-    runner, media = Runner(sampling, losses, seed), found(path)
-    preparation = Preparation(Tasks([Unit((media,))]), window=4)
-    results: list[Piece | Prepared] = []
-    while preparation.tasks:
-        for outcome in runner.run(preparation.tasks):
-            results += preparation.take(outcome)
-    *ahead, last = results
-    assert isinstance(last, Prepared)
-    assert not any(isinstance(piece, Prepared) for piece in ahead)
-    counted = [*ahead[len(ahead) - last.ahead.pieces :], last]
-    frames = tuple(frame for piece in counted for frame in piece.frames)
-    crops = np.concatenate([piece.crops for piece in counted])
-    assert (last.frames_sampled, last.faces_found) == (len(frames), len(crops))
-    assert [frame.sample_index for frame in frames] == list(range(len(frames)))
-    return replace(last, frames=frames, crops=crops, ahead=Ahead(), processing_s=0.0, cuts=0, section=0), runner
+) -> tuple[WholeFile, FakeRunner]:
+    """A file as the rest of a run sees it, its chunks put together."""
+    runner = FakeRunner(sampling, losses, seed)
+    scheduler = Scheduler([Task((found(path),))], window=4)
+    messages = [message for outcome in runner.run(scheduler.next_task) for message in scheduler.handle(outcome)]
+    (file,) = whole_files(messages)
+    return replace(file, result=replace(file.result, processing_s=0.0, cuts=0, section=0, attempt=1)), runner
+
+
+class StubClassifier:
+    """Has nothing to load; finds all emotions equally probable."""
+
+    device_name: str | None = None
+
+    def load(self) -> None:
+        pass
+
+    def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float64]:
+        return np.full((len(crops), 7), 1 / 7)
+
+
+def run_workers(config: ResolvedConfig, runner: Runner[Task, Message] | None = None) -> list[WholeFile]:
+    """What the workers of a run make of its inputs; nothing is classified or written."""
+    scheduler = Scheduler(plan(discover(config.inputs)), window=2 * config.workers + 1)
+    return whole_files(_messages(scheduler, runner or create_runner(config), StubClassifier()))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 
 def make_worker() -> Callable[[str], Iterator[tuple[str, int]]]:
@@ -43,3 +45,36 @@ def make_eager_worker() -> Callable[[str], Iterator[bytes]]:
 
 def make_none() -> Callable[[str], Iterator[str]]:
     raise RuntimeError("can't be made")
+
+
+def make_without_library() -> Callable[[str], Iterator[str]]:
+    raise ImportError("libGL.so.1: cannot open shared object file")
+
+
+def make_killed() -> Callable[[str], Iterator[str]]:
+    os.write(2, b"starting\nsymbol lookup error: undefined symbol: x\n")
+    os._exit(127)
+
+
+@dataclass(frozen=True)
+class FailingStarts:
+    """Makes `make_worker`'s function, but for the first processes, which die as they start."""
+
+    folder: Path
+    failures: int
+
+    def __call__(self) -> Callable[[str], Iterator[tuple[str, int]]]:
+        (self.folder / str(os.getpid())).touch()
+        if len(list(self.folder.iterdir())) <= self.failures:
+            os._exit(1)
+        return make_worker()
+
+
+class TaskList:
+    """A source of tasks that were known before."""
+
+    def __init__(self, tasks: Iterable[Any]) -> None:
+        self._tasks = iter(tasks)
+
+    def __call__(self) -> Any:
+        return next(self._tasks, None)

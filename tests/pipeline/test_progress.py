@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
+from fer_batch.pipeline.chunks import NO_CROPS
 from fer_batch.pipeline.progress import Progress
 from fer_batch.pipeline.stats import Processed
-from fer_batch.pipeline.worker import NO_CROPS
-from fer_batch.records import Code, Failure, Media, MediaInfo, Piece, Prepared, SampledFrame, Stage
+from fer_batch.records import Code, Failure, FileResult, FrameChunk, Media, MediaInfo, SampledFrame, Stage
 from tests.helpers.clips import SAMPLES
 from tests.helpers.command import COMMAND, fer_batch
 
-FILM, PHOTO = Media("a.mp4", "a.mp4", "video", 1000, 0), Media("b.jpg", "b.jpg", "image", 10, 0)
+VIDEO, PHOTO = Media("a.mp4", "a.mp4", "video", 1000, 0), Media("b.jpg", "b.jpg", "image", 10, 0)
 
 
 class Screen(io.StringIO):
@@ -34,35 +34,37 @@ class Screen(io.StringIO):
         return self.terminal
 
 
-def piece(until: float, length: float | None = 100.0) -> Piece:
-    """A piece of the film that ends at so many seconds."""
-    return Piece(FILM, (SampledFrame(0, Fraction(until), 64, 48, ()),), NO_CROPS, length)
+def chunk(until: float, length: float | None = 100.0) -> FrameChunk:
+    """A chunk of the video that ends at so many seconds."""
+    return FrameChunk(VIDEO, (SampledFrame(0, Fraction(until), 64, 48, ()),), NO_CROPS, length)
 
 
-def prepared(media: Media, failure: Failure | None = None) -> Prepared:
-    return Prepared(media, MediaInfo(duration_s=60.0), (), NO_CROPS, failure, 0.0)
+def result(media: Media, failure: Failure | None = None) -> FileResult:
+    return FileResult(media, MediaInfo(duration_s=60.0), failure, 0.0)
 
 
-def positions(*results: Piece | Prepared) -> list[int]:
-    """Where the bar of a film and a photograph stands after each result."""
+def positions(*messages: FrameChunk | FileResult) -> list[int]:
+    """Where the bar of a video and a photograph stands after each message."""
     done, found = Processed(), []
-    with Progress([FILM, PHOTO], wanted=True) as progress:
+    with Progress([VIDEO, PHOTO], enabled=True) as progress:
         progress._bar.disable = False
-        for result in results:
-            progress.advance(result, done)
+        for message in messages:
+            progress.advance(message, done)
             found.append(progress._bar.n)
     return found
 
 
-def test_a_film_moves_the_bar_as_its_pieces_come_along(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_video_moves_the_bar_as_its_chunks_come(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", Screen(True))
-    moved = positions(piece(25), piece(75), prepared(PHOTO), prepared(FILM))
+    moved = positions(chunk(25), chunk(75), result(PHOTO), result(VIDEO))
     assert moved == [250, 750, 760, 1010]
 
 
-def test_pieces_that_come_again_or_cover_nothing_known_do_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_that_come_again_or_have_no_known_share_do_not_move_the_bar_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(sys, "stderr", Screen(True))
-    again = positions(piece(60), piece(20), piece(90, None), piece(170), prepared(FILM), prepared(PHOTO))
+    again = positions(chunk(60), chunk(20), chunk(90, None), chunk(170), result(VIDEO), result(PHOTO))
     assert again == [600, 600, 600, 1000, 1000, 1010]
 
 
@@ -70,15 +72,15 @@ def told(monkeypatch: pytest.MonkeyPatch, terminal: bool, **options: Any) -> str
     screen = Screen(terminal)
     monkeypatch.setattr(sys, "stderr", screen)
     done = Processed()
-    with Progress([FILM, PHOTO], **options) as progress:
-        for one in (prepared(FILM), prepared(PHOTO, Failure(Stage.DECODE, Code.INVALID_DATA, "b.jpg: bad"))):
-            done.add(one)
-            progress.advance(one, done)
+    with Progress([VIDEO, PHOTO], **options) as progress:
+        for file in (result(VIDEO), result(PHOTO, Failure(Stage.DECODE, Code.INVALID_DATA, "b.jpg: bad"))):
+            done.add(file)
+            progress.advance(file, done)
     return screen.getvalue()
 
 
 def test_files_failures_and_media_seconds_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = told(monkeypatch, True, wanted=True)
+    text = told(monkeypatch, True, enabled=True)
     assert "2 of 2 files, 0 failed" not in text
     assert "2 of 2 files, 1 failed, 60 s of video" in text
 
@@ -87,17 +89,17 @@ def test_the_end_is_estimated_from_the_whole_run(monkeypatch: pytest.MonkeyPatch
     """Half of the bytes in a minute leave another minute, however they came."""
     screen = Screen(True)
     monkeypatch.setattr(sys, "stderr", screen)
-    with Progress([FILM, FILM], wanted=True) as progress:
+    with Progress([VIDEO, VIDEO], enabled=True) as progress:
         progress._bar.start_t -= 60.0
         for until in (10, 30, 100):
-            progress.advance(piece(until), Processed())
+            progress.advance(chunk(until), Processed())
         progress._bar.refresh()
     assert "<01:0" in screen.getvalue().split("\r")[-2]
 
 
-@pytest.mark.parametrize(("terminal", "wanted"), [(False, True), (True, False), (False, False)])
-def test_nothing_is_shown_where_nobody_looks(monkeypatch: pytest.MonkeyPatch, terminal: bool, wanted: bool) -> None:
-    assert told(monkeypatch, terminal, wanted=wanted) == ""
+@pytest.mark.parametrize(("terminal", "enabled"), [(False, True), (True, False), (False, False)])
+def test_nothing_is_shown_where_nobody_looks(monkeypatch: pytest.MonkeyPatch, terminal: bool, enabled: bool) -> None:
+    assert told(monkeypatch, terminal, enabled=enabled) == ""
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")

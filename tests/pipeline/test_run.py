@@ -1,9 +1,8 @@
-"""The orchestrator's own decisions: units, second tries, quarantine, and what is left to do."""
+"""What a run commits, what it leaves to do, and what run.json says meanwhile."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -14,129 +13,59 @@ import pyarrow.parquet as pq
 import pytest
 
 from fer_batch.config import ResolvedConfig
+from fer_batch.emotion.base import CropClassifier
 from fer_batch.emotions import EMOTIONS
 from fer_batch.errors import UsageError
 from fer_batch.pipeline import run as orchestrator
-from fer_batch.pipeline.scheduler import Tasks
+from fer_batch.pipeline.part_writer import PartWriter
 from fer_batch.records import (
-    Ahead,
     Code,
     Detection,
     Failure,
+    FileResult,
+    FrameChunk,
     Media,
     MediaInfo,
-    Outline,
-    Piece,
-    Prepared,
     SampledFrame,
     Stage,
-    Unit,
 )
-from fer_batch.runners.base import Loss, Outcome
 from fer_batch.storage import content_digest
 from fer_batch.tables import ledger as ledger_module
-from fer_batch.tables.commit import commit_part
+from fer_batch.tables.commit import Provenance, commit_part
 from fer_batch.tables.layout import DIGESTS_FILE
 from fer_batch.tables.ledger import Ledger, clear_folder
 from fer_batch.tables.schema import to_tables
 from tests.helpers.run_config import config
-
-NO_CROPS = np.empty((0, 48, 48), np.uint8)
-
-
-def planned(*files: Media) -> Tasks:
-    return orchestrator.plan(files)
+from tests.helpers.worker import StubClassifier
 
 
 def media(name: str, kind: str = "image", size: int = 1) -> Media:
     return Media(name, name, kind, size, 0)  # type: ignore[arg-type]
 
 
-def prepared(one: Media) -> Prepared:
-    return Prepared(one, MediaInfo(), (), NO_CROPS, None, 0.0)
+def result(file: Media) -> FileResult:
+    return FileResult(file, MediaInfo(), None, 0.0)
 
 
-class FakeRunner:
-    """Loses units that hold certain files as often as told, and prepares all others."""
-
-    def __init__(self, losses: dict[str, int], loss: Loss) -> None:
-        self.losses, self.loss, self.calls = losses, loss, []
-
-    def __call__(self, *_: object) -> FakeRunner:
-        return self
-
-    def run(self, units: Iterable[Unit]) -> Iterator[Outcome[Unit, Outline | Piece | Prepared]]:
-        for unit in units:
-            names = [one.path for one in unit.media]
-            self.calls.append(names)
-            doomed = [name for name in names if self.losses.get(name, 0) > 0]
-            for name in doomed:
-                self.losses[name] -= 1
-            if doomed:
-                yield Outcome(unit, None, self.loss, "its worker process died (signal SIGKILL)")
-            else:
-                yield from (Outcome(unit, prepared(one)) for one in unit.media)
+def writer_of(
+    made: ResolvedConfig, classifier: CropClassifier | None = None, ledger: Ledger | None = None
+) -> PartWriter:
+    provenance = Provenance(made.result_settings(), {"": "/in"})
+    return PartWriter(made, ledger or Ledger(made.out), classifier or StubClassifier(), provenance)
 
 
-def test_videos_come_alone_and_largest_first_images_in_buckets() -> None:
-    images = [media(f"{i:02d}.jpg") for i in range(20)]
-    units = list(orchestrator.plan([media("small.mp4", "video", 1), *images, media("large.mp4", "video", 9)]))
-    assert [[one.path for one in unit.media] for unit in units[:2]] == [["large.mp4"], ["small.mp4"]]
-    assert [len(unit.media) for unit in units[2:]] == [16, 4]
-
-
-def test_innocents_of_a_lost_bucket_are_saved_and_the_culprit_quarantined(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    runner = FakeRunner({"b.jpg": 2}, Loss.WORKER_DIED)
-    monkeypatch.setattr(orchestrator, "LocalRunner", {(Unit, Outline | Piece | Prepared): runner})
-    results = list(
-        orchestrator._prepared(config(tmp_path), planned(*map(media, ("a.jpg", "b.jpg", "c.jpg"))), lambda: None)
-    )
-    assert runner.calls == [["a.jpg", "b.jpg", "c.jpg"], ["a.jpg"], ["b.jpg"], ["c.jpg"]]
-    failures = {one.media.path: one.failure for one in results}
-    message = "b.jpg: its worker process died (signal SIGKILL)"
-    assert failures == {"a.jpg": None, "b.jpg": Failure(Stage.WORK, Code.WORKER_DIED, message), "c.jpg": None}
-
-
-def test_what_failed_once_by_chance_is_done_at_the_second_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    runner = FakeRunner({"a.mp4": 1}, Loss.TIMEOUT)
-    monkeypatch.setattr(orchestrator, "LocalRunner", {(Unit, Outline | Piece | Prepared): runner})
-    (result,) = orchestrator._prepared(config(tmp_path), planned(media("a.mp4", "video")), lambda: None)
-    assert result.failure is None
-
-
-def test_a_timeout_has_its_own_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    runner = FakeRunner({"a.mp4": 9}, Loss.TIMEOUT)
-    monkeypatch.setattr(orchestrator, "LocalRunner", {(Unit, Outline | Piece | Prepared): runner})
-    (result,) = orchestrator._prepared(config(tmp_path), planned(media("a.mp4", "video")), lambda: None)
-    assert result.failed
-    assert result.failure is not None
-    assert result.failure.code is Code.TIMEOUT
-
-
-class StubClassifier:
-    """Has nothing to load and nothing to say."""
-
-    def load(self) -> None:
-        pass
-
-    def __call__(self, crops: np.ndarray) -> np.ndarray:
-        return np.full((len(crops), 7), 1 / 7)
-
-
-def commit(made: ResolvedConfig, ledger: Ledger, *files: Prepared) -> None:
-    committer = orchestrator._Committer(made, ledger, StubClassifier())  # type: ignore[arg-type]
-    for one in files:
-        committer.add(one)
-    committer.classify()
-    committer.commit()
+def commit(made: ResolvedConfig, *messages: FrameChunk | FileResult, ledger: Ledger | None = None) -> None:
+    writer = writer_of(made, ledger=ledger)
+    for message in messages:
+        writer.add(message)
+    writer.classify()
+    writer.commit()
 
 
 def test_the_ledger_knows_what_is_left(tmp_path: Path) -> None:
     made = config(tmp_path)
-    failed = replace(prepared(media("bad.jpg")), failure=Failure(Stage.DECODE, Code.INVALID_DATA, "bad.jpg: bad"))
-    commit(made, Ledger(made.out), prepared(media("a.jpg")), failed)
+    failed = replace(result(media("bad.jpg")), failure=Failure(Stage.DECODE, Code.INVALID_DATA, "bad.jpg: bad"))
+    commit(made, result(media("a.jpg")), failed)
     found = [media("a.jpg"), media("bad.jpg"), media("new.jpg")]
     ledger = Ledger(made.out)
     assert [one.path for one in ledger.outstanding(found, retry_failed=False)] == ["new.jpg"]
@@ -147,11 +76,11 @@ def test_the_ledger_knows_what_is_left(tmp_path: Path) -> None:
 
 def test_new_rows_replace_old_ones_and_spare_their_neighbours(tmp_path: Path) -> None:
     made = config(tmp_path)
-    commit(made, Ledger(made.out), prepared(media("a.jpg")), prepared(media("b.jpg")))
-    commit(made, Ledger(made.out), prepared(media("b.jpg", size=2)))
+    commit(made, result(media("a.jpg")), result(media("b.jpg")))
+    commit(made, result(media("b.jpg", size=2)))
     table = pq.ParquetDataset(made.out / "media").read().to_pandas().set_index("media_path")
     assert dict(table.size_bytes) == {"a.jpg": 1, "b.jpg": 2}
-    commit(made, Ledger(made.out), prepared(media("a.jpg", size=3)))  # Empties the first part.
+    commit(made, result(media("a.jpg", size=3)))  # Empties the first part.
     assert [path.name for path in sorted((made.out / "media").iterdir())] == [
         "part-000002.parquet",
         "part-000003.parquet",
@@ -161,7 +90,7 @@ def test_new_rows_replace_old_ones_and_spare_their_neighbours(tmp_path: Path) ->
 @pytest.mark.parametrize("there", [("faces",), ("faces", "frames")])
 def test_a_part_without_its_media_file_does_not_count(tmp_path: Path, there: tuple[str, ...]) -> None:
     made = config(tmp_path)
-    commit(made, Ledger(made.out), prepared(media("a.jpg")))
+    commit(made, result(media("a.jpg")))
     for name in {"faces", "frames", "media"} - set(there):
         (made.out / name / "part-000001.parquet").unlink()
     (made.out / "faces" / ".part-000002.parquet.fer-batch-partial").write_bytes(b"half")
@@ -171,22 +100,26 @@ def test_a_part_without_its_media_file_does_not_count(tmp_path: Path, there: tup
     assert [path for path in made.out.rglob("*") if path.is_file()] == []
 
 
-def film(one: Media, count: int, per_piece: int) -> list[Piece | Prepared]:
-    """A film of `count` frames, the nth with n % 3 faces, in pieces of so many frames."""
+def video(file: Media, count: int, per_chunk: int, attempt: int = 1) -> list[FrameChunk | FileResult]:
+    """A video of `count` frames, the nth with n % 3 faces, in chunks of so many frames."""
     frames = [
         SampledFrame(n, Fraction(n), 64, 48, tuple(Detection(10.0 * face, n, 9, 9) for face in range(n % 3)))
         for n in range(count)
     ]
-    parts = [tuple(frames[start : start + per_piece]) for start in range(0, count, per_piece)]
-    crops = [np.zeros((sum(len(frame.faces) for frame in part), 48, 48), np.uint8) for part in parts]
-    *ahead, last = zip(parts, crops, strict=True)
-    sent = Ahead(len(ahead), sum(len(part) for part, _ in ahead), sum(len(faces) for _, faces in ahead))
-    return [Piece(one, *piece) for piece in ahead] + [Prepared(one, MediaInfo(), *last, None, 0.0, sent)]
+    parts = [tuple(frames[start : start + per_chunk]) for start in range(0, count, per_chunk)]
+    counts = [sum(len(frame.faces) for frame in part) for part in parts]
+    chunks = [
+        FrameChunk(file, part, np.zeros((faces, 48, 48), np.uint8), attempt=attempt)
+        for part, faces in zip(parts, counts, strict=True)
+    ]
+    return [*chunks, FileResult(file, MediaInfo(), None, 0.0, count, sum(counts), attempt=attempt)]
 
 
-def test_pieces_wait_for_a_full_batch_while_no_file_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a long film nothing can be written before its end, so batches need not go half empty."""
-    monkeypatch.setattr(orchestrator._Committer, "_is_due", lambda self: True)
+def test_chunks_wait_for_a_full_batch_while_no_file_is_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a long video nothing can be written before its end, so batches need not be half empty."""
+    monkeypatch.setattr(PartWriter, "_is_due", lambda self: True)
     made, sizes = config(tmp_path, batch_size=3), list[int]()
 
     class Counting(StubClassifier):
@@ -194,9 +127,9 @@ def test_pieces_wait_for_a_full_batch_while_no_file_is_whole(tmp_path: Path, mon
             sizes.append(len(crops))
             return super().__call__(crops)
 
-    committer = orchestrator._Committer(made, Ledger(made.out), Counting())  # type: ignore[arg-type]
-    for piece in film(media("a.mp4", "video"), 20, 2):
-        committer.add(piece)
+    writer = writer_of(made, Counting())
+    for message in video(media("a.mp4", "video"), 20, 2):
+        writer.add(message)
     assert sizes == [12, 7]
     assert len(rows(made.out)["faces"]) == 19
 
@@ -205,71 +138,65 @@ def rows(out: Path) -> dict[str, list[dict[str, Any]]]:
     return {name: pq.ParquetDataset(out / name).read().to_pylist() for name in ("faces", "frames", "media")}
 
 
-def test_pieces_make_the_rows_of_the_whole(tmp_path: Path) -> None:
-    made, pieced = config(tmp_path), config(tmp_path, out=tmp_path / "pieced")
+def test_chunks_make_the_rows_of_the_whole_video(tmp_path: Path) -> None:
+    made, chunked = config(tmp_path), config(tmp_path, out=tmp_path / "chunked", batch_size=1)
     a, b = media("a.mp4", "video"), media("b.mp4", "video")
-    commit(made, Ledger(made.out), *film(a, 20, 20), *film(b, 20, 20))
-    # Mixed up with another film's, and with those of a try that was lost.
-    lost = film(a, 20, 3)[:-1]
-    mixed = [*lost, *(piece for pair in zip(film(b, 20, 2), film(a, 20, 2), strict=True) for piece in pair)]
-    commit(pieced, Ledger(pieced.out), *mixed)
-    assert rows(pieced.out) == rows(made.out)
+    commit(made, *video(a, 20, 20), *video(b, 20, 20))
+    # Mixed up with another video's, and with those of an attempt that was lost.
+    lost = video(a, 20, 3)[:-1]
+    pairs = zip(video(b, 20, 2), video(a, 20, 2, attempt=2), strict=True)
+    commit(chunked, *lost, *(message for pair in pairs for message in pair))
+    assert rows(chunked.out) == rows(made.out)
     assert len(rows(made.out)["faces"]) == 2 * 19
 
 
-def test_an_unfinished_film_has_no_rows(tmp_path: Path) -> None:
+def test_an_unfinished_video_has_no_rows(tmp_path: Path) -> None:
     made = config(tmp_path)
     a = media("a.mp4", "video")
-    failed = replace(prepared(a), failure=Failure(Stage.WORK, Code.WORKER_DIED, "a.mp4: died"))
-    commit(made, Ledger(made.out), *film(a, 20, 2)[:-1])
+    failure = Failure(Stage.WORK, Code.WORKER_DIED, "a.mp4: died")
+    failed = FileResult(a, MediaInfo(), failure, 0.0, unusable=True)
+    commit(made, *video(a, 20, 2)[:-1])
     assert not made.out.exists()
-    commit(made, Ledger(made.out), *film(a, 20, 2)[:-1], failed)
+    commit(made, *video(a, 20, 2)[:-1], failed)
     assert [len(table) for table in rows(made.out).values()] == [0, 0, 1]
 
 
 def test_crops_are_let_go_of_once_they_are_classified(tmp_path: Path) -> None:
-    made = config(tmp_path, batch_size=1)
-    committer = orchestrator._Committer(made, Ledger(made.out), StubClassifier())  # type: ignore[arg-type]
-    for piece in film(media("a.mp4", "video"), 20, 20):
-        committer.add(piece)
-    assert committer._waiting == []
-    assert [len(one.prepared.crops) for one in committer._scored] == [0]
+    writer = writer_of(config(tmp_path, batch_size=1))
+    for message in video(media("a.mp4", "video"), 20, 20):
+        writer.add(message)
+    writer.classify()
+    assert writer._waiting == []
+    assert [len(each.chunk.crops) for file in writer._finished for each in file.chunks] == []
+    assert len(writer._tables) == 1
 
 
-class NoClassifier:
+class NoClassifier(StubClassifier):
     """A classifier whose model does not fit."""
-
-    device_name = None
-
-    def __init__(self, *_: object) -> None:
-        pass
 
     def load(self) -> None:
         raise UsageError("the weights do not fit")
 
 
 @pytest.mark.parametrize("restart", [False, True])
-def test_a_model_that_does_not_fit_touches_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, restart: bool
-) -> None:
+def test_a_model_that_does_not_fit_touches_nothing(tmp_path: Path, restart: bool) -> None:
     made = config(tmp_path, restart=restart)
     (tmp_path / "in" / "a.jpg").write_bytes(b"\xff\xd8\xff")
     if restart:
-        commit(made, Ledger(made.out), prepared(media("old.jpg")))
+        commit(made, result(media("old.jpg")))
     before = sorted(path.read_bytes() for path in made.out.rglob("*.parquet"))
-    monkeypatch.setattr(orchestrator, "Classifier", NoClassifier)
     with pytest.raises(UsageError):
-        orchestrator.run(made)
+        orchestrator.run(made, classifier=NoClassifier())
     assert sorted(path.read_bytes() for path in made.out.rglob("*.parquet")) == before
     assert not (made.out / "run.json").exists()
 
 
 def test_an_interrupted_replacement_leaves_no_row_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = config(tmp_path)
-    commit(made, Ledger(made.out), prepared(media("a.jpg")), prepared(media("b.jpg")))
-    committer = orchestrator._Committer(made, Ledger(made.out), StubClassifier())  # type: ignore[arg-type]
-    committer.add(prepared(media("b.jpg", size=2)))
-    committer.classify()
+    commit(made, result(media("a.jpg")), result(media("b.jpg")))
+    writer = writer_of(made)
+    writer.add(result(media("b.jpg", size=2)))
+    writer.classify()
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -277,9 +204,9 @@ def test_an_interrupted_replacement_leaves_no_row_twice(tmp_path: Path, monkeypa
     with monkeypatch.context() as patch:
         patch.setattr(ledger_module, "write_table", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            committer.commit()
-    committer.commit()  # What `finally` does next.
-    commit(made, Ledger(made.out), prepared(media("b.jpg", size=2)))
+            writer.commit()
+    writer.commit()  # What `finally` does next.
+    commit(made, result(media("b.jpg", size=2)))
     table = pq.ParquetDataset(made.out / "media").read().to_pandas()
     assert sorted(zip(table.media_path, table.size_bytes, strict=True)) == [("a.jpg", 1), ("b.jpg", 2)]
 
@@ -287,14 +214,14 @@ def test_an_interrupted_replacement_leaves_no_row_twice(tmp_path: Path, monkeypa
 @pytest.mark.parametrize("gone", ["faces", "frames", "media"])
 def test_a_part_that_lost_a_file_is_made_again(tmp_path: Path, gone: str) -> None:
     made = config(tmp_path)
-    commit(made, Ledger(made.out), prepared(media("a.jpg")))
+    commit(made, result(media("a.jpg")))
     (made.out / gone / "part-000001.parquet").unlink()
     assert Ledger(made.out).outstanding([media("a.jpg")], retry_failed=False) == [media("a.jpg")]
 
 
 def test_files_of_others_stay(tmp_path: Path) -> None:
     made = config(tmp_path)
-    commit(made, Ledger(made.out), prepared(media("a.jpg")))
+    commit(made, result(media("a.jpg")))
     theirs = [made.out / "faces" / "part-00000-abc.snappy.parquet", made.out / ".mine.partial"]
     for path in theirs:
         path.write_bytes(b"mine")
@@ -358,8 +285,8 @@ def test_run_json_is_there_while_the_run_goes_on(
 
 def test_a_file_that_had_gone_and_is_back_is_read(tmp_path: Path) -> None:
     made = config(tmp_path)
-    gone = replace(prepared(media("a.jpg")), failure=Failure(Stage.DECODE, Code.CHANGED, "a.jpg: has gone"))
-    commit(made, Ledger(made.out), gone)
+    gone = replace(result(media("a.jpg")), failure=Failure(Stage.DECODE, Code.CHANGED, "a.jpg: has gone"))
+    commit(made, gone)
     assert Ledger(made.out).outstanding([media("a.jpg")], retry_failed=False) == [media("a.jpg")]
 
 
@@ -377,7 +304,7 @@ def committed_with_digest(made: ResolvedConfig, path: Path) -> Media:
     """A file that is done and whose digest is kept, as a run leaves it."""
     one = Media(str(path), path.name, "image", path.stat().st_size, path.stat().st_mtime_ns)
     ledger = Ledger(made.out)
-    commit(made, ledger, replace(prepared(one), info=MediaInfo(digest=content_digest(str(path)))))
+    commit(made, FileResult(one, MediaInfo(digest=content_digest(str(path))), None, 0.0), ledger=ledger)
     ledger.digests.save()
     return one
 

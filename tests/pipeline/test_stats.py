@@ -33,9 +33,9 @@ def ended(tmp_path: Path, scored_file: Callable, shares_of: Callable) -> tuple[p
     for part in ([before, scored_file("gone.mp4", [])], scored):
         ledger.commit(to_tables(part, EMOTIONS), {}, {})
     done = Processed(media_seconds=90.0)
-    for one in scored:
-        done.add(one.prepared)
-    return pa.array([one.prepared.media.path for one in (before, *scored, left_over)]), ledger, done
+    for file in scored:
+        done.add(file.result)
+    return pa.array([file.result.media.path for file in (before, *scored, left_over)]), ledger, done
 
 
 def test_counts(ended: tuple[pa.Array, Ledger, Processed]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fer_batch.pipeline.tracker import PATIENCE_S, Tracker
+from fer_batch.pipeline.tracker import MAX_GAP_S, Tracker
 from fer_batch.records import Detection
 
 
@@ -44,7 +44,7 @@ def follow(footage: Footage) -> list[tuple[int, int]]:
     return pairs
 
 
-def test_a_faint_face_is_one_only_where_a_track_leads_to_it() -> None:
+def test_a_low_score_face_counts_only_where_a_track_continues_in_it() -> None:
     tracker = Tracker()
     sightings = [
         [(0, box(100), True)],  # Nothing was seen there before.
@@ -55,16 +55,16 @@ def test_a_faint_face_is_one_only_where_a_track_leads_to_it() -> None:
     ]
     kept = []
     for sample, people in enumerate(sightings):
-        faces = [(replace(place, faint=faint), seen(person, sample)) for person, place, faint in people]
+        faces = [(replace(place, low_score=low), seen(person, sample)) for person, place, low in people]
         kept.append([(face.x, face.track_id) for face, _ in tracker(float(sample), 0, faces)])
     assert kept == [[], [(82, 0)], [(84, 0)], [(86, 0)], [(280, 1), (88, 0)]]
 
 
-def test_no_track_leads_to_a_faint_face_through_a_cut() -> None:
+def test_no_track_continues_in_a_low_score_face_after_a_cut() -> None:
     tracker = Tracker()
     assert tracker(0.0, 0, [(box(100), seen(0, 0))])
-    faint = [(replace(box(100), faint=True), seen(0, 1))]
-    assert tracker(0.2, 1, faint) == []
+    faces = [(replace(box(100), low_score=True), seen(0, 1))]
+    assert tracker(0.2, 1, faces) == []
 
 
 def switches(pairs: list[tuple[int, int]]) -> int:
@@ -118,7 +118,7 @@ def test_people_who_cross_are_told_apart_by_their_looks(interval: float) -> None
 
 
 def test_a_short_occlusion_does_not_end_a_track() -> None:
-    gone = PATIENCE_S - 0.5
+    gone = MAX_GAP_S - 0.5
     footage = [(t, [(0, box(100))]) for t in (0.0, 0.5, 1.0, 1.0 + gone, 1.5 + gone)]
     assert follow(iter(footage)) == [(0, 0)] * 5
 

@@ -19,9 +19,10 @@ from PIL import Image
 from fer_batch.config import DetectorConfig, Sampling
 from fer_batch.detection.base import DetectorError
 from fer_batch.media import image as image_module
+from fer_batch.pipeline import chunks as chunks_module
 from fer_batch.pipeline import worker as module
-from fer_batch.pipeline.worker import Settings, Worker, make_worker
-from fer_batch.records import Ahead, Code, Detection, Failure, MediaInfo, Piece, Prepared, Stage, Unit
+from fer_batch.pipeline.worker import Message, Settings, Worker, make_worker
+from fer_batch.records import Code, Detection, Failure, FileResult, FrameChunk, MediaInfo, Stage, Task
 from fer_batch.storage import content_digest
 from tests.helpers.clips import (
     SAMPLES,
@@ -37,10 +38,10 @@ from tests.helpers.clips import (
     scramble,
     steady,
 )
-from tests.helpers.worker import Stub, check, failed, found, photo, prepare
+from tests.helpers.worker import Stub, WholeFile, failed, found, photo, prepare, whole_files
 
 
-def test_videos_are_searched_for_faint_faces_and_images_are_not(
+def test_videos_are_searched_for_low_score_faces_and_images_are_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[float | None] = []
@@ -59,8 +60,8 @@ def test_videos_are_searched_for_faint_faces_and_images_are_not(
     image, video = tmp_path / "a.png", make_video(tmp_path / "b.mp4", steady(2, 4))
     Image.new("L", (64, 64)).save(image)
     of_image, of_video = prepare(image, video)
-    assert [(f.score, f.faint) for f in of_image.frames[0].faces] == [(0.81, False)]
-    assert [(f.score, f.faint) for f in of_video.frames[0].faces] == [(0.61, True), (0.79, True), (0.81, False)]
+    assert [(f.score, f.low_score) for f in of_image.frames[0].faces] == [(0.81, False)]
+    assert [(f.score, f.low_score) for f in of_video.frames[0].faces] == [(0.61, True), (0.79, True), (0.81, False)]
     assert asked == [None, pytest.approx(0.6)]
 
 
@@ -146,20 +147,19 @@ def test_no_mode_takes_a_whole_film_for_a_damaged_one(tmp_path: Path, mode: Any,
     assert len(prepared.frames) == {"fps": 3, "every": 15, "keyframes": 2}[mode]
 
 
-def in_pieces(path: Path, sampling: Sampling) -> list[Piece | Prepared]:
-    return list(Worker(Settings(sampling, DetectorConfig())).prepare(Unit((found(path),))))
+def messages_of(path: Path, sampling: Sampling) -> list[Message]:
+    return list(Worker(Settings(sampling, DetectorConfig())).process(Task((found(path),))))
 
 
-def joined(pieces: list[Piece | Prepared]) -> Prepared:
-    """A file's pieces as one, once its Prepared says which of them count."""
-    *ahead, last = pieces
-    assert isinstance(last, Prepared)
-    assert not any(isinstance(piece, Prepared) for piece in ahead)
-    counted = [*ahead[len(ahead) - last.ahead.pieces :], last]
-    frames = [frame for piece in counted for frame in piece.frames]
-    crops = np.concatenate([piece.crops for piece in counted])
-    assert (last.frames_sampled, last.faces_found) == (len(frames), len(crops))
-    return check(replace(last, frames=tuple(frames), crops=crops, ahead=Ahead()))
+def joined(messages: list[Message]) -> WholeFile:
+    """The file that a worker's messages describe."""
+    assert [isinstance(message, FileResult) for message in messages] == [False] * (len(messages) - 1) + [True]
+    (file,) = whole_files(messages)
+    return file
+
+
+def timeless(file: WholeFile) -> FileResult:
+    return replace(file.result, processing_s=0.0)
 
 
 SAMPLINGS = [
@@ -173,61 +173,62 @@ SAMPLINGS = [
 @pytest.mark.usefixtures("detector")
 @pytest.mark.parametrize("sampling", SAMPLINGS, ids=["fps", "every", "keyframes", "fast"])
 @pytest.mark.parametrize("harm", [None, cut, lambda path, share, after: scramble(path, 0.5, 0.6, after)])
-def test_pieces_of_a_film_make_up_the_whole(
+def test_chunks_of_a_video_make_up_the_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampling: Sampling, harm: Any
 ) -> None:
     path = make_video(tmp_path / "a.mp4", steady(25, 90), b_frames=2, gop=5, faststart=True)
     if harm is not None:
         harm(path, 0.7, b"mdat")
     (whole,) = prepare(path, sampling=sampling)
-    for name, most in (("FRAMES_PER_PIECE", 1), ("FRAMES_PER_PIECE", 2), ("CROPS_PER_PIECE", 5)):
+    for name, most in (("FRAMES_PER_CHUNK", 1), ("FRAMES_PER_CHUNK", 2), ("CROPS_PER_CHUNK", 5)):
         with monkeypatch.context() as patch:
-            patch.setattr(module, name, most)
-            pieces = in_pieces(path, sampling)
-        assert len(pieces) >= len(whole.frames) // 3
-        assert all(len(piece.frames) <= 3 for piece in pieces)
-        pieced = joined(pieces)
-        assert np.array_equal(pieced.crops, whole.crops)
-        assert replace(pieced, crops=whole.crops, processing_s=0.0) == replace(whole, processing_s=0.0)
+            patch.setattr(chunks_module, name, most)
+            messages = messages_of(path, sampling)
+        assert len(messages) >= len(whole.frames) // 3
+        assert all(len(chunk.frames) <= 3 for chunk in messages if isinstance(chunk, FrameChunk))
+        chunked = joined(messages)
+        assert np.array_equal(chunked.crops, whole.crops)
+        assert (chunked.frames, timeless(chunked)) == (whole.frames, timeless(whole))
 
 
 @pytest.mark.usefixtures("detector")
 @pytest.mark.parametrize(("name", "length"), [("a.mp4", 4.0), ("a.mkv", 4.0), ("a.webp", None)])
-def test_pieces_come_by_time_too_and_know_how_long_the_film_is(
+def test_chunks_come_by_time_too_and_state_the_duration_of_the_video(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, length: float | None
 ) -> None:
     if length is None:  # Says nowhere how long it is.
         path = make_moving(tmp_path / name, [40] * 100)
     else:
         path = make_video(tmp_path / name, steady(25, 100), tick=Fraction(1, 1000))
-    monkeypatch.setattr(module, "SECONDS_PER_PIECE", 0.0)
-    *ahead, last = in_pieces(path, Sampling(fps=5.0))
-    assert isinstance(last, Prepared)
-    assert len(ahead) == last.frames_sampled - 1 == 19
-    assert [piece.length_s for piece in ahead if isinstance(piece, Piece)] == [pytest.approx(length)] * 19
+    monkeypatch.setattr(chunks_module, "SECONDS_PER_CHUNK", 0.0)
+    *chunks, last = messages_of(path, Sampling(fps=5.0))
+    assert isinstance(last, FileResult)
+    assert len(chunks) == last.frames_sampled == 20
+    assert [chunk.duration_s for chunk in chunks if isinstance(chunk, FrameChunk)] == [pytest.approx(length)] * 20
 
 
 @pytest.mark.usefixtures("detector")
-def test_pieces_of_a_try_that_was_given_up_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_of_an_attempt_that_was_given_up_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = make_video(tmp_path / "a.mp4", [0, 1, 2, 3, 3.7, 4.1, 6.0])
     (whole,) = prepare(path, sampling=Sampling(fast=True))
-    monkeypatch.setattr(module, "FRAMES_PER_PIECE", 1)
-    pieces = in_pieces(path, Sampling(fast=True))
-    assert len(pieces) > len(whole.frames)  # Fast sampling had sent some before it found the film too sparse.
-    assert joined(pieces).frames == whole.frames
+    monkeypatch.setattr(chunks_module, "FRAMES_PER_CHUNK", 1)
+    messages = messages_of(path, Sampling(fast=True))
+    # Fast sampling had sent some before it found the video too sparse.
+    assert {chunk.attempt for chunk in messages if isinstance(chunk, FrameChunk)} == {1, 2}
+    assert joined(messages).frames == whole.frames
 
 
-def test_a_film_that_fails_half_way_has_no_pieces_that_count(
+def test_a_video_that_fails_half_way_has_no_chunks_that_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detector: Stub
 ) -> None:
     path = make_video(tmp_path / "a.mp4", steady(25, 75))
     detector.error = cv2.error("bad picture")
     detector.when = lambda picture: number_in(picture) >= 40
-    monkeypatch.setattr(module, "FRAMES_PER_PIECE", 2)
-    pieces = in_pieces(path, Sampling(fps=5.0))
-    assert len(pieces) > 2
-    last = joined(pieces)
-    assert (last.failed, last.frames, last.ahead) == (True, (), Ahead())
+    monkeypatch.setattr(chunks_module, "FRAMES_PER_CHUNK", 2)
+    messages = messages_of(path, Sampling(fps=5.0))
+    assert len(messages) > 2
+    file = joined(messages)
+    assert (file.failed, file.frames, file.result.frames_sampled) == (True, (), 0)
 
 
 @pytest.mark.usefixtures("detector")
@@ -293,7 +294,7 @@ def test_each_broken_file_has_its_code(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.usefixtures("detector")
-def test_one_broken_file_harms_no_other_in_its_unit(tmp_path: Path) -> None:
+def test_one_broken_file_harms_no_other_in_its_task(tmp_path: Path) -> None:
     files: list[Path] = []
     for place, (name, (make, _, _)) in enumerate(BROKEN.items()):
         files += [make(tmp_path / name), photo(tmp_path / f"good{place}.png", place)]
@@ -376,7 +377,7 @@ def test_a_detector_that_reports_nonsense(tmp_path: Path, monkeypatch: pytest.Mo
 )
 def test_messages_are_one_printable_line_whatever_the_name(tmp_path: Path, name: str, shown: str) -> None:
     media = found(write(tmp_path / name, b"hello"))
-    (prepared,) = Worker(Settings(Sampling(), DetectorConfig())).prepare(Unit((media,)))
+    (prepared,) = prepare(media)
     assert prepared.failure is not None
     assert prepared.failure.message == f"{shown}: not a picture, whatever its name says"
 
@@ -406,9 +407,9 @@ def test_a_cut_film_keeps_what_it_holds(tmp_path: Path) -> None:
 
 def test_workers_are_made_from_what_can_be_sent(tmp_path: Path) -> None:
     settings = pickle.loads(pickle.dumps(Settings(Sampling(fps=2.0), DetectorConfig())))
-    (prepared,) = make_worker(settings)(Unit((found(photo(tmp_path / "a.png")),)))
+    (prepared,) = whole_files(make_worker(settings)(Task((found(photo(tmp_path / "a.png")),))))
     assert prepared.failure is None
 
 
-def test_an_empty_unit_gives_nothing() -> None:
+def test_an_empty_task_gives_nothing() -> None:
     assert prepare() == []

@@ -23,7 +23,7 @@ from fer_batch.measures import DEFINITIONS
 from fer_batch.records import EXPLANATIONS, Code, Failure, Stage
 from fer_batch.report.build import has_report, report
 from fer_batch.tables.commit import commit_part
-from fer_batch.tables.schema import Scored, to_tables
+from fer_batch.tables.schema import ClassifiedFile, to_tables
 from tests.helpers.chromium import chromium
 
 HOSTILE = "<img src=x onerror=alert(1)>.mp4"
@@ -70,7 +70,7 @@ def opened(browser: Any) -> Iterator[Callable[..., Page]]:
 def made(tmp_path: Path) -> Callable[..., Path]:
     """An output folder with summaries and a report, from scored files."""
 
-    def build(files: Sequence[Scored], window: float = 5.0, run: dict[str, Any] | None = None) -> Path:
+    def build(files: Sequence[ClassifiedFile], window: float = 5.0, run: dict[str, Any] | None = None) -> Path:
         commit_part(tmp_path, 1, to_tables(files, EMOTIONS), {}, {})
         summarize(tmp_path, window)
         if run is not None:
@@ -82,10 +82,10 @@ def made(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def video(scored_file: Callable) -> Callable[..., Scored]:
+def video(scored_file: Callable) -> Callable[..., ClassifiedFile]:
     """A video of so many seconds, one face and one frame a second, that smiles by so much at some of them."""
 
-    def build(path: str, seconds: int, smile: float = 0.3, at: Sequence[int] = (), **more: Any) -> Scored:
+    def build(path: str, seconds: int, smile: float = 0.3, at: Sequence[int] = (), **more: Any) -> ClassifiedFile:
         random = np.random.default_rng(seconds)
         happy = np.clip(smile + random.normal(0, 0.02, seconds), 0, 1)
         happy[list(at)] = 0.9

@@ -20,10 +20,10 @@ from fer_batch.tables import compaction as module
 from fer_batch.tables.compaction import compact
 from fer_batch.tables.layout import TABLES
 from fer_batch.tables.ledger import Ledger
-from fer_batch.tables.lock import hold
+from fer_batch.tables.lock import lock_folder
 from fer_batch.tables.parts import part_path, part_paths
 from fer_batch.tables.run_file import read_run_file
-from fer_batch.tables.schema import Scored, to_tables
+from fer_batch.tables.schema import ClassifiedFile, to_tables
 from tests.helpers.s3 import needs_s3, s3_on_loopback
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="swaps folders by renameat2")
@@ -31,7 +31,7 @@ RESULTS = {"sampling": {"fps": 1.0}}
 
 
 @pytest.fixture
-def fill(scored_file: Callable[..., Scored], shares_of: Callable[..., Any]) -> Callable[..., Path]:
+def fill(scored_file: Callable[..., ClassifiedFile], shares_of: Callable[..., Any]) -> Callable[..., Path]:
     def build(out: Path, parts: int, roots: dict[str, str] | None = None) -> Path:
         ledger = Ledger(out)
         for part in range(ledger.last_part, ledger.last_part + parts):
@@ -63,10 +63,10 @@ def test_fewer_parts_with_the_same_rows(fill: Callable[..., Path], tmp_path: Pat
     (out / "notes").mkdir()
     (out / "notes" / "link").symlink_to("nowhere")
     (out / "link").symlink_to(tmp_path, target_is_directory=True)
-    with hold(out) as lock:
+    with lock_folder(out) as lock:
         assert compact(out, rows_per_part=8) == (7, 4)  # Four rows of faces and frames each.
         lock.check()
-        with pytest.raises(UsageError, match="a run is at work there"), hold(out):
+        with pytest.raises(UsageError, match="a run is at work there"), lock_folder(out):
             pass
     assert contents(out) == before
     assert [path.name for path in part_paths(out, "media")] == [f"part-{n:06}.parquet" for n in (8, 9, 10, 11)]
@@ -85,7 +85,7 @@ def test_fewer_parts_with_the_same_rows(fill: Callable[..., Path], tmp_path: Pat
 
 @linux_only
 def test_rows_of_a_changed_file_are_replaced_also_in_a_merged_part(
-    fill: Callable[..., Path], tmp_path: Path, scored_file: Callable[..., Scored]
+    fill: Callable[..., Path], tmp_path: Path, scored_file: Callable[..., ClassifiedFile]
 ) -> None:
     out = fill(tmp_path / "out", 3)
     compact(out)

@@ -14,11 +14,11 @@ import pytest
 
 from fer_batch.errors import UsageError
 from fer_batch.tables.layout import LOCK_FILE
-from fer_batch.tables.lock import FolderLock
+from fer_batch.tables.lock import SystemLock
 
 HOLD = (
-    "import sys, time; from pathlib import Path; from fer_batch.tables.lock import FolderLock\n"
-    "with FolderLock(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    "import sys, time; from pathlib import Path; from fer_batch.tables.lock import SystemLock\n"
+    "with SystemLock(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
 )
 
 
@@ -36,27 +36,27 @@ def test_a_second_holder_is_refused_by_name_until_the_first_is_dead(tmp_path: Pa
     try:
         with (
             pytest.raises(UsageError, match=rf"a run is at work there \(process {process.pid}\)"),
-            FolderLock(tmp_path),
+            SystemLock(tmp_path),
         ):
             pass
     finally:
         process.kill()
         process.communicate()
     assert (tmp_path / LOCK_FILE).read_text() == str(process.pid)  # Nobody tidied up, and it does not matter.
-    with FolderLock(tmp_path):
+    with SystemLock(tmp_path):
         assert (tmp_path / LOCK_FILE).read_text() == str(os.getpid())
     assert (tmp_path / LOCK_FILE).read_text() == ""
 
 
 def test_a_folder_nothing_came_of_is_taken_away_again(tmp_path: Path) -> None:
-    with FolderLock(tmp_path / "out"):
+    with SystemLock(tmp_path / "out"):
         assert os.listdir(tmp_path / "out") == [LOCK_FILE]
     assert os.listdir(tmp_path) == []
 
 
 def test_a_folder_that_has_gone_is_noticed(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with FolderLock(out) as lock:
+    with SystemLock(out) as lock:
         lock.check()
         shutil.rmtree(out)
         out.mkdir()  # As the empty mount point of a disk that was unplugged.
@@ -75,7 +75,7 @@ def test_a_disk_without_locks_is_used_with_a_warning(tmp_path: Path, monkeypatch
     told: list[str] = []
     monkeypatch.setattr(fcntl, "flock", no_locks)
     monkeypatch.setattr("fer_batch.tables.lock.log.warning", lambda message, *values: told.append(message % values))
-    with FolderLock(tmp_path) as lock:
+    with SystemLock(tmp_path) as lock:
         lock.check()
     assert told == [f"{tmp_path} can't be locked (No locks available); see that no other run uses it"]
 
@@ -84,7 +84,7 @@ def test_a_stopped_holder_still_holds(tmp_path: Path) -> None:
     process = holder(tmp_path)
     try:
         process.send_signal(signal.SIGSTOP)
-        with pytest.raises(UsageError), FolderLock(tmp_path):
+        with pytest.raises(UsageError), SystemLock(tmp_path):
             pass
     finally:
         process.kill()

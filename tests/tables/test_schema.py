@@ -10,8 +10,16 @@ import pyarrow as pa
 import pytest
 
 from fer_batch.emotions import EMOTIONS, EMOTIONS_MERGED
-from fer_batch.records import Code, Detection, Failure, Media, MediaInfo, Prepared, SampledFrame, Stage
-from fer_batch.tables.schema import Scored, faces_schema, frames_schema, media_schema, modified_time, to_tables
+from fer_batch.records import Code, Detection, Failure, FileResult, FrameChunk, Media, MediaInfo, SampledFrame, Stage
+from fer_batch.tables.schema import (
+    ClassifiedChunk,
+    ClassifiedFile,
+    faces_schema,
+    frames_schema,
+    media_schema,
+    modified_time,
+    to_tables,
+)
 
 CATEGORY = pa.dictionary(pa.int32(), pa.string())
 FLOAT, DOUBLE, INT32, INT64 = pa.float32(), pa.float64(), pa.int32(), pa.int64()
@@ -66,7 +74,7 @@ def columns(schema: pa.Schema) -> list[tuple[str, pa.DataType]]:
 
 
 @pytest.fixture
-def files(scored_file: Callable, shares_of: Callable) -> list[Scored]:
+def files(scored_file: Callable, shares_of: Callable) -> list[ClassifiedFile]:
     """An image, a video with an empty frame in the middle, a failed file; not in the order of their paths."""
     one, two, three = shares_of(happy=0.8, neutral=0.2), shares_of(sad=0.6, neutral=0.4), shares_of(happy=1.0)
     lost = Failure(Stage.DECODE, Code.NOT_MEDIA, "b.jpg: is text")
@@ -97,7 +105,7 @@ def test_empty_tables_have_the_same_columns(
     assert [tables[name].num_rows for name in ("faces", "frames", "media")] == [0, len(frames), len(scored)]
 
 
-def test_faces(files: list[Scored]) -> None:
+def test_faces(files: list[ClassifiedFile]) -> None:
     table = to_tables(files, EMOTIONS)["faces"]
     assert columns(table.schema) == contract(SEVEN)["faces"]
     rows = table.to_pylist()
@@ -117,7 +125,7 @@ def test_faces(files: list[Scored]) -> None:
         assert table[name].null_count == 4
 
 
-def test_frames(files: list[Scored]) -> None:
+def test_frames(files: list[ClassifiedFile]) -> None:
     table = to_tables(files, EMOTIONS)["frames"]
     assert columns(table.schema) == contract(SEVEN)["frames"]
     rows = table.to_pylist()
@@ -136,7 +144,7 @@ def test_frames(files: list[Scored]) -> None:
     assert table["attention"].null_count == 4  # No landmarks, no attention.
 
 
-def test_media(files: list[Scored]) -> None:
+def test_media(files: list[ClassifiedFile]) -> None:
     table = to_tables(files, EMOTIONS)["media"]
     assert columns(table.schema) == contract(SEVEN)["media"]
     keys = ("media_path", "status", "error_stage", "error_code", "error_message", "frames_sampled", "faces_found")
@@ -157,9 +165,8 @@ def test_a_file_with_an_empty_frame_or_a_partial_loss_is_done(scored_file: Calla
 
 def test_what_the_header_says_and_does_not_say() -> None:
     media = Media("/data/a.mp4", "a.mp4", "video", 12, 1_700_000_000_123_456_789)
-    nothing = np.empty((0, 48, 48), np.uint8)
     infos = (MediaInfo(1920, 1080, 12.5, "h264"), MediaInfo())
-    scored = [Scored(Prepared(media, info, (), nothing, None, 0.0), np.empty((0, 7))) for info in infos]
+    scored = [ClassifiedFile(FileResult(media, info, None, 0.0)) for info in infos]
     known, unknown = to_tables(scored, EMOTIONS)["media"].to_pylist()
     names = ("width", "height", "duration_s", "codec")
     assert [known[name] for name in names] == [1920, 1080, 12.5, "h264"]
@@ -189,10 +196,10 @@ def test_a_modification_time_no_calendar_has_ends_no_run(seconds: int, scored_fi
 def test_scores_and_angles_where_the_detector_gives_them(shares_of: Callable) -> None:
     media = Media("/data/a.png", "a.png", "image", 1, 0)
     faces = (Detection(0, 0, 9, 9, 0.75, angles=(31.0, 5.0, -7.5)), Detection(9, 0, 9, 9, None))
-    prepared = Prepared(
-        media, MediaInfo(), (SampledFrame(0, None, 64, 64, faces),), np.zeros((2, 48, 48), np.uint8), None, 0.1
-    )
-    table = to_tables([Scored(prepared, np.stack([shares_of(happy=1.0)] * 2))], EMOTIONS)["faces"]
+    chunk = FrameChunk(media, (SampledFrame(0, None, 64, 64, faces),), np.zeros((2, 48, 48), np.uint8))
+    classified = ClassifiedChunk(chunk, np.stack([shares_of(happy=1.0)] * 2))
+    result = FileResult(media, MediaInfo(), None, 0.1, 1, 2)
+    table = to_tables([ClassifiedFile(result, (classified,))], EMOTIONS)["faces"]
     assert table["detection_score"].to_pylist() == [0.75, None]
     assert [table[name].to_pylist() for name in ("yaw", "pitch", "roll")] == [[31, None], [5, None], [-7.5, None]]
     assert table["facing"].to_pylist() == [False, None]
@@ -217,6 +224,6 @@ def test_probabilities_keep_their_sum_and_counts_agree(labels: tuple[str, ...], 
     assert by_file.tolist() == media["faces_found"].tolist()
 
 
-def test_rows_do_not_depend_on_the_order_of_the_files(files: list[Scored]) -> None:
+def test_rows_do_not_depend_on_the_order_of_the_files(files: list[ClassifiedFile]) -> None:
     first, second = to_tables(files, EMOTIONS), to_tables(files[::-1], EMOTIONS)
     assert all(first[name].equals(second[name]) for name in ("faces", "frames", "media"))
