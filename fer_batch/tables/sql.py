@@ -10,31 +10,33 @@ from fer_batch.measures import MEASURES
 
 #: Characters of a file name that DuckDB takes for a pattern.
 _GLOB = re.compile(r"[*?\[]")
+#: Or a folder of results that is named like `emotion=x` would give every row a column of that name.
+_READING = "hive_partitioning = false"
 #: The folder that a file lies in.
 FOLDER = r"CASE WHEN contains(media_path, '/') THEN regexp_replace(media_path, '/[^/]*$', '') ELSE '.' END"
 #: Each view: name, the question it answers, query. `views` fills in what is in braces.
 _TABLES = (
-    ("media", "Every input file, failed ones too.", "SELECT * FROM read_parquet('{out}/media/part-*.parquet')"),
-    ("frames", "Every sampled frame.", "SELECT * FROM read_parquet('{out}/frames/part-*.parquet')"),
-    ("faces", "Every detected face.", "SELECT * FROM read_parquet('{out}/faces/part-*.parquet')"),
+    ("media", "Every input file, failed ones too.", "SELECT * FROM read_parquet('{out}/media/part-*.parquet', {reading})"),
+    ("frames", "Every sampled frame.", "SELECT * FROM read_parquet('{out}/frames/part-*.parquet', {reading})"),
+    ("faces", "Every detected face.", "SELECT * FROM read_parquet('{out}/faces/part-*.parquet', {reading})"),
 )
 
 _QUESTIONS = (
     (
         "at_a_glance",
         "The whole run in one row: counts, and means with their 95 % intervals.",
-        "SELECT * FROM read_parquet('{out}/summary/overall.parquet')",
+        "SELECT * FROM read_parquet('{out}/summary/overall.parquet', {reading})",
     ),
     (
         "by_media",
         "Each file's means with their 95 % intervals.",
-        "SELECT * FROM read_parquet('{out}/summary/by_media.parquet')",
+        "SELECT * FROM read_parquet('{out}/summary/by_media.parquet', {reading})",
     ),
     (
         "face_tracks",
         "Each face track of a video: first and last time, how long the face was detected, and its means.",
         "SELECT *, last_s - first_s AS span_s\n"
-        "FROM read_parquet('{out}/summary/by_track.parquet')\nORDER BY media_path, first_s, track_id",
+        "FROM read_parquet('{out}/summary/by_track.parquet', {reading})\nORDER BY media_path, first_s, track_id",
     ),
     (
         "faces_over_time",
@@ -48,7 +50,7 @@ _QUESTIONS = (
         "strongest_moments",
         "When people reacted most: the ten windows of each measure and emotion with the highest lower interval end.",
         "SELECT measure, direction, rank, media_path, start_s, end_s, value, value_low, value_high\n"
-        "FROM read_parquet('{out}/summary/moments.parquet')\nWHERE rank <= 10 ORDER BY measure, direction, rank",
+        "FROM read_parquet('{out}/summary/moments.parquet', {reading})\nWHERE rank <= 10 ORDER BY measure, direction, rank",
     ),
     (
         "engagement_by_folder",
@@ -94,6 +96,7 @@ def views(out: Path, labels: Sequence[str]) -> dict[str, str]:
     its tables."""
     places = {
         "out": _GLOB.sub(r"[\g<0>]", str(out.absolute())).replace("'", "''"),
+        "reading": _READING,
         "folder": FOLDER,
         "means": ", ".join(f"avg({name}) AS {name}" for name in ("engagement", *_rest(labels))),
         "names": ", ".join(f"'{label}'" for label in labels),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import duckdb
@@ -54,6 +55,18 @@ def test_answers(base: duckdb.DuckDBPyConnection) -> None:
     assert rows(base, query) == [(HARMFUL, 30, 20)]
     assert rows(base, "SELECT status FROM coverage WHERE media_path = 'bad.mp4'") == [("failed",)]
     assert rows(base, "SELECT max(rank), count(DISTINCT measure) FROM strongest_moments") == [(10, 10)]
+
+
+def test_a_folder_named_like_a_partition_adds_and_overwrites_no_column(
+    base: duckdb.DuckDBPyConnection, run_folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "emotion=x" / "date=2026-01-01"
+    shutil.copytree(run_folder, out)
+    connection = duckdb.connect()
+    connection.execute("".join(views(out, EMOTIONS).values()))
+    for name in NAMES:
+        assert connection.sql(f"FROM {name}").columns == base.sql(f"FROM {name}").columns
+    assert set(rows(connection, "SELECT emotion FROM faces")) <= {(emotion,) for emotion in EMOTIONS}
 
 
 def test_a_folder_of_no_run(tmp_path: Path) -> None:
