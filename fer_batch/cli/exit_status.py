@@ -17,8 +17,9 @@ EXIT_DONE, EXIT_SOME_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 def endings() -> Iterator[None]:
     """What the user can mend becomes one line and status 2; Ctrl-C, SIGTERM and a closed terminal become status 130."""
     from fer_batch.errors import UsageError
-    from fer_batch.log import one_line
+    from fer_batch.log import one_line, survive_closed_stderr
 
+    survive_closed_stderr()
     _interrupt_at_signals()
     try:
         yield
