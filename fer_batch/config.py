@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -24,13 +23,6 @@ DetectorName = Literal["embedded", "haar", "yunet"]
 
 #: The names of the detectors; `detection.create_detector` makes them.
 DETECTORS: tuple[str, ...] = get_args(DetectorName)
-
-
-def available_cores() -> int:
-    """The processors this process may use; containers and schedulers often allow fewer than there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @dataclass(frozen=True)

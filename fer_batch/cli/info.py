@@ -7,6 +7,7 @@ from typing import Any
 import av
 import cv2
 
+from fer_batch import resources
 from fer_batch.config import DETECTORS
 from fer_batch.detection.model_folder import ONNX_FILE, read_detector
 from fer_batch.emotion.device import prepare_device
@@ -25,9 +26,11 @@ def describe() -> dict[str, Any]:
     """Plain values for JSON. Imports TensorFlow to see the devices."""
     models = {path.parent.name: read_config(path.parent) for path in embedded_folder().glob(f"*/{WEIGHTS_FILE}")}
     detectors = {path.parent.name: read_detector(path.parent) for path in embedded_folder().glob(f"*/{ONNX_FILE}")}
+    available = resources.available_resources()
     return {
         "versions": {**package_versions(), "opencv": cv2.__version__, "ffmpeg": av.ffmpeg_version_info},
         "device": prepare_device("auto"),
+        "workers": {"default": available.workers, "reason": available.reason},
         "detectors": list(DETECTORS),
         "models": {
             name: {

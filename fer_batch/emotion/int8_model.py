@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch.config import ResolvedConfig, available_cores
+from fer_batch.config import ResolvedConfig
 from fer_batch.emotion.model import EmotionModel, flip_averaged
 from fer_batch.emotion.model_folder import read_config
 from fer_batch.emotion.preprocessing import CROP_SIZE
 from fer_batch.errors import ModelFolderError
 from fer_batch.model_folder import INT8_FILE
 from fer_batch.onnx.session import NetworkError, open_network
+from fer_batch.resources import available_resources
 
 #: With more threads each would have too little of a batch.
 _MAX_THREADS = 8
@@ -26,7 +27,7 @@ class Int8Model(EmotionModel):
         """Load the folder and classify an empty crop. Raises ModelFolderError where the file can't be used."""
         self.config = read_config(folder)
         self.batch_size = batch_size
-        self._network = open_network(folder / INT8_FILE, min(available_cores(), _MAX_THREADS))
+        self._network = open_network(folder / INT8_FILE, min(available_resources().cores, _MAX_THREADS))
         try:
             outputs = self._network(self._input(np.zeros((1, CROP_SIZE, CROP_SIZE), np.uint8)))
         except NetworkError as error:

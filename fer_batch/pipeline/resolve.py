@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fer_batch import storage
-from fer_batch.config import DetectorConfig, Device, Engine, ModelId, ResolvedConfig, available_cores
+from fer_batch import resources, storage
+from fer_batch.config import DetectorConfig, Device, Engine, ModelId, ResolvedConfig
 from fer_batch.errors import UsageError
 from fer_batch.run_config import RunConfig
 
@@ -143,10 +143,15 @@ def choose_labels(model: ModelConfig, merge_disgust: bool) -> tuple[str, ...]:
 def choose_engine(
     engine: Engine, ray_address: str | None, workers: int | None, classifiers: int | None, device: Device
 ) -> dict[str, Any]:
-    """The fields of a ResolvedConfig that say where work is done. By default there is a worker for each core, and on a
-    Ray cluster a classifier for each GPU. Raises UsageError where the cluster has too little, or there is no Ray."""
+    """The fields of a ResolvedConfig that say where work is done.
+
+    By default there are as many workers as cores and memory allow, and on a Ray cluster a classifier for each GPU.
+
+    Raises:
+        UsageError: The cluster has too little, or there is no Ray.
+    """
     if engine == "local":
-        return {"workers": workers or available_cores()}
+        return {"workers": workers or resources.available_resources().workers}
     from fer_batch.runners.ray import connect
 
     cluster = connect(ray_address)

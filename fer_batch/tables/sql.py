@@ -16,7 +16,11 @@ _READING = "hive_partitioning = false"
 FOLDER = r"CASE WHEN contains(media_path, '/') THEN regexp_replace(media_path, '/[^/]*$', '') ELSE '.' END"
 #: Each view: name, the question it answers, query. `views` fills in what is in braces.
 _TABLES = (
-    ("media", "Every input file, failed ones too.", "SELECT * FROM read_parquet('{out}/media/part-*.parquet', {reading})"),
+    (
+        "media",
+        "Every input file, failed ones too.",
+        "SELECT * FROM read_parquet('{out}/media/part-*.parquet', {reading})",
+    ),
     ("frames", "Every sampled frame.", "SELECT * FROM read_parquet('{out}/frames/part-*.parquet', {reading})"),
     ("faces", "Every detected face.", "SELECT * FROM read_parquet('{out}/faces/part-*.parquet', {reading})"),
 )
@@ -50,7 +54,8 @@ _QUESTIONS = (
         "strongest_moments",
         "When people reacted most: the ten windows of each measure and emotion with the highest lower interval end.",
         "SELECT measure, direction, rank, media_path, start_s, end_s, value, value_low, value_high\n"
-        "FROM read_parquet('{out}/summary/moments.parquet', {reading})\nWHERE rank <= 10 ORDER BY measure, direction, rank",
+        "FROM read_parquet('{out}/summary/moments.parquet', {reading})\n"
+        "WHERE rank <= 10 ORDER BY measure, direction, rank",
     ),
     (
         "engagement_by_folder",
