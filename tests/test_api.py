@@ -35,7 +35,7 @@ def test_the_public_names_are_these() -> None:
     assert all(getattr(fer_batch, name) is not None for name in fer_batch.__all__)
     assert set(fer_batch.__all__) <= set(dir(fer_batch))
     public = {name for name, value in vars(errors).items() if inspect.isclass(value)}
-    assert public == {"UsageError", "ModelFolderError", "PictureError", "DatasetError"}
+    assert public == {"UsageError", "ModelFolderError", "PictureError", "DatasetError", "WorkerStartError"}
     assert {name for name in dir(fer_batch.Results) if not name.startswith("_")} == {
         "faces", "frames", "media", "run_info", "study", "summary",
     }  # fmt: skip

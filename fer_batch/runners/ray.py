@@ -20,7 +20,16 @@ from functools import cached_property
 from typing import Any, Generic
 
 from fer_batch.errors import UsageError, WorkerStartError
-from fer_batch.runners.base import MakeFunction, NextTask, Outcome, ResultT, TaskError, TaskT, stream_outcomes
+from fer_batch.runners.base import (
+    START_ATTEMPTS,
+    MakeFunction,
+    NextTask,
+    Outcome,
+    ResultT,
+    TaskError,
+    TaskT,
+    stream_outcomes,
+)
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +39,8 @@ _RESULTS_PER_TASK = 2
 _WARN_AFTER_S = 60.0
 #: To Ray, whether a machine may be part of a cluster of several; if not, all that it starts listens on 127.0.0.1.
 _LOOPBACK_ONLY = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-#: Workers that may die one after another as they start before it is taken for more than a lost node.
-_START_ATTEMPTS = 16
+#: Workers that may be lost one after another as they start before it is taken for more than a lost node.
+_LOST_STARTS = 16
 
 
 @dataclass(frozen=True)
@@ -155,19 +164,19 @@ class _ActorPool(Generic[TaskT, ResultT]):
         try:
             self._ray.get(reference)
         except self._ray.exceptions.RayTaskError as error:
-            if isinstance(error.cause, ImportError | OSError | MemoryError):  # Of its machine, and of no task.
-                self._start_failed(error.cause)
-                return
-            raise error.cause from None
+            if not isinstance(error.cause, ImportError | OSError | MemoryError):  # Of its machine, and of no task.
+                raise error.cause from None
+            self._start_failed(error.cause, START_ATTEMPTS)
+            return
         except self._ray.exceptions.RayError as error:
-            self._start_failed(error)
+            self._start_failed(error, _LOST_STARTS)
             return
         self._failed_starts = 0
         self._idle.append(actor)
 
-    def _start_failed(self, error: BaseException) -> None:
+    def _start_failed(self, error: BaseException, limit: int) -> None:
         self._failed_starts += 1
-        if self._failed_starts >= _START_ATTEMPTS:
+        if self._failed_starts >= limit:
             reason = f"{type(error).__name__}: {_first_line(error)}"
             raise WorkerStartError(f"worker processes can't start on the Ray cluster: {reason}") from error
 
