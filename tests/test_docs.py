@@ -93,3 +93,9 @@ def test_every_command_is_named_in_the_guide() -> None:
     page = (REPOSITORY / "docs" / "guide" / "command-line.md").read_text(encoding="utf-8")
     commands = typer.main.get_command(app).commands
     assert [name for name in commands if not re.search(rf"`fer-batch {name}[ `]", page)] == []
+
+
+def test_every_benchmark_is_listed() -> None:
+    page = (REPOSITORY / "docs" / "development" / "benchmarks.md").read_text(encoding="utf-8")
+    scripts = [path.name for path in (REPOSITORY / "benchmarks").glob("*.py")]
+    assert [name for name in scripts if f"`{name}`" not in page] == []
