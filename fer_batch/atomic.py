@@ -1,52 +1,60 @@
-"""Files that are there whole or not at all."""
+"""Atomic writes: a file is there complete or not at all."""
 
 from __future__ import annotations
 
+import errno
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from fer_batch import storage
 
-_ASIDE = ".fer-batch-partial"
+log = logging.getLogger(__name__)
+
+#: What the names of temporary files end in.
+_SUFFIX = ".fer-batch-partial"
+#: What file systems answer that can't flush a directory, such as SMB, and Windows drives under WSL.
+_CANNOT_FLUSH = (errno.EINVAL, errno.EIO, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A file beside `path` to be filled in the block: after it, it is flushed to disk and renamed into place.
+def atomic_file(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` to be filled in the block: after it, it is flushed to disk and renamed to `path`.
 
-    The name it has meanwhile is hidden and does not end in the suffix of `path`, so no reader's glob sees it. On an
-    object store, which has no renaming, the whole is put there at once.
+    Its name is hidden and does not end in the suffix of `path`, so no reader's glob finds it. On an object store, which
+    has no renaming, the content is put there in one request.
     """
     if not isinstance(path, Path):
-        with TemporaryDirectory() as place:
-            whole = Path(place) / path.name
-            yield whole
-            storage.put(path, whole.read_bytes())
+        with TemporaryDirectory() as folder:
+            temporary = Path(folder) / path.name
+            yield temporary
+            storage.put(path, temporary.read_bytes())
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}{_ASIDE}")
+    temporary = path.with_name(f".{path.name}{_SUFFIX}")
     try:
-        with writing(path):
-            yield aside
-            with aside.open("rb+") as stream:
+        with naming_errors(path):
+            yield temporary
+            with temporary.open("rb+") as stream:
                 os.fsync(stream.fileno())
-            os.replace(aside, path)
+            os.replace(temporary, path)
     except BaseException:
-        with suppress(OSError):  # What went wrong first is what has to be told.
-            aside.unlink(missing_ok=True)
+        with suppress(OSError):  # What went wrong first has to be reported.
+            temporary.unlink(missing_ok=True)
         raise
-    _sync_directory(path.parent)
+    _flush_directory(path.parent)
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Errors of the system in the block are this file's: a full disk does not say which one it had no room for. Errors
-    without a number have a text of their own."""
+def naming_errors(path: Path) -> Iterator[None]:
+    """Have errors of the system in the block name this file: a full disk does not say which one it had no room for.
+    Errors without a number have a text of their own."""
     try:
         yield
     except OSError as error:
@@ -55,30 +63,42 @@ def writing(path: Path) -> Iterator[None]:
         raise
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Have `write` fill a file that is there once it has, whole or not at all; see `whole_file`."""
-    with whole_file(path) as aside:
-        write(aside)
+def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
+    """Have `write` fill a temporary file that then gets the name `path`; see `atomic_file`."""
+    with atomic_file(path) as temporary:
+        write(temporary)
 
 
 def write_json(path: Path, values: Any) -> None:
-    """Write plain values as JSON, whole or not at all. Undecodable bytes of file names become JSON escapes."""
+    """Write plain values as JSON, atomically. Undecodable bytes of file names become JSON escapes."""
     text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
-    write_whole(path, lambda aside: aside.write_bytes(text.encode("utf-8", "backslashreplace")))
+    write_atomic(path, lambda temporary: temporary.write_bytes(text.encode("utf-8", "backslashreplace")))
 
 
-def remove_partial(directory: Path) -> None:
-    """Remove what an interrupted `write_whole` left in a directory."""
+def remove_temporary_files(directory: Path) -> None:
+    """Remove the temporary files that interrupted writes left in a directory."""
     for name in storage.list_names(directory):
-        if name.startswith(".") and name.endswith(_ASIDE):
+        if name.startswith(".") and name.endswith(_SUFFIX):
             (directory / name).unlink(missing_ok=True)
 
 
-def _sync_directory(directory: Path) -> None:
-    """Make a rename survive a power cut, where the system lets directories be opened."""
-    if os.name == "posix":
+def _flush_directory(directory: Path) -> None:
+    """Make a rename survive a power cut, where the system and the file system can."""
+    if os.name != "posix":
+        return
+    try:
         descriptor = os.open(directory, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_FLUSH:
+            raise
+        _report_no_flush(error.strerror)
+
+
+@cache
+def _report_no_flush(reason: str) -> None:
+    """Once: every commit would say it again."""
+    log.debug("the output folder's directories can't be flushed (%s); a power cut may undo the last renames", reason)

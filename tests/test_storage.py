@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from fer_batch import storage
-from fer_batch.atomic import write_json, write_whole
+from fer_batch.atomic import write_atomic, write_json
 from fer_batch.errors import UsageError
 from fer_batch.media.video import open_video
 from fer_batch.pipeline.discover import discover, input_prefixes, outside
@@ -128,12 +128,12 @@ def test_a_video_is_read_in_ranges_and_never_copied_first(
 @needs_s3
 def test_what_is_written_is_there_whole(bucket: str) -> None:
     out = storage.location(f"{bucket}/out")
-    write_whole(part_path(out, "media", 1), lambda aside: aside.write_bytes(b"all"))
+    write_atomic(part_path(out, "media", 1), lambda temporary: temporary.write_bytes(b"all"))
     write_json(out / "run.json", {"a": 1})
     assert part_paths(out, "media") == [part_path(out, "media", 1)]
     assert bytes(storage.read_whole(part_path(out, "media", 1))) == b"all"
     with pytest.raises(ZeroDivisionError):
-        write_whole(part_path(out, "media", 2), lambda aside: aside.write_bytes(bytes(1 // 0)))
+        write_atomic(part_path(out, "media", 2), lambda temporary: temporary.write_bytes(bytes(1 // 0)))
     assert storage.list_names(out / "media") == ["part-000001.parquet"]
     assert storage.list_names(out / "faces") == []
 

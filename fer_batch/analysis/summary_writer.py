@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from fer_batch.atomic import whole_file, writing
+from fer_batch.atomic import atomic_file, naming_errors
 
 #: How a formula begins, also in the full-width forms that spreadsheets accept, and what they pass over before it.
 _FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]")
@@ -45,16 +45,16 @@ class SummaryWriter:
         """Write some rows; of columns, those that the files have."""
         # In one chunk: with an empty one in front, Arrow 26 writes the memory of its buffer into the CSV file.
         table = table.select(self._schema.names).combine_chunks()
-        with writing(self._paths[0]):
+        with naming_errors(self._paths[0]):
             self._parquet.write_table(table)
-        with writing(self._paths[1]):
+        with naming_errors(self._paths[1]):
             pa_csv.write_csv(harmless_in_spreadsheets(table), self._csv, pa_csv.WriteOptions(include_header=False))
 
 
 @contextmanager
 def _whole_stream(path: Path) -> Iterator[BinaryIO]:
     # A stream of Python's: Arrow itself can't open names that are no UTF-8.
-    with whole_file(path) as aside, aside.open("wb") as stream:
+    with atomic_file(path) as temporary, temporary.open("wb") as stream:
         yield stream
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch.atomic import write_whole
+from fer_batch.atomic import write_atomic
 from fer_batch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Graph:
             ir_version=_IR_VERSION,
         )
         onnx.checker.check_model(model)
-        write_whole(path, lambda aside: aside.write_bytes(model.SerializeToString()))
+        write_atomic(path, lambda temporary: temporary.write_bytes(model.SerializeToString()))
 
     def node(self, operator: str, name: str, inputs: list[str], **options: Any) -> str:
         """Add a node; returns the name of its output, which is the node's own."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch.atomic import write_whole
+from fer_batch.atomic import write_atomic
 from fer_batch.onnx.export import check_onnx
 from fer_batch.onnx.session import onnx_runtime
 
@@ -49,10 +49,10 @@ def quantize(network: Path, out: Path, batches: Iterable[NDArray[np.float32]]) -
 
     model = onnx.load(network)  # Given a path, quantize_static would leave a file beside it.
 
-    def write(aside: Path) -> None:
+    def write(temporary: Path) -> None:
         quantize_static(
             model,
-            aside,
+            temporary,
             Reader(),
             quant_format=QuantFormat.QDQ,
             activation_type=QuantType.QUInt8,
@@ -65,7 +65,7 @@ def quantize(network: Path, out: Path, batches: Iterable[NDArray[np.float32]]) -
     root, level = logging.getLogger(), logging.getLogger().level
     root.setLevel(logging.ERROR)  # It recommends simplifying the graph first; there is nothing to simplify.
     try:
-        write_whole(out, write)
+        write_atomic(out, write)
     finally:
         root.setLevel(level)
 
@@ -96,7 +96,7 @@ def take_levels(network: Path) -> None:
     graph.node.remove(node)
     graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
     onnx.checker.check_model(model)
-    write_whole(network, lambda temporary: temporary.write_bytes(model.SerializeToString()))
+    write_atomic(network, lambda temporary: temporary.write_bytes(model.SerializeToString()))
 
 
 def _last_layers(graph: onnx.GraphProto) -> list[str]:

@@ -14,7 +14,7 @@ from av.error import FFmpegError
 from tqdm import tqdm
 
 from fer_batch.analysis.summarize import table_labels
-from fer_batch.atomic import whole_file, write_whole
+from fer_batch.atomic import atomic_file, write_atomic
 from fer_batch.log import one_line
 from fer_batch.preview.contact_sheet import SHEET_FILE, contact_sheet
 from fer_batch.preview.sources import Source, read_samples, read_sources
@@ -86,7 +86,7 @@ def preview_moments(
         log.warning("%s: no moment to show; the report says why none stands out", directory)
     else:
         target = folder / SHEET_FILE
-        write_whole(target, lambda aside: write_jpeg(sheet, aside))
+        write_atomic(target, lambda temporary: write_jpeg(sheet, temporary))
         log.info("wrote %s", target)
     return all_done
 
@@ -112,12 +112,12 @@ def _draw(
         if target.is_file() and _signature_in(target, source.media_type) == signature:
             return "kept"
         samples = read_samples(directory, source, labels)
-        with whole_file(target) as aside:
+        with atomic_file(target) as temporary:
             if source.media_type == "image":
-                draw_image(source.file, source.path, samples, options, aside, signature)
+                draw_image(source.file, source.path, samples, options, temporary, signature)
                 lost = None
             else:
-                lost = draw_video(source.file, source.path, samples, options, aside, signature, advance)
+                lost = draw_video(source.file, source.path, samples, options, temporary, signature, advance)
     except MediaError as error:
         log.warning("%s", one_line(str(error)))
         return "failed"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from fer_batch.atomic import write_whole
+from fer_batch.atomic import write_atomic
 from fer_batch.emotions import EMOTIONS
 from fer_batch.report import loader
 from fer_batch.report.highlights import Answer, answers, clear_moments
@@ -30,7 +30,7 @@ def report(out: Path) -> None:
             raise FileNotFoundError(f"{out}: holds no {what}")
     text = render(gather(out))
     # A file name in run.json may hold bytes that are not UTF-8.
-    write_whole(out / REPORT_FILE, lambda aside: aside.write_bytes(text.encode("utf-8", "backslashreplace")))
+    write_atomic(out / REPORT_FILE, lambda temporary: temporary.write_bytes(text.encode("utf-8", "backslashreplace")))
 
 
 def has_report(out: Path) -> bool:

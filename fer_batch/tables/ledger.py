@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fer_batch.atomic import remove_partial
+from fer_batch.atomic import remove_temporary_files
 from fer_batch.config import differences
 from fer_batch.errors import UsageError
 from fer_batch.records import Code, Media
@@ -80,7 +80,7 @@ class Ledger:
         """Clear away what an interrupted run left uncommitted, and keep what was read for the next start."""
         assert self._parts is not None
         for name in (*TABLES, SUMMARY_FOLDER, "."):
-            remove_partial(self.out / name)
+            remove_temporary_files(self.out / name)
         for table in TABLES:
             for number in np.setdiff1d(part_numbers(self.out, table), self._parts.numbers).tolist():
                 part_path(self.out, table, number).unlink()
@@ -176,7 +176,7 @@ def clear_folder(out: Path) -> None:
         directory = out / name
         for path in [*part_paths(out, name), *(directory / file for file in SUMMARY_FILES)]:
             path.unlink(missing_ok=True)
-        remove_partial(directory)
+        remove_temporary_files(directory)
         remove_folder_if_empty(directory)
     for name in (INDEX_FILE, DIGESTS_FILE, RUN_FILE, "report.html"):
         (out / name).unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fer_batch.atomic import write_whole
+from fer_batch.atomic import write_atomic
 from fer_batch.storage import read_whole
 
 Read = TypeVar("Read")
@@ -26,7 +26,7 @@ def write_table(path: Path, table: pa.Table) -> None:
     """Write an Arrow table as one zstd Parquet file, whole or not at all."""
     sink = pa.BufferOutputStream()  # Arrow itself can't open names that are no UTF-8.
     pq.write_table(table, sink, compression="zstd")
-    write_whole(path, lambda aside: aside.write_bytes(sink.getvalue()))
+    write_atomic(path, lambda temporary: temporary.write_bytes(sink.getvalue()))
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from fer_batch.atomic import write_json, write_whole
+from fer_batch.atomic import write_atomic, write_json
 from fer_batch.config import SCHEMA_VERSION, ResolvedConfig
 from fer_batch.config_file import OPTIONS_KEY
 from fer_batch.tables.layout import RUN_FILE
@@ -44,7 +44,7 @@ def restore_run_file(out: Path, content: bytes | None) -> None:
     if content is None:
         (out / RUN_FILE).unlink(missing_ok=True)
     else:
-        write_whole(out / RUN_FILE, lambda aside: aside.write_bytes(content))
+        write_atomic(out / RUN_FILE, lambda temporary: temporary.write_bytes(content))
 
 
 def write_run_file(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from fer_batch.atomic import write_whole
+from fer_batch.atomic import write_atomic
 from fer_batch.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def save_checkpoint(path: Path, state: Mapping[str, Any], recipe: DataclassInsta
         with temporary.open("wb") as stream:  # Given a path, NumPy would add a suffix.
             np.savez(stream, notes=np.array(notes), **arrays)
 
-    write_whole(path, write)
+    write_atomic(path, write)
 
 
 def load_checkpoint(
