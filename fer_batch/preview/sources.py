@@ -19,7 +19,7 @@ from fer_batch.globs import Globs, composed
 from fer_batch.measures import MEASURES
 from fer_batch.preview.samples import Samples
 from fer_batch.records import Code, MediaError, MediaType, Stage
-from fer_batch.storage import content_digest, is_url, status
+from fer_batch.storage import Status, content_digest, is_url, status
 from fer_batch.suggestions import did_you_mean
 from fer_batch.tables.digests import Digests
 from fer_batch.tables.parquet import read_batches, read_rows, read_schema
@@ -63,8 +63,8 @@ class Source:
     def check(self) -> None:
         """Raise MediaError `changed` or `unreadable` unless it is still the file that the run read.
 
-        In its old place size and modification time must be the same, or, where the time has changed, the digest.
-        Copying sets the time, so in a new place the size must do.
+        Size and modification time must be the same. In a new place, where copying sets the time, and where only the
+        time has changed, the digest decides; without one, a copy of the same size is accepted.
         """
         try:
             now = status(self.file)
@@ -74,15 +74,19 @@ class Source:
             raise MediaError(Stage.DECODE, Code.UNREADABLE, message) from error
         if now.size_bytes != self.size_bytes:
             changed = f"{self.size_bytes} bytes then, {now.size_bytes} now"
-        elif not self.moved and modified_time(now.modified_ns) != self.modified and not self._has_same_content():
-            changed = f"modified {self.modified:%Y-%m-%d %H:%M:%S} then, {modified_time(now.modified_ns)} now"
-        else:
+        elif self._has_same_content(now):
             return
+        else:
+            then, later = (f"{time:%Y-%m-%d %H:%M:%S}" for time in (self.modified, modified_time(now.modified_ns)))
+            changed = f"other content; modified {then} then, {later} now"
         message = f"{self.path}: has changed since the run ({changed}); run again, then preview it"
         raise MediaError(Stage.DECODE, Code.CHANGED, message)
 
-    def _has_same_content(self) -> bool:
-        return self.digest is not None and content_digest(self.file) == self.digest
+    def _has_same_content(self, now: Status) -> bool:
+        """Whether a file of the same size is the same one."""
+        if not self.moved and modified_time(now.modified_ns) == self.modified:
+            return True
+        return self.moved if self.digest is None else content_digest(self.file) == self.digest
 
 
 def read_sources(directory: Path, globs: Sequence[str], moved_to: str | None) -> list[Source]:

@@ -134,18 +134,15 @@ def test_changed_source_is_refused_and_the_others_drawn(moved: tuple[Path, Path]
     assert set(files(tmp_path / "out")) == {"photos/two_people.png.preview.jpg"}
 
 
-def test_source_that_was_written_again_in_its_place_is_refused(
-    results: Path, footage: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+def test_other_content_of_the_same_size_is_refused(
+    moved: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    path = footage / "photos/no_face.jpg"
-    there = path.stat()
-    try:
-        os.utime(path, ns=(there.st_atime_ns, there.st_mtime_ns + 10**9))
-        assert not preview(results, tmp_path, ["no_face.jpg"], progress=False)
-    finally:
-        os.utime(path, ns=(there.st_atime_ns, there.st_mtime_ns))
+    media, results = moved
+    path = media / "photos/no_face.jpg"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")  # The size stays.
+    assert not preview(results, tmp_path / "out", ["no_face.jpg"], moved_to=str(media), progress=False)
     assert "has changed since the run" in caplog.text
-    assert files(tmp_path) == {}
+    assert files(tmp_path / "out") == {}
 
 
 def test_missing_source_is_told_with_the_option_that_helps(
