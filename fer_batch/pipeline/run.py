@@ -204,7 +204,7 @@ def _process(
             writer.classify()
     finally:
         writer.commit()
-        ledger.digests.save()
+        ledger.save_digests()
 
 
 def _messages(

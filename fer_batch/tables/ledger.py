@@ -87,6 +87,12 @@ class Ledger:
         write_index(self.out, self._parts)
         self._parts = None
 
+    def save_digests(self) -> None:
+        """Keep the files' digests for the next run, if the folder is still there."""
+        if self._lock is not None:
+            self._lock.check()
+        self.digests.save()
+
     def commit(
         self,
         tables: Mapping[str, pa.Table],
