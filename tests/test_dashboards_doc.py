@@ -41,7 +41,11 @@ def _imports(code: str) -> list[str]:
 PYTHON = [code for kind, code in BLOCKS if kind == "python"]
 
 
-@pytest.mark.parametrize("code", PYTHON, ids=[_imports(code)[0] for code in PYTHON])
+def _slow(code: str) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.slow] if "ray" in _imports(code) else []  # It starts a cluster.
+
+
+@pytest.mark.parametrize("code", [pytest.param(code, marks=_slow(code), id=_imports(code)[0]) for code in PYTHON])
 def test_a_block_runs_as_written(place: Path, code: str) -> None:
     for name in _imports(code):
         if importlib.util.find_spec(name) is None:

@@ -86,9 +86,10 @@ def assert_same_tables(one: Path, other: Path) -> None:
         pd.testing.assert_frame_equal(mine, theirs, atol=1e-5, rtol=0)
 
 
-#: The command with a lock whose holder counts as dead after three seconds in place of half a minute.
+#: The command with a lock that counts as stale after three seconds in place of half a minute.
 IMPATIENT = (
-    "from fer_batch.tables import lock; lock.BEAT, lock.PATIENCE = 0.5, 3.0\n"
+    "from fer_batch.tables import lock; assert (lock.HEARTBEAT_S, lock.STALE_AFTER_S) == (5.0, 30.0)\n"
+    "lock.HEARTBEAT_S, lock.STALE_AFTER_S = 0.5, 3.0\n"
     "from fer_batch.cli import app; app()"
 )  # fmt: skip
 

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -158,8 +158,17 @@ def falls_back(path: Path, sampling: Sampling) -> bool:
     return False
 
 
-@pytest.mark.parametrize("sampling", SAMPLINGS.values(), ids=list(SAMPLINGS))
-@pytest.mark.parametrize("name", KINDS)
+def section_cases() -> list[Any]:
+    """All samplings of two kinds of clips, and of the others one for each way to read them; the rest is slow."""
+    cases = []
+    for name, (label, sampling) in product(KINDS, SAMPLINGS.items()):
+        decides = name in ("a.mp4", "long_gops.mp4") or label in ("one a second", "fast", "every frame", "key frames")
+        marks = () if decides else pytest.mark.slow
+        cases.append(pytest.param(name, sampling, id=f"{name}, {label}", marks=marks))
+    return cases
+
+
+@pytest.mark.parametrize(("name", "sampling"), section_cases())
 def test_sections_make_up_the_whole(
     clips: dict[str, Path], monkeypatch: pytest.MonkeyPatch, name: str, sampling: Sampling
 ) -> None:
