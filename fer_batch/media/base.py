@@ -33,6 +33,7 @@ class ReadStats:
         given_up: Whether nothing more is read because of them.
         without_time: Frames that had no time stamp and were left out.
         joins: How often the time stamps began again.
+        gaps_s: Seconds by which they jumped ahead, in all.
         end: Seconds on the player's clock at which the last frame ends; None before the first.
         begin: Seconds on the player's clock of the first frame; None before it.
         packets: Packets of the video stream.
@@ -44,6 +45,7 @@ class ReadStats:
     given_up: bool = False
     without_time: int = 0
     joins: int = 0
+    gaps_s: Fraction = Fraction(0)
     end: Fraction | None = None
     begin: Fraction | None = None
     packets: int = 0

@@ -68,25 +68,28 @@ def choose_stream(container: Any) -> tuple[Any, int]:
 
 
 def _moves(container: Any, stream: Any) -> bool:
-    if container.format.name == _MP4:  # The still picture in a moving AVIF has no length.
-        return bool(stream.frames != 1 and (stream.frames or stream.duration))
-    return bool(stream.frames != 1)
+    frames = _frame_count(stream)
+    if container.format.name == _MP4 and not frames:  # The still picture in a moving AVIF has no length.
+        return bool(stream.duration)
+    return not frames or frames > 1.5
 
 
 def _rank(container: Any, stream: Any) -> tuple[bool, float, int]:
     """A stream's place among several: the one flagged as default, then pixels times frames, then the first."""
     # In MP4 the flag says that a track is enabled; muxers set it for the first, whatever that is.
     flagged = container.format.name != _MP4 and bool(stream.disposition & av.stream.Disposition.default)
-    frames = stream.frames or float((_seconds(stream) or 0) * (stream.average_rate or 0)) or 1
     context = stream.codec_context
-    return flagged, context.width * context.height * frames, -stream.index
+    return flagged, context.width * context.height * (_frame_count(stream) or 1), -stream.index
 
 
-def _seconds(stream: Any) -> Fraction | None:
-    """The stated length of a stream."""
-    if stream.duration and stream.time_base:
-        return Fraction(stream.duration * stream.time_base)
-    return tagged_end(stream)
+def _frame_count(stream: Any) -> float:
+    """How many frames a stream states; 0 where it states none."""
+    if stream.frames:
+        return float(stream.frames)
+    seconds = tagged_end(stream)
+    if seconds is None and stream.duration and stream.time_base:
+        seconds = stream.duration * stream.time_base
+    return float((seconds or 0) * (stream.average_rate or 0))
 
 
 def tagged_end(stream: Any) -> Fraction | None:

@@ -15,6 +15,8 @@ Note = tuple[Code, str]
 _TRUNCATION_SLACK = Fraction(1)
 #: Frames a second above which a stated rate can hardly be true, and packets from which on that is told.
 MAX_RATE, _RATE_PACKETS = 300, 100
+#: Containers of broadcasts and camcorders, whose frames come steadily.
+_STEADY = frozenset(["mpeg", "mpegts"])
 #: Containers of which FFmpeg reads no second one behind the first; bytes by which that is known, and is looked for in.
 _ONE_RECORDING = frozenset(["mov,mp4,m4a,3gp,3g2,mj2", "flv", "asf"])
 _START_BYTES, _BEHIND_BYTES = 12, 1 << 24
@@ -38,6 +40,8 @@ def losses(stats: ReadStats, stated_end: Fraction | None, frame_interval: Fracti
     elif format_name == "avi" and stated_end and stats.end and stats.end - stated_end > slack:
         message = f"goes on to {float(stats.end):.1f} s where {float(stated_end):.1f} s are stated"
         yield Code.TIME_JUMPS, f"{message}: several recordings in a row"
+    if stats.gaps_s and format_name in _STEADY:
+        yield Code.DAMAGED, f"{float(stats.gaps_s):.1f} s are missing: time stamps jump ahead"
     if stats.errors:
         rest = "; the rest was given up" if stats.given_up else ""
         yield Code.DAMAGED, f"{stats.errors} errors while decoding{rest} (last: {stats.last_error})"

@@ -132,12 +132,14 @@ def may_be_animated(header: bytes) -> bool:
     """Whether a file with this header could hold a moving picture that announces itself as an image."""
     if header.startswith((b"GIF87a", b"GIF89a")):
         return True
+    if header.startswith(b"\x89PNG") and b"acTL" in header:  # Animated PNG; the chunk comes before the pixels.
+        return True
     # Extended WebP: the second bit of the flags says that it moves (WebP container specification).
     return header[:4] == b"RIFF" and header[8:16] == b"WEBPVP8X" and len(header) > 20 and bool(header[20] & 0x02)
 
 
 def is_animated(file: str) -> bool:
-    """Whether a GIF or WebP holds more than one picture. A file that can't be read counts as still: decoding it
+    """Whether a GIF, PNG or WebP holds more than one picture. A file that can't be read counts as still: decoding it
     will say what is wrong with it."""
     from PIL import Image
 

@@ -14,6 +14,8 @@ Packet = Any
 _JUMP_S = 1
 #: Seconds by which a single time stamp may be ahead of both its neighbours before it counts as damaged.
 _OUTLIER_S = 10
+#: Seconds by which time stamps may run ahead before some of the stream counts as missing.
+_GAP_S = 2
 #: Packets kept while the group of pictures that holds the start is looked for; encoders rarely make longer groups.
 _MAX_WAITING = 512
 
@@ -28,9 +30,9 @@ def continuous(packets: Iterable[Packet], tick: Fraction, stats: ReadStats) -> I
     Args:
         packets: In decode order, as the demuxer gives them; their time stamps are changed in place.
         tick: Seconds per unit of the time stamps.
-        stats: Counts joins.
+        stats: Counts joins and gaps.
     """
-    jump, outlier = int(_JUMP_S / tick), int(_OUTLIER_S / tick)
+    jump, outlier, gap = int(_JUMP_S / tick), int(_OUTLIER_S / tick), int(_GAP_S / tick)
     offset, latest, step = 0, None, 0
     for packet, following in _with_following(packets):
         stamp = _stamp(packet)
@@ -50,6 +52,8 @@ def continuous(packets: Iterable[Packet], tick: Fraction, stats: ReadStats) -> I
             offset = latest + step - stamp
             stats.joins += 1
         elif stamp + offset > latest:
+            if stamp + offset - latest > gap:
+                stats.gaps_s += (stamp + offset - latest) * tick
             step = min(stamp + offset - latest, jump)
         latest = max(latest, stamp + offset)
         if offset:

@@ -82,15 +82,15 @@ class VideoReader:
     def stated_end(self) -> Fraction | None:
         """Seconds on the player's clock at which the stream ends by its container; None where that states none.
 
-        By the stream's length, by Matroska's tag, or, where the stream is alone, by the container's length.
+        By Matroska's tag, by the stream's length, or, where the stream is alone, by the container's length.
         """
         if self._container.format.name in _WITHOUT_INDEX:  # No container states it there; FFmpeg guesses.
             return None
         start = self._clock_start or Fraction(0)
+        if (end := tagged_end(self._stream)) is not None:  # FFmpeg gives the first stream the container's length.
+            return end - start
         if self._stream.duration:
             return Fraction((self._start_pts or 0) * self._tick - start + self._stream.duration * self._tick)
-        if (end := tagged_end(self._stream)) is not None:
-            return end - start
         if len(self._container.streams) == 1 and self._container.duration:
             return Fraction(self._container.duration, av.time_base)
         return None

@@ -14,6 +14,9 @@ from fer_batch.media.image import MAX_PIXELS, flat
 from fer_batch.records import Code, Failure, MediaError, MediaInfo, Stage
 from fer_batch.storage import is_url, open_file
 
+#: Browsers show a frame that states no more milliseconds than this for so many instead, as FFmpeg does for GIF.
+_SHORTEST_MS, _SHOWN_INSTEAD_MS = 10, 100
+
 
 class AnimatedWebpReader:
     """An animated WebP; see `FrameReader`. Its times are the sums of its frames' durations."""
@@ -61,7 +64,8 @@ class AnimatedWebpReader:
                 self.stats.count_error(error)
                 return
             yield DecodedFrame(time, flat(self._image.copy()))
-            time += Fraction(round(self._image.info.get("duration", 0))) * self.tick
+            shown_ms = round(self._image.info.get("duration", 0))
+            time += Fraction(shown_ms if shown_ms > _SHORTEST_MS else _SHOWN_INSTEAD_MS) * self.tick
             self.stats.end = time
 
     def partial_failure(self, read_to_end: bool) -> Failure | None:

@@ -107,8 +107,9 @@ def test_of_several_video_streams_the_largest_is_read(tmp_path: Path, name: str)
     assert "stream 1 (160x96)" in failure.message
 
 
-def test_a_still_stream_does_not_count_however_large(tmp_path: Path) -> None:
-    path = make_tracks(tmp_path / "a.mp4", Track(size=(640, 480), seconds=0.04), Track(seconds=4))
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_a_still_stream_does_not_count_however_large(tmp_path: Path, name: str) -> None:
+    path = make_tracks(tmp_path / name, Track(size=(640, 480), seconds=0.04), Track(seconds=4))
     frames, info, failure = read(path)
     assert (len(frames), info.stream_index, failure) == (100, 1, None)
 

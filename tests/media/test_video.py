@@ -27,10 +27,12 @@ from tests.helpers.clips import (
     make_wide_gif,
     number_in,
     numbered,
+    pictures,
     scramble,
     steady,
     without_length,
 )
+from tests.helpers.worker import found
 
 FRAME = Fraction(1, 25)
 MILLISECOND = Fraction(1, 1000)
@@ -222,6 +224,19 @@ def test_moving_webp(tmp_path: Path) -> None:
         assert reader.info(None) == MediaInfo(*SIZE, 0.89, "webp")
         assert reader.partial_failure(read_to_end=True) is None
         assert len(list(reader.frames("NONKEY"))) == 1
+
+
+def test_frames_that_state_no_duration_are_shown_for_a_tenth_of_a_second(tmp_path: Path) -> None:
+    path = make_moving(tmp_path / "a.webp", [0, 10, 11, 0])
+    with open_video(str(path)) as reader:
+        assert [frame.time for frame in reader.frames()] == [Fraction(ms, 1000) for ms in (0, 100, 200, 211)]
+
+
+def test_an_animated_png_is_a_video(tmp_path: Path) -> None:
+    first, *others = pictures(4)
+    first.save(tmp_path / "a.png", save_all=True, append_images=others, duration=500)
+    assert found(tmp_path / "a.png").media_type == "video"
+    assert read(tmp_path / "a.png") == (numbered_times([Fraction(n, 2) for n in range(4)]), None)
 
 
 def test_cut_webp_is_invalid(tmp_path: Path) -> None:
