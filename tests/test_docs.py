@@ -99,3 +99,7 @@ def test_every_benchmark_is_listed() -> None:
     page = (REPOSITORY / "docs" / "development" / "benchmarks.md").read_text(encoding="utf-8")
     scripts = [path.name for path in (REPOSITORY / "benchmarks").glob("*.py")]
     assert [name for name in scripts if f"`{name}`" not in page] == []
+
+
+def test_the_picture_of_the_report_is_small() -> None:
+    assert (REPOSITORY / "docs" / "report.png").stat().st_size < 300_000
