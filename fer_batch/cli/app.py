@@ -12,6 +12,7 @@ from fer_batch.cli.exit_status import endings
 from fer_batch.cli.help import CONTEXT_SETTINGS, Command, Group, examples
 from fer_batch.cli.preview import preview
 from fer_batch.cli.run import run
+from fer_batch.cli.study import study
 from fer_batch.cli.tables import compact, dashboard, report, sql, summarize
 from fer_batch.cli.training import evaluate, evaluate_detector, quantize, train, train_detector
 
@@ -53,6 +54,11 @@ COMMANDS: dict[str, dict[Callable[..., Any], tuple[str, ...]]] = {
     },
     "Results": {
         summarize: ("fer-batch summarize ~/results --window 5",),
+        study: (
+            "# a file to fill in, with the videos of the run",
+            "fer-batch study ~/results --template > STUDY.csv",
+            "fer-batch study ~/results STUDY.csv --segments SEGMENTS.csv",
+        ),
         report: ("fer-batch report ~/results",),
         preview: (
             "# every video and image of a run, with boxes and measures drawn in",

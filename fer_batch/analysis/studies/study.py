@@ -18,12 +18,13 @@ from fer_batch.analysis.studies.reading import RunMedia, read_media, read_rows, 
 from fer_batch.analysis.studies.results import StimulusResults
 from fer_batch.analysis.studies.schemas import Schemas
 from fer_batch.analysis.studies.sheet import did_you_mean
+from fer_batch.analysis.studies.template import template
 from fer_batch.analysis.summarize import table_labels
 from fer_batch.analysis.summary_writer import SummaryWriter
 from fer_batch.errors import UsageError
 from fer_batch.measures import MEASURES
 from fer_batch.storage import read_whole
-from fer_batch.tables.layout import STUDY_FILES, STUDY_FOLDER
+from fer_batch.tables.layout import STUDY_FILES, STUDY_FOLDER, STUDY_TABLES
 from fer_batch.tables.parquet import read_schema
 from fer_batch.tables.parts import committed_parts, part_stamps
 
@@ -80,13 +81,11 @@ def study(out: Path, options: StudyOptions) -> None:
     """Write the tables of a study into study/, as .parquet and .csv.
 
     Raises:
-        UsageError: The files of the study, the options and the tables of the run don't fit; nothing was written.
-        FileNotFoundError: The folder has no tables.
+        UsageError: The files of the study, the options and the tables of the run don't fit, or the folder has no
+            tables; nothing was written.
     """
     design = check_options(options)
-    parts = committed_parts(out)
-    if not parts:
-        raise FileNotFoundError(f"{out}: holds no tables of a run")
+    parts = parts_of(out)
     media = read_media(out, parts)
     recordings = match(design, media.files)
     names = (*table_labels(out, parts), *MEASURES)
@@ -110,17 +109,35 @@ def study(out: Path, options: StudyOptions) -> None:
     )
 
 
+def run_template(out: Path) -> str:
+    """A STUDY.csv to fill in, with the videos of a run. Raises UsageError where the folder has no tables."""
+    return template(read_media(out, parts_of(out)).files)
+
+
 def is_up_to_date(out: Path, options: StudyOptions) -> bool:
-    """Whether study/ was made of these files and options, and of all tables that are there now."""
-    files = [out / STUDY_FOLDER / name for name in STUDY_FILES]
-    if not all(file.is_file() for file in files):
-        return False
-    made_of = set()
-    for file in files:
-        if file.suffix == ".parquet":
-            content = (read_schema(file).metadata or {}).get(METADATA_KEY.encode(), b"{}")
-            made_of.add(json.loads(content).get("fingerprint"))
-    return made_of == {_fingerprint(out, options)}
+    """Whether study/ is complete, and was made of these files and options and of the tables that are there now."""
+    return set(_made_of(out, "fingerprint")) == {_fingerprint(out, options)}
+
+
+def is_stale(out: Path) -> bool:
+    """Whether there is a study of other tables than are there now."""
+    return bool(set(_made_of(out, "tables")) - {_tables_digest(out), None})
+
+
+def _made_of(out: Path, key: str) -> list[str | None]:
+    """What each table of a study says that it was made of; None where one is missing."""
+    if not all((out / STUDY_FOLDER / name).is_file() for name in STUDY_FILES):
+        return [None]
+    schemas = [read_schema(out / STUDY_FOLDER / f"{name}.parquet") for name in STUDY_TABLES]
+    origins = [(schema.metadata or {}).get(METADATA_KEY.encode(), b"{}") for schema in schemas]
+    return [json.loads(origin).get(key) for origin in origins]
+
+
+def parts_of(out: Path) -> list[str]:
+    """The names of the committed parts of a run. Raises UsageError where the folder has none."""
+    if not (parts := committed_parts(out)):
+        raise UsageError(f"{out}: holds no tables of a run; give the --out folder of a run")
+    return parts
 
 
 def _bin_width(options: StudyOptions, interval: float | None) -> float:
@@ -227,6 +244,7 @@ def _origin(out: Path, options: StudyOptions, width: float) -> str:
     return json.dumps(
         {
             "fingerprint": _fingerprint(out, options),
+            "tables": _tables_digest(out),
             "study": str(options.study),
             "segments": options.segments and str(options.segments),
             "bin_s": width,
@@ -241,6 +259,11 @@ def _fingerprint(out: Path, options: StudyOptions) -> str:
     digest = hashlib.sha256()
     for file in (options.study, options.segments):
         digest.update(b"" if file is None else hashlib.sha256(read_whole(file)).digest())
-    stamps = sorted((number, status.size_bytes, status.modified_ns) for number, status in part_stamps(out, "media"))
-    digest.update(json.dumps([options.bin, options.confidence, options.factors, stamps]).encode())
+    digest.update(json.dumps([options.bin, options.confidence, options.factors, _tables_digest(out)]).encode())
     return digest.hexdigest()
+
+
+def _tables_digest(out: Path) -> str:
+    """Of the part files of a run: each has its number, size and time."""
+    stamps = sorted((number, status.size_bytes, status.modified_ns) for number, status in part_stamps(out, "media"))
+    return hashlib.sha256(json.dumps(stamps).encode()).hexdigest()
