@@ -7,10 +7,12 @@ from pathlib import Path
 
 import typer
 
+from fer_batch.analysis.studies.schemas import Schemas
 from fer_batch.cli import app
 from fer_batch.emotions import EMOTIONS
 from fer_batch.measures import DEFINITIONS
 from fer_batch.records import EXPLANATIONS, Code, Stage
+from fer_batch.tables.layout import STUDY_TABLES
 from fer_batch.tables.schema import faces_schema, frames_schema, media_schema
 from fer_batch.tables.sql import views
 
@@ -38,6 +40,13 @@ def test_every_column_is_explained() -> None:
         name for schema in (faces_schema(EMOTIONS), frames_schema(EMOTIONS), media_schema()) for name in schema.names
     }
     assert sorted(name for name in names if not re.search(rf"\b{name}\b", TABLES)) == []
+
+
+def test_every_column_of_a_study_is_explained() -> None:
+    section = TABLES.split("## `study/`")[1].split("\n## ")[0]
+    names = {name for _, schema in Schemas.of((), ()) for name in schema.names}
+    assert sorted(name for name in names if not re.search(rf"\b{name}\b", section)) == []
+    assert [name for name in STUDY_TABLES if f"- `{name}`, a row per " not in section] == []
 
 
 def test_the_readme_has_both_commands_and_they_are_targets() -> None:
@@ -86,7 +95,7 @@ def test_prose_of_the_docs_has_lines_of_at_most_120_characters() -> None:
 
 def test_every_sql_view_is_named_in_the_guide() -> None:
     page = (REPOSITORY / "docs" / "guide" / "dashboards.md").read_text(encoding="utf-8")
-    assert [name for name in views(REPOSITORY, EMOTIONS) if f"`{name}`" not in page] == []
+    assert [name for name in views(REPOSITORY, EMOTIONS, study=True) if f"`{name}`" not in page] == []
 
 
 def test_every_command_is_named_in_the_guide() -> None:

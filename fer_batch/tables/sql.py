@@ -95,10 +95,55 @@ _QUESTIONS = (
     ),
 )
 
+_STUDY = (
+    (
+        "study_by_respondent",
+        "What each respondent showed in each segment of each stimulus, and for how long the face was missing.",
+        "SELECT * FROM read_parquet('{out}/study/by_respondent.parquet', {reading})",
+    ),
+    (
+        "study_curve",
+        "How respondents reacted over the stimulus, bin by bin, of all and by group.",
+        "SELECT * FROM read_parquet('{out}/study/curve.parquet', {reading})",
+    ),
+    (
+        "study_by_segment",
+        "How respondents reacted to each segment, and how far that is from their baseline.",
+        "SELECT * FROM read_parquet('{out}/study/by_segment.parquet', {reading})",
+    ),
+    (
+        "study_contrasts",
+        "How far groups of respondents differ, segment by segment.",
+        "SELECT * FROM read_parquet('{out}/study/contrasts.parquet', {reading})",
+    ),
+    (
+        "study_clear_differences",
+        "The differences that remain once all comparisons of a stimulus are allowed for.",
+        "SELECT stimulus, segment, measure, factor, value_a, value_b, difference, difference_low, difference_high,\n"
+        "  hedges_g, p_adjusted, paired, respondents_a, respondents_b\n"
+        "FROM study_contrasts WHERE p_adjusted < 0.05 ORDER BY p_adjusted",
+    ),
+    (
+        "study_synchrony",
+        "Whether respondents reacted together.",
+        "SELECT * FROM read_parquet('{out}/study/synchrony.parquet', {reading})",
+    ),
+    (
+        "study_moments",
+        "When respondents left their baseline, the clearest moments of each measure first.",
+        "SELECT * FROM read_parquet('{out}/study/moments.parquet', {reading})\nORDER BY stimulus, measure, rank",
+    ),
+)
 
-def views(out: Path, labels: Sequence[str]) -> dict[str, str]:
-    """`CREATE VIEW` statements by name, each after those it needs. `out`: the output folder; `labels`: the emotions of
-    its tables."""
+
+def views(out: Path, labels: Sequence[str], study: bool = False) -> dict[str, str]:
+    """`CREATE VIEW` statements by name, each after those it needs.
+
+    Args:
+        out: The output folder.
+        labels: The emotions its tables have.
+        study: Whether it has the tables of a study.
+    """
     places = {
         "out": _GLOB.sub(r"[\g<0>]", str(out.absolute())).replace("'", "''"),
         "reading": _READING,
@@ -110,7 +155,7 @@ def views(out: Path, labels: Sequence[str]) -> dict[str, str]:
     }
     return {
         name: f"-- {question}\nCREATE OR REPLACE VIEW {name} AS\n{query.format(**places)};\n"
-        for name, question, query in (*_TABLES, *_QUESTIONS)
+        for name, question, query in (*_TABLES, *_QUESTIONS, *(_STUDY if study else ()))
     }
 
 

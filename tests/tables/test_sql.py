@@ -7,13 +7,17 @@ import shutil
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from fer_batch.analysis.studies.study import StudyOptions, study
+from fer_batch.analysis.summarize import summarize
 from fer_batch.cli import app
 from fer_batch.emotions import EMOTIONS
 from fer_batch.tables.sql import views
 from tests.helpers.run_folder import HARMFUL
+from tests.helpers.studies import Person, recording, write_csv, write_run
 
 NAMES = list(views(Path(), EMOTIONS))
 
@@ -67,6 +71,28 @@ def test_a_folder_named_like_a_partition_adds_and_overwrites_no_column(
     for name in NAMES:
         assert connection.sql(f"FROM {name}").columns == base.sql(f"FROM {name}").columns
     assert set(rows(connection, "SELECT emotion FROM faces")) <= {(emotion,) for emotion in EMOTIONS}
+
+
+def test_views_of_a_study_are_there_once_it_is(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    levels = {f"{group}/p{n}.mp4": level for n in range(4) for group, level in (("a", 0.0), ("b", 0.5))}
+    people = {path: Person(rng.random(20) / 2 + level) for path, level in levels.items()}
+    out = write_run(tmp_path / "out", [recording(path, [person]) for path, person in people.items()])
+    summarize(out, 10.0)
+    assert "VIEW study_" not in CliRunner().invoke(app, ["sql", str(out)]).stdout
+    segments = write_csv(tmp_path / "G.csv", "segment,start_s,end_s", "begin,0,10")
+    study(out, StudyOptions(write_csv(tmp_path / "S.csv", "media,group", "a/*,a", "b/*,b"), segments))
+    connection = duckdb.connect()
+    connection.execute(CliRunner().invoke(app, ["sql", str(out)]).stdout)
+    assert set(views(Path(), EMOTIONS, study=True)) - set(NAMES) == {
+        "study_by_respondent", "study_curve", "study_by_segment", "study_contrasts", "study_clear_differences",
+        "study_synchrony", "study_moments",
+    }  # fmt: skip
+    assert rows(connection, "SELECT count(*) FROM study_by_respondent") == [(16,)]
+    query = "SELECT DISTINCT value_a, value_b FROM study_clear_differences WHERE measure = 'happy'"
+    assert rows(connection, query) == [("a", "b")]
+    assert rows(connection, "SELECT respondents FROM study_curve WHERE factor IS NULL AND bin_start_s = 5") == [(8,)]
+    assert rows(connection, "SELECT max(respondents) FROM study_synchrony WHERE measure = 'happy'") == [(8,)]
 
 
 def test_a_folder_of_no_run(tmp_path: Path) -> None:
