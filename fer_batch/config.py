@@ -78,6 +78,8 @@ class ResolvedConfig:
         out: Absolute output folder, or one on an object store.
         timeout: Seconds without a result after which a worker is stopped; None for no limit.
         window: Seconds per row of the timeline.
+        study: The file that says who watched what, for a study at the end; None for no study.
+        segments: The file of named spans of stimulus time.
         classifiers: With the engine ray, how many of its workers classify; with 0 the main process does.
         options: What the user gave, with absolute paths, kept in run.json so that the run can be repeated.
     """
@@ -102,6 +104,8 @@ class ResolvedConfig:
     timeout: float | None = 3600.0
     window: float = 10.0
     report: bool = True
+    study: Path | None = None
+    segments: Path | None = None
     retry_failed: bool = False
     restart: bool = False
     progress: bool = True

@@ -109,6 +109,10 @@ class RunConfig:
     timeout: float = _option(
         ResolvedConfig.timeout, WHERE, "A worker without a result for so long is stopped.", "SECONDS", above=0.0)
     window: float = _option(ResolvedConfig.window, RESULTS, "Seconds per row of the timeline.", "SECONDS", above=0.0)
+    study: str | None = _option(
+        None, RESULTS, "Who watched what: analyse that too at the end.", "STUDY.csv", is_path=True)
+    segments: str | None = _option(
+        None, RESULTS, "Named spans of stimulus time, for --study.", "SEGMENTS.csv", is_path=True)
     report: bool = _option(ResolvedConfig.report, RESULTS, "Write report.html at the end.")
     retry_failed: bool = _option(False, RESULTS, "Read files again that have failed.", repeats=False)
     restart: bool = _option(False, RESULTS, "Remove earlier results in the folder first.", repeats=False)
@@ -124,6 +128,8 @@ class RunConfig:
             object.__setattr__(self, option.name, checked_value(option.name, getattr(self, option.name)))
         self._check_sampling()
         self._check_detector()
+        if self.segments is not None and self.study is None:
+            raise UsageError("--segments goes with --study; leave it out or add that")
         if self.engine == "local":
             for name in ("ray_address", "classifiers"):
                 if getattr(self, name) is not None:

@@ -41,7 +41,7 @@ def study(
         from fer_batch.analysis.studies import study as analysis
         from fer_batch.errors import UsageError
         from fer_batch.log import set_up_logging
-        from fer_batch.tables.lock import hold
+        from fer_batch.tables.lock import lock_folder
 
         if template:
             if study_file is not None:
@@ -54,6 +54,6 @@ def study(
         options = analysis.StudyOptions(study_file, segments, width, confidence, tuple(factor or ()))
         analysis.check_options(options)
         analysis.parts_of(directory)  # Locking makes a folder where there is none.
-        with hold(directory):
+        with lock_folder(directory):
             analysis.study(directory, options)
         typer.echo(f"fer-batch: tables in {directory / 'study'}", err=True)

@@ -38,6 +38,8 @@ def resolve(config: RunConfig) -> ResolvedConfig:
         paths=inputs,
         out=str(out),
         detector_model=config.detector_model and os.path.abspath(config.detector_model),
+        study=config.study and storage.absolute(config.study),
+        segments=config.segments and storage.absolute(config.segments),
         model=os.path.abspath(config.model) if model_folder == Path(config.model) else config.model,
     )
     return ResolvedConfig(
@@ -58,6 +60,8 @@ def resolve(config: RunConfig) -> ResolvedConfig:
         timeout=config.timeout,
         window=config.window,
         report=config.report,
+        study=None if given.study is None else storage.location(given.study),
+        segments=None if given.segments is None else storage.location(given.segments),
         retry_failed=config.retry_failed,
         restart=config.restart,
         progress=not config.quiet,

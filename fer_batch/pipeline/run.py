@@ -16,6 +16,7 @@ from fer_batch.config import ResolvedConfig
 from fer_batch.detection import create_detector
 from fer_batch.emotion.base import CropClassifier
 from fer_batch.errors import UsageError
+from fer_batch.pipeline import studies
 from fer_batch.pipeline.discover import Discovery, input_prefixes, outside, survey
 from fer_batch.pipeline.engine import create_classifier, create_runner
 from fer_batch.pipeline.part_writer import PartWriter
@@ -56,6 +57,7 @@ def run(
     """
     create_detector(config.detector)  # Where it can't be loaded, the user is told once, and not by each worker.
     _check_place(config)
+    studies.check_files(config)
     started = datetime.now(UTC)
     discovery = survey(config.inputs, config.include, config.exclude, config.follow_symlinks, config.all_files)
     _report_left_out(config, discovery)
@@ -73,10 +75,12 @@ def _run(
     classifier: CropClassifier,
 ) -> bool:
     if config.restart:
+        studies.check_media(config, found)
         classifier.load()  # Earlier results go only once it is sure that new ones can be made.
         clear_folder(config.out)
     ledger = Ledger(config.out, lock)
     ledger.check(config.result_settings(), input_prefixes(config.inputs))
+    studies.check_media(config, found, ledger.entries["media_path"].to_pylist())
     ledger.tidy()
     outstanding = ledger.outstanding(found, config.retry_failed)
     tasks, skipped = plan(outstanding), len(found) - len(outstanding)
@@ -119,21 +123,24 @@ def _run(
             end("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
         raise
     counts = end("done")
+    study = studies.make(config)
     report.remove(config.out)  # One of fewer rows must not pass for this run's, nor hide that this run's is missing.
     if config.report:
         report.report(config.out)
     if counts["absent"]:
         log.warning("%d files of earlier runs were not found again; their rows stay", counts["absent"])
     log.info("tables in %s", config.out)
-    return not counts["failed"]
+    return not counts["failed"] and study is not studies.Outcome.REFUSED
 
 
 def _end_unchanged(config: ResolvedConfig, counts: dict[str, Any]) -> bool:
-    if config.report and not report.has_report(config.out):  # Of a run without one.
+    study = studies.make(config)
+    # Of a run without a report, or without this study.
+    if config.report and (study is studies.Outcome.MADE or not report.has_report(config.out)):
         report.report(config.out)
     assert_complete(counts)
     log.info("nothing to do; %s; tables in %s", closing_lines(counts, 1.0)[0], config.out)
-    return not counts["failed"]
+    return not counts["failed"] and study is not studies.Outcome.REFUSED
 
 
 def _report_killed_run(out: Path, ledger: Ledger) -> None:

@@ -111,6 +111,8 @@ def _operation(config: ResolvedConfig) -> dict[str, Any]:
         "classifiers": config.classifiers,
         "timeout": config.timeout,
         "window": config.window,
+        "study": config.study and str(config.study),
+        "segments": config.segments and str(config.segments),
     }
 
 

@@ -51,7 +51,7 @@ def test_help_costs_under_half_a_second_of_cpu() -> None:
 def test_help_names_every_option_of_the_contract() -> None:
     text = in_process("run", "--help").stdout
     options = (
-        "--config --engine "
+        "--config --engine --study --segments "
         "--fps --every --keyframes --fast --start --end --detector --detector-model --min-face --min-score --model "
         "--longest-side --merge-disgust --device --batch-size --workers --include --exclude --follow-symlinks "
         "--all-files --retry-failed --restart --window --timeout --no-report --quiet --verbose --log-file --out"

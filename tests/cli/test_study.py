@@ -161,4 +161,4 @@ def test_run_checks_its_study_before_it_decodes(
 
 def test_run_takes_segments_only_with_a_study(tmp_path: Path, tiny_model: Path) -> None:
     done = command("run", SAMPLES, "--out", tmp_path / "out", "--model", tiny_model, "--segments", tmp_path / "G.csv")
-    assert (done.exit_code, done.output) == (2, "fer-batch: --segments goes with --study\n")
+    assert (done.exit_code, done.output) == (2, "fer-batch: --segments goes with --study; leave it out or add that\n")

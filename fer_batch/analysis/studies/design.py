@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fer_batch.analysis.studies.schemas import result_columns
-from fer_batch.analysis.studies.sheet import Row, did_you_mean, read_sheet
+from fer_batch.analysis.studies.sheet import Row, read_sheet
 from fer_batch.errors import UsageError
+from fer_batch.suggestions import did_you_mean
 
 #: The segment that is each respondent's baseline.
 BASELINE = "baseline"

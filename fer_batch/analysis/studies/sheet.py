@@ -94,13 +94,6 @@ def read_sheet(path: Path, required: Sequence[str], known: Sequence[str], others
     return Sheet(file, tuple(names), tuple(_row(file, line, names, cells, delimiter) for line, cells in body))
 
 
-def did_you_mean(text: str, choices: Sequence[str]) -> str:
-    """A hint at the nearest of some choices, to put behind a message; empty where none is near."""
-    by_lower = {choice.lower(): choice for choice in choices}
-    near = get_close_matches(text.lower(), list(by_lower), 1, 0.6)
-    return f"; did you mean {by_lower[near[0]]}?" if near else ""
-
-
 def _decode(path: Path, file: str) -> str:
     try:
         content = bytes(read_whole(path))

@@ -17,13 +17,13 @@ from fer_batch.analysis.studies.matching import MediaFile, Recording, match
 from fer_batch.analysis.studies.reading import RunMedia, read_media, read_rows, sampling_interval
 from fer_batch.analysis.studies.results import StimulusResults
 from fer_batch.analysis.studies.schemas import Schemas
-from fer_batch.analysis.studies.sheet import did_you_mean
 from fer_batch.analysis.studies.template import template
 from fer_batch.analysis.summarize import table_labels
 from fer_batch.analysis.summary_writer import SummaryWriter
 from fer_batch.errors import UsageError
 from fer_batch.measures import MEASURES
 from fer_batch.storage import read_whole
+from fer_batch.suggestions import did_you_mean
 from fer_batch.tables.layout import STUDY_FILES, STUDY_FOLDER, STUDY_TABLES
 from fer_batch.tables.parquet import read_schema
 from fer_batch.tables.parts import committed_parts, part_stamps
