@@ -128,7 +128,7 @@ def curves(
 def bands(draws: int, rng: np.random.Generator) -> None:
     rows = []
     for mean in ("0.1", "0.2", "0.5"):
-        for name, share in (("nobody reacts", 0.0), ("all react", 1.0), ("four in ten react", 0.4)):
+        for name, share in (("nobody reacts", 0.0), ("all react", 1.0), ("two in ten react", 0.2)):
             row: dict[str, object] = {"mean at rest": mean, "reaction": name}
             for count in (5, 10, 30):
                 made, truth = curves(rng, draws, count, mean, share)

@@ -18,9 +18,11 @@ Floats = NDArray[np.float64]
 
 #: Fewer respondents than this give values without intervals.
 ENOUGH_RESPONDENTS = 3
-#: How much an end on the side of the longer tail is moved out, per unit of skewness / sqrt(respondents). It is the
-#: order of the error that skewness causes (Hall 1992); the factor was chosen by simulation.
-_SKEW_FACTOR = 0.6
+#: How much an end on the side of the longer tail is moved out, per unit of skewness / sqrt(respondents), of an interval
+#: and of a band. It is the order of the error that skewness causes (Hall 1992); the factors were chosen by simulation.
+_INTERVAL_TAIL, _BAND_TAIL = 0.6, 0.2
+#: A moderated variance is better known than its weights say, for many bins share in it. By how much, chosen likewise.
+_MODERATED_DEGREES = 1.5
 #: Random draws behind a simultaneous band, their seed, and how many bins are worked on at once.
 _DRAWS, _SEED, _BINS_AT_ONCE = 2000, 20240917, 4096
 #: Standard deviations below this, as a share of the range, are rounding errors.
@@ -66,7 +68,7 @@ def mean_interval(values: Floats, limits: tuple[float, float], confidence: float
     moments = _moments(values, limits)
     degrees = np.maximum(moments.respondents - 1, 1)
     factor = stdtrit(degrees, 0.5 + confidence / 2)
-    return _estimate(moments, moments.spread, factor, limits)
+    return _estimate(moments, moments.spread, factor, _INTERVAL_TAIL, limits)
 
 
 def simultaneous_band(values: Floats, limits: tuple[float, float], confidence: float = 0.95) -> Estimate:
@@ -88,13 +90,13 @@ def simultaneous_band(values: Floats, limits: tuple[float, float], confidence: f
     binomial = moments.share * (1 - moments.share)
     usable = (moments.respondents >= ENOUGH_RESPONDENTS) & (binomial > 0)
     if not usable.any():
-        return _estimate(moments, moments.spread, np.full(len(own), np.nan), limits)
+        return _estimate(moments, moments.spread, np.full(len(own), np.nan), _BAND_TAIL, limits)
     relative = np.divide(moments.spread**2, binomial, out=np.zeros_like(binomial), where=usable)
     pooled = np.average(relative[usable], weights=own[usable])
     moderated = np.sqrt((prior * pooled + own * relative) / (prior + own) * binomial)
     level = ndtr(_sup_quantile(values, moments, usable, confidence))
-    factor = np.maximum(stdtrit(prior + own, level), 0.0)
-    band = _estimate(moments, moderated, factor, limits)
+    factor = np.maximum(stdtrit(_MODERATED_DEGREES * (prior + own), level), 0.0)
+    band = _estimate(moments, moderated, factor, _BAND_TAIL, limits)
     # Where a column's own spread is far above the others' the pointwise interval may reach farther; a band holds it.
     pointwise = mean_interval(values, limits, confidence)
     return Estimate(
@@ -118,18 +120,21 @@ def _moments(values: Floats, limits: tuple[float, float]) -> _Moments:
     return _Moments(respondents, np.where(respondents > 0, share, np.nan), spread, skewness)
 
 
-def _estimate(moments: _Moments, spread: Floats, factor: Floats, limits: tuple[float, float]) -> Estimate:
-    """The intervals of `factor` standard errors. All at one end of the range respondents have no spread; there it is
-    their number that counts: the interval is Wilson's of as many zeros or ones."""
+def _estimate(moments: _Moments, spread: Floats, factor: Floats, tail: float, limits: tuple[float, float]) -> Estimate:
+    """The intervals of `factor` standard errors, longer on the side of the longer tail by `tail` x skewness / sqrt(n).
+
+    All at one end of the range respondents have no spread; there it is their number that counts: the interval is
+    Wilson's of as many zeros or ones.
+    """
     least, most = limits
     share, respondents = moments.share, np.maximum(moments.respondents, 1)
     factor = np.where(moments.respondents >= ENOUGH_RESPONDENTS, factor, np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
         logit = np.log(share / (1 - share))
         half = factor * spread / np.sqrt(respondents) / (share * (1 - share))
-        tail = _SKEW_FACTOR * moments.skewness / np.sqrt(respondents)
-        low = 1 / (1 + np.exp(half * (1 + np.maximum(-tail, 0)) - logit))
-        high = 1 / (1 + np.exp(-half * (1 + np.maximum(tail, 0)) - logit))
+        longer = tail * moments.skewness / np.sqrt(respondents)
+        low = 1 / (1 + np.exp(half * (1 + np.maximum(-longer, 0)) - logit))
+        high = 1 / (1 + np.exp(-half * (1 + np.maximum(longer, 0)) - logit))
         reach = factor**2 / (respondents + factor**2)
     low = np.where(share == 0, 0 * factor, np.where(share == 1, 1 - reach, low))
     high = np.where(share == 1, 1 + 0 * factor, np.where(share == 0, reach, high))
