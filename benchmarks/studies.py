@@ -185,7 +185,8 @@ def make_recordings(out: Path, part: int, count: int, seconds: int, rng: np.rand
     for number in range(count):
         path = f"recordings/r{part:03}_{number:02}.mp4"
         index = np.arange(seconds)
-        likely = np.exp(lfilter([1], [1, -0.95], rng.normal(0, 0.3, (seconds, len(EMOTIONS))), axis=0) + [0] * 6 + [2])
+        noise = rng.normal(0, 0.3, (seconds, len(EMOTIONS)))
+        likely = np.exp(lfilter([1], [1, -0.95], noise, axis=0) + ([0] * 6 + [2]))
         likely /= likely.sum(axis=1, keepdims=True)
         rows = pd.DataFrame(
             {"media_path": path, "media_type": "video", "sample_index": index, "timestamp_s": index * 1.0}
