@@ -185,3 +185,15 @@ def make_noise(path: Path, codec: str, seconds: int) -> Path:
     times, tick = steady(5, 5 * seconds), Fraction(1, 5)
     faststart = path.suffix == ".mp4"  # A damaged index is another matter.
     return make_video(path, times, codec=codec, tick=tick, rate=Fraction(5), gop=10, shown=shown, faststart=faststart)
+
+
+@pytest.mark.usefixtures("detector")
+def test_a_stretch_that_is_missing_from_a_transport_stream_is_told(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.ts", steady(25, 250), gop=25)
+    content = path.read_bytes()
+    quarter = len(content) // 4
+    path.write_bytes(content[:quarter] + bytes(2 * quarter) + content[3 * quarter :])
+    (prepared,) = prepare(path)
+    assert prepared.failure is not None
+    assert prepared.failure.code == Code.DAMAGED
+    assert "s are missing" in prepared.failure.message
