@@ -125,7 +125,7 @@ def decide(out: Path, files: int) -> None:
     ledger = Ledger(out)
     read = time.perf_counter()
     ledger.check(RESULTS, ROOTS)
-    ledger.tidy()
+    ledger.clean_up()
     checked = time.perf_counter()
     outstanding = ledger.outstanding(found, retry_failed=False)
     decided = time.perf_counter()

@@ -52,7 +52,7 @@ def run(
 
     Raises:
         UsageError: The run can't be carried out as given; nothing was touched.
-        OSError: The disk is full, or the folder has gone; the same call goes on where it stopped.
+        OSError: The disk is full, or the folder has gone; the same call resumes where it stopped.
     """
     from fer_batch.log import messages_of_run
     from fer_batch.runners.main_guard import check_main_guard

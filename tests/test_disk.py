@@ -36,7 +36,7 @@ def test_a_disk_that_is_full(tmp_path: Path, tiny_onnx_model: Path) -> None:
     last = full.stderr.strip().splitlines()[-1]
     assert "File too large: " in last
     assert "part-000001.parquet" in last
-    assert "then the same command goes on where it stopped" in last
+    assert "run the same command again, which resumes where it stopped" in last
     assert "Traceback" not in full.stderr
     left = [path.name for path in (tmp_path / "out").rglob("*") if path.is_file()]
     assert sorted(left) == [".fer-batch.lock", "run.json"]
@@ -74,7 +74,7 @@ def test_a_small_disk_that_fills_up_in_the_middle_and_grows(tmp_path: Path, tiny
     assert told == ["1", "0", "faces", "frames", "media", *other_results(told), "run.json", "summary"]
     *_, last = (tmp_path / "full").read_text().splitlines()
     assert f"No space left on device: '{out}" in last
-    assert "then the same command goes on where it stopped" in last
+    assert "run the same command again, which resumes where it stopped" in last
 
 
 def other_results(told: list[str]) -> list[str]:

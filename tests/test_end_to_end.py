@@ -354,7 +354,7 @@ def test_interrupted_run_ends_with_130_and_goes_on(run: Path, tmp_path: Path, se
     process.send_signal(sent)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "goes on where it stopped" in told
+    assert "resumes where it stopped" in told
     assert json.loads((out / "run.json").read_text())["status"] == "interrupted"
     assert fer_batch("run", SAMPLES, "--out", out, "--fps", 2, "--workers", 2).returncode == 0
     assert_same_rows(run, out)

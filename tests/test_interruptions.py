@@ -52,7 +52,7 @@ def test_a_second_run_on_the_same_folder_is_refused(long_run: subprocess.Popen[s
     wait_for((tmp_path / "out" / ".fer-batch.lock").is_file)
     done = fer_batch("run", SAMPLES / "photos", "--out", tmp_path / "out", "--restart")
     assert (done.returncode, len(done.stderr.strip().splitlines())) == (2, 1)
-    assert f"a run is at work there (process {long_run.pid})" in done.stderr
+    assert f"another run is writing there (process {long_run.pid})" in done.stderr
     os.killpg(long_run.pid, signal.SIGKILL)
     long_run.wait()
     assert fer_batch("run", SAMPLES / "photos", "--out", tmp_path / "out", "--restart").returncode == 0
@@ -87,7 +87,7 @@ def test_a_signal_ends_a_run_within_seconds(
     long_run.send_signal(sent)
     _, told = long_run.communicate(timeout=20)
     assert long_run.returncode == 130
-    assert "goes on where it stopped" in told
+    assert "resumes where it stopped" in told
     wait_for(lambda: not any(map(alive, workers)), 5.0)
     assert json.loads((tmp_path / "out" / "run.json").read_text())["status"] == "interrupted"
 

@@ -159,7 +159,10 @@ def test_a_held_folder_is_refused_until_it_is_let_go(bucket: str) -> None:
     out = storage.location(f"{bucket}/out")
     with lock_folder(out) as first:
         assert isinstance(first, HeartbeatLock)
-        with pytest.raises(UsageError, match=f"a run is at work there .process {os.getpid()} on"), lock_folder(out):
+        with (
+            pytest.raises(UsageError, match=f"another run is writing there .process {os.getpid()} on"),
+            lock_folder(out),
+        ):
             pass
         first.check()
         assert storage.list_names(out) == [LOCK_FILE]

@@ -26,14 +26,13 @@ def endings() -> Iterator[None]:
     except UsageError as error:
         typer.echo(f"fer-batch: {one_line(str(error))}", err=True)
         raise typer.Exit(EXIT_USAGE) from None
-    except OSError as error:  # A full disk, a folder that has gone: nothing of ours can go on.
+    except OSError as error:  # A full disk, a folder that has gone, workers that can't start.
         logging.getLogger("fer_batch").debug("", exc_info=True)
-        typer.echo(
-            f"fer-batch: {one_line(str(error))}; mend it, then the same command goes on where it stopped", err=True
-        )
+        advice = "fix this and run the same command again, which resumes where it stopped"
+        typer.echo(f"fer-batch: {one_line(str(error))}; {advice}", err=True)
         raise typer.Exit(EXIT_SOME_FAILED) from None
     except KeyboardInterrupt:
-        typer.echo("fer-batch: interrupted; the same command goes on where it stopped", err=True)
+        typer.echo("fer-batch: interrupted; the same command resumes where it stopped", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
 

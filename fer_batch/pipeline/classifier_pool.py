@@ -14,9 +14,8 @@ from fer_batch.runners.ray import RayPool, connect
 
 
 class ClassifierPool:
-    """Stands for a `Classifier`: the same calls, each spread batch by batch over `config.classifiers` actors. They have
-    a GPU each, unless `--device cpu` or a cluster without GPUs says otherwise. The model's folder has to be there on
-    every node."""
+    """A `CropClassifier` that spreads each call batch by batch over `config.classifiers` actors. They have a GPU each,
+    unless `--device cpu` is given or the cluster has none. Every node needs the model's folder."""
 
     def __init__(self, make: Callable[[], Classifier], config: ResolvedConfig) -> None:
         self._make, self._config = make, config

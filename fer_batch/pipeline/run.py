@@ -81,7 +81,7 @@ def _run(
     ledger = Ledger(config.out, lock)
     ledger.check(config.result_settings(), input_prefixes(config.inputs))
     studies.check_media(config, found, ledger.entries["media_path"].to_pylist())
-    ledger.tidy()
+    ledger.clean_up()
     outstanding = ledger.outstanding(found, config.retry_failed)
     tasks, skipped = plan(outstanding), len(found) - len(outstanding)
     # From here on only the tasks know of files, and fewer and fewer of them: there may be millions.

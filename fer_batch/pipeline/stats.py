@@ -84,7 +84,7 @@ def closing_lines(counts: Mapping[str, Any], seconds: float) -> list[str]:
     media_seconds = counts["processed_media_seconds"]
     rows = f"{counts['processed_frames']} frames, {counts['processed_faces']} faces"
     return [
-        f"{counts['discovered']} files: {', '.join(parts)}; {counts['skipped']} skipped, as they were there already",
+        f"{counts['discovered']} files: {', '.join(parts)}; {counts['skipped']} skipped, already in the tables",
         f"this run: {counts['processed']} files, {rows}, {media_seconds:.0f} s of video in {seconds:.0f} s "
         f"({media_seconds / seconds:.2f} media-seconds per second)",
     ]

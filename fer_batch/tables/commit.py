@@ -58,8 +58,7 @@ def commit_part(
         write_table(part_path(out, name, number), table)
 
 
-def origin(metadata: Mapping[bytes, bytes]) -> str:
-    """The configuration and the inputs in a part's metadata, as JSON: a list of two objects, each empty where it has
-    none."""
+def provenance_json(metadata: Mapping[bytes, bytes]) -> str:
+    """The result settings and the inputs in a part's metadata, as JSON: a list of two objects, empty where missing."""
     configuration, inputs = (metadata.get(key, b"{}").decode() for key in (_CONFIGURATION, _INPUTS))
     return f"[{configuration}, {inputs}]"

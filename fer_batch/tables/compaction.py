@@ -46,19 +46,20 @@ def compact(out: Path, into: Path | None = None, rows_per_part: int = ROWS_PER_P
         return len(before), _write(out, into, 1, rows_per_part)
     if not isinstance(out, Path):
         raise UsageError(f"{out}: a store can't swap two folders at once; add --out with a new one")
-    aside = out.with_name(f".{out.name}.fer-batch-compact")
-    _dissolve(aside, out)
+    sibling = out.with_name(f".{out.name}.fer-batch-compact")
+    _remove_sibling(sibling, out)
     try:
-        _link(out, aside)
-        after = _write(out, aside, part_number(before[-1]) + 1, rows_per_part)
-        _swap(out, aside)
+        _link(out, sibling)
+        after = _write(out, sibling, part_number(before[-1]) + 1, rows_per_part)
+        _swap(out, sibling)
     finally:
-        _dissolve(aside, out)
+        _remove_sibling(sibling, out)
     return len(before), after
 
 
 def _write(out: Path, into: Path, first: int, rows_per_part: int) -> int:
-    """Write the parts of `out` anew into another folder, and what else a run leaves. Returns how many parts it made."""
+    """Write the rows of `out` as larger parts into another folder, and copy what else a run leaves. Returns how many
+    parts it made."""
     number = first - 1
     for number, tables in enumerate(_merged(out, rows_per_part), first):
         for name in TABLES:
@@ -83,7 +84,7 @@ def _merged(out: Path, rows_per_part: int) -> Iterator[dict[str, pa.Table]]:
             yield _joined(group)
             group = []
         group.append(tables)
-        if sum(one["faces"].num_rows + one["frames"].num_rows for one in group) >= rows_per_part:
+        if sum(part["faces"].num_rows + part["frames"].num_rows for part in group) >= rows_per_part:
             yield _joined(group)
             group = []
     if group:
@@ -98,12 +99,12 @@ def _joined(group: list[Mapping[str, pa.Table]]) -> dict[str, pa.Table]:
     return joined
 
 
-def _link(out: Path, aside: Path) -> None:
-    """Have everything in `out` but its parts and run.json in `aside` too, as links: other people's files, and the lock
-    that is held by its file and not by its name."""
+def _link(out: Path, sibling: Path) -> None:
+    """Have everything in `out` but its parts and run.json in `sibling` too, as links: other people's files, and the
+    lock, which is held by its file and not by its name."""
     ours = {out / RUN_FILE, *(path for name in TABLES for path in part_paths(out, name))}
     for folder, names in _folders(out):
-        there = aside / Path(folder).relative_to(out)
+        there = sibling / Path(folder).relative_to(out)
         there.mkdir(parents=True, exist_ok=True)
         for name in names:
             if Path(folder, name) not in ours:
@@ -116,24 +117,25 @@ def _folders(top: Path) -> Iterator[tuple[str, list[str]]]:
         yield folder, [*names, *(name for name in folders if Path(folder, name).is_symlink())]
 
 
-def _swap(one: Path, other: Path) -> None:
+def _swap(out: Path, sibling: Path) -> None:
     """Have two folders change places, in one step. Raises UsageError where the system or the file system can't."""
     if sys.platform == "linux":
         rename = ctypes.CDLL(None, use_errno=True).renameat2
-        if rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+        if rename(_AT_FDCWD, os.fsencode(out), _AT_FDCWD, os.fsencode(sibling), _RENAME_EXCHANGE) == 0:
             return
         reason = os.strerror(ctypes.get_errno())
     else:
         reason = "known for Linux only"
-    raise UsageError(f"{one}: two folders can't be swapped at once there ({reason}); add --out with a new folder")
+    raise UsageError(f"{out}: two folders can't be swapped at once there ({reason}); add --out with a new folder")
 
 
-def _dissolve(aside: Path, out: Path) -> None:
-    """Remove the folder beside, be it the old one or a new one that was not finished. What came into it meanwhile and
-    is none of ours moves over."""
-    for folder, names in _folders(aside):
-        there = out / Path(folder).relative_to(aside)
-        ours = {path.name for path in part_paths(aside, Path(folder).name)} if Path(folder).parent == aside else set()
+def _remove_sibling(sibling: Path, out: Path) -> None:
+    """Remove the sibling, which holds the old parts or unfinished new ones. Files of others that came into it
+    meanwhile move to `out`."""
+    for folder, names in _folders(sibling):
+        there = out / Path(folder).relative_to(sibling)
+        is_table = Path(folder).parent == sibling
+        ours = {path.name for path in part_paths(sibling, Path(folder).name)} if is_table else set()
         for name in names:
             path = Path(folder, name)
             if name not in ours and not os.path.lexists(there / name):

@@ -1,4 +1,4 @@
-"""What is done and what failed, read from the media table itself: there is no second book to disagree with it.
+"""What is done and what failed, read from the media table itself: there is no second record to disagree with it.
 
 A file is known by its path and size and by its modification time, or, where that has changed, by a digest of its
 content; the folder by its configuration's fingerprint.
@@ -35,8 +35,8 @@ class Ledger:
     """The committed files of an output folder, as columns: there may be millions."""
 
     def __init__(self, out: Path, lock: FolderLock | None = None) -> None:
-        """Read the media table's parts; nothing is touched before `tidy`. `lock`: what holds the folder, asked before
-        each commit whether the folder is still there."""
+        """Read the media table's parts; nothing is touched before `clean_up`. `lock`: the folder's; asked before
+        each commit whether it still holds."""
         self.out, self._lock = out, lock
         self._parts: Parts | None = read_parts(out)
         #: A row per committed file, see `ENTRIES`.
@@ -46,38 +46,47 @@ class Ledger:
         #: What tells files with other times from changed ones.
         self.digests = Digests(out)
 
-    def check(self, results: dict[str, Any], roots: Mapping[str, str]) -> None:
-        """Raise UsageError, naming the difference, if the folder was written under another configuration, or if one
-        file would get two names in the tables or two files one."""
+    def check(self, result_settings: dict[str, Any], inputs: Mapping[str, str]) -> None:
+        """Check that rows of a run may join those that are there.
+
+        Args:
+            result_settings: The configuration that decides the rows.
+            inputs: The inputs by the prefix that their paths have in the tables.
+
+        Raises:
+            UsageError: The folder was written with other settings, or a file would have two names in the tables, or
+                two files one name; the message names the difference.
+        """
         assert self._parts is not None
-        new = json.loads(json.dumps(results))
-        for old, old_roots in map(json.loads, self._parts.origins):
-            if old and old.get("schema_version") != new["schema_version"]:
+        new = json.loads(json.dumps(result_settings))
+        for old, old_inputs in map(json.loads, self._parts.provenances):
+            versions = old.get("schema_version"), new.get("schema_version")
+            if old and versions[0] != versions[1]:
                 raise UsageError(
-                    f"{self.out} holds tables of schema version {old.get('schema_version')}, and this version of "
-                    f"fer-batch writes version {new['schema_version']}; use another --out, or --restart to start over "
+                    f"{self.out} holds tables of schema version {versions[0]}, and this version of fer-batch writes "
+                    f"version {versions[1]}; use another --out, or --restart to start over "
                     "(they can still be summarized, reported and queried)"
                 )
             changed = differences(old, new) if old else []
             changed += [
-                f"input {lead}: {old_roots[lead]} -> {given}"
-                for lead, given in roots.items()
-                if old_roots.get(lead, given) != given
+                f"input {prefix}: {old_inputs[prefix]} -> {path}"
+                for prefix, path in inputs.items()
+                if old_inputs.get(prefix, path) != path
             ]
             changed += [
-                f"{given}: named {before or '.'} -> {lead or '.'} in the tables"
-                for lead, given in roots.items()
-                for before, there in old_roots.items()
-                if there == given and before != lead
+                f"{path}: named {old_prefix or '.'} -> {prefix or '.'} in the tables"
+                for prefix, path in inputs.items()
+                for old_prefix, old_path in old_inputs.items()
+                if old_path == path and old_prefix != prefix
             ]
             if changed:
-                told = "; ".join(changed)
                 raise UsageError(
-                    f"{self.out} was made otherwise ({told}); use another --out, or --restart to start over"
+                    f"{self.out} was written with other settings ({'; '.join(changed)}); "
+                    "use another --out, or --restart to start over"
                 )
 
-    def tidy(self) -> None:
-        """Clear away what an interrupted run left uncommitted, and keep what was read for the next start."""
+    def clean_up(self) -> None:
+        """Remove what an interrupted run left uncommitted, and save the index for the next start."""
         assert self._parts is not None
         for name in (*TABLES, SUMMARY_FOLDER, "."):
             remove_temporary_files(self.out / name)
@@ -96,19 +105,19 @@ class Ledger:
     def commit(
         self,
         tables: Mapping[str, pa.Table],
-        results: dict[str, Any],
-        roots: Mapping[str, str],
+        result_settings: dict[str, Any],
+        inputs: Mapping[str, str],
         correction: ShareCorrection | None = None,
     ) -> None:
-        """Write the rows of some files as the next part of every table, in place of rows they had before. `results`,
-        `roots` and `correction`: see `commit_part`."""
+        """Write the rows of some files as the next part of every table, in place of rows they had before.
+        `result_settings`, `inputs` and `correction`: see `Provenance`."""
         if self._lock is not None:
             self._lock.check()
         _assert_sums(tables)
         media = tables["media"]
-        self._forget(media["media_path"])
+        self._remove_rows(media["media_path"])
         number = self.last_part + 1
-        commit_part(self.out, number, tables, results, roots, correction)
+        commit_part(self.out, number, tables, result_settings, inputs, correction)
         part = pa.array(np.full(media.num_rows, number))
         columns = [media[field.name].cast(field.type) for field in ENTRIES if field.name != "part"]
         self.entries = pa.concat_tables([self.entries, pa.table([part, *columns], schema=ENTRIES)])
@@ -116,15 +125,15 @@ class Ledger:
 
     def outstanding(self, found: Sequence[Media], retry_failed: bool) -> list[Media]:
         """The files that have not been done, have changed since, or, on request, have failed."""
-        paths = pa.array((one.path for one in found), pa.string())
-        at = pc.index_in(paths, value_set=_whole(self.entries["media_path"]))
+        paths = pa.array((file.path for file in found), pa.string())
+        at = pc.index_in(paths, value_set=_contiguous(self.entries["media_path"]))
         entries = self.entries.select(["size_bytes", "modified", "status", "error_code"]).take(at)
-        sizes = pa.array((one.size_bytes for one in found), pa.int64())
-        times = pa.array(modified_us([one.modified_ns for one in found]))
+        sizes = pa.array((file.size_bytes for file in found), pa.int64())
+        times = pa.array(modified_us([file.modified_ns for file in found]))
         same_size = pc.equal(entries["size_bytes"], sizes)
         same = pc.and_(same_size, pc.equal(entries["modified"].cast(pa.int64()), times))
         same = pc.or_(same, self._same_content(found, pc.and_not(same_size, same)))
-        # A folder that had gone and is back: that was not the file's fault.
+        # Such as in a folder that was not mounted for a while.
         settled = pc.and_not(same, pc.equal(entries["error_code"].cast(pa.string()).fill_null(""), Code.CHANGED))
         if retry_failed:
             settled = pc.and_not(settled, pc.equal(entries["status"].cast(pa.string()), "failed"))
@@ -138,13 +147,13 @@ class Ledger:
         same[places] = self.digests.unchanged([found[place] for place in places.tolist()])
         return pa.array(same)
 
-    def _forget(self, gone: pa.ChunkedArray) -> None:
-        """Take the rows of some files out of all tables, because new ones are ready.
+    def _remove_rows(self, media_paths: pa.ChunkedArray) -> None:
+        """Remove the rows of some files from all tables, because new ones are ready.
 
         The media rows of a part go last, or first where none is left: interrupted in between, either the same files are
-        found outstanding and forgotten again, or the part no longer counts.
+        outstanding again, or the part no longer counts.
         """
-        paths = _whole(gone)
+        paths = _contiguous(media_paths)
         old = pc.is_in(self.entries["media_path"], value_set=paths)
         for number in sorted(self.entries["part"].filter(old).unique().to_pylist()):
             kept = {}
@@ -161,7 +170,7 @@ class Ledger:
             self.entries = self.entries.filter(pc.invert(old))
 
 
-def _whole(column: pa.ChunkedArray) -> pa.Array:
+def _contiguous(column: pa.ChunkedArray) -> pa.Array:
     return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
 
 

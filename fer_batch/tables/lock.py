@@ -97,7 +97,9 @@ class SystemLock:
             if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
                 holder = os.pread(self._descriptor, 20, 0).decode() if hasattr(os, "pread") else ""
                 who = f"process {holder}" if holder else "another process"
-                raise UsageError(f"{self._folder}: a run is at work there ({who}); wait for it or stop it") from None
+                raise UsageError(
+                    f"{self._folder}: another run is writing there ({who}); wait for it or stop it"
+                ) from None
             log.warning("%s can't be locked (%s); see that no other run uses it", self._folder, error.strerror)
 
 
@@ -151,7 +153,9 @@ class HeartbeatLock:
             before = self._read()
         until = time.monotonic() + STALE_AFTER_S
         if before is not None:
-            log.info("%s: a run was at work there; seeing whether it still is", self._folder)
+            log.info(
+                "%s: another run has a lock there; checking for %g s whether it is alive", self._folder, STALE_AFTER_S
+            )
         while before is not None and time.monotonic() < until:
             time.sleep(HEARTBEAT_S / 5)
             if (now := self._read()) is not None and now != before:
@@ -163,8 +167,8 @@ class HeartbeatLock:
             self._refuse(self._read())
 
     def _refuse(self, content: bytes | None) -> NoReturn:
-        who = _holder_in(content) or "another one"
-        raise UsageError(f"{self._folder}: a run is at work there ({who}); wait for it or stop it")
+        who = _holder_in(content) or "unknown process"
+        raise UsageError(f"{self._folder}: another run is writing there ({who}); wait for it or stop it")
 
     def _send_heartbeats(self) -> None:
         while not self._released.wait(HEARTBEAT_S):

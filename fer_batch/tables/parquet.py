@@ -15,15 +15,15 @@ from fer_batch.storage import read_whole
 
 Read = TypeVar("Read")
 
-#: Files that are read at the same time: a disk, and a store all the more, is waited for more than it is worked for.
+#: Files that are read at the same time, for reading is mostly waiting, and files whose results may wait.
 _READERS, _AT_ONCE = 16, 1024
 
-#: Rows of a piece of a table: summaries have a hundred columns.
+#: Rows of a batch: summaries have a hundred columns.
 _ROWS_AT_ONCE = 10_000
 
 
 def write_table(path: Path, table: pa.Table) -> None:
-    """Write an Arrow table as one zstd Parquet file, whole or not at all."""
+    """Write an Arrow table as one zstd Parquet file, atomically."""
     sink = pa.BufferOutputStream()  # Arrow itself can't open names that are no UTF-8.
     pq.write_table(table, sink, compression="zstd")
     write_atomic(path, lambda temporary: temporary.write_bytes(sink.getvalue()))
@@ -46,7 +46,7 @@ def read_small(path: Path, columns: Sequence[str]) -> pa.Table:
 
 
 def read_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-    """Read one Parquet file piece by piece, all columns or those of some that it has."""
+    """Read one Parquet file batch by batch, all columns or those of some that it has."""
     file = pq.ParquetFile(_in_memory(path))
     names = [name for name in file.schema_arrow.names if columns is None or name in columns]
     for batch in file.iter_batches(_ROWS_AT_ONCE, columns=names):

@@ -1,7 +1,7 @@
 """What the ledger needs of the parts of the media table, without opening each of them at every start.
 
-A file beside the tables keeps it. It is a cache and no second book: what it says of a part counts only while that part
-has the size and the time it had, and the other parts are read themselves. Removing it costs time and no rows.
+A file beside the tables keeps it. It is a cache: what it says of a part counts only while that part has the
+size and the time it had, and the other parts are read. Removing it costs time and no rows.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fer_batch.storage import Status
-from fer_batch.tables.commit import origin
+from fer_batch.tables.commit import provenance_json
 from fer_batch.tables.layout import INDEX_FILE
 from fer_batch.tables.parquet import read_many, read_small, read_table, write_table
 from fer_batch.tables.parts import committed_numbers, part_path, part_stamps
 
-#: Parts that had to be read for themselves, from which on it is worth a new index: about a second of reading.
-WORTH_AN_INDEX = 1000
+#: The number of parts outside the index from which on it is written again: reading them takes about a second.
+REINDEX_FROM = 1000
 _TEXT = pa.dictionary(pa.int32(), pa.string())
-#: Of the part: its number, size and time, and its origin. Of a file: columns of the media table.
+#: Of the part: its number, size and time, and its provenance. Of a file: columns of the media table.
 _SCHEMA = pa.schema(
     [
         ("part", pa.int64()),
         ("part_bytes", pa.int64()),
         ("part_modified_ns", pa.int64()),
-        ("origin", _TEXT),
+        ("provenance", _TEXT),
         ("media_path", pa.string()),
         ("size_bytes", pa.int64()),
         ("modified", pa.timestamp("us", tz="UTC")),
@@ -38,19 +38,19 @@ _SCHEMA = pa.schema(
     ]
 )
 #: What an entry of the ledger has: the part it is in, and columns of the media table.
-ENTRIES = pa.schema([field for field in _SCHEMA if field.name not in ("part_bytes", "part_modified_ns", "origin")])
+ENTRIES = pa.schema([field for field in _SCHEMA if field.name not in ("part_bytes", "part_modified_ns", "provenance")])
 #: Parts that are read before their rows become one table.
 _BATCH = 1024
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The parts of an output folder that count. `numbers`: int64, ascending; `rows`: all their files; `origins`: what
-    `origin` tells of them, each once; `read`: how many had to be opened."""
+    """The parts of an output folder that count. `numbers`: int64, ascending; `rows`: all their files; `provenances`:
+    what `provenance_json` gives of them, each once; `read`: how many were opened."""
 
     numbers: NDArray[np.int64]
     rows: pa.Table
-    origins: list[str]
+    provenances: list[str]
     read: int
 
 
@@ -69,27 +69,27 @@ def read_parts(out: Path) -> Parts:
     else:
         kept = _SCHEMA.empty_table()
     others = np.flatnonzero(~np.isin(numbers, kept["part"].to_numpy()))
-    origins = set(kept["origin"].unique().to_pylist())
+    provenances = set(kept["provenance"].unique().to_pylist())
     tables = [kept]
     for start in range(0, len(others), _BATCH):
         some = others[start : start + _BATCH].tolist()
         table, found = _read(out, [(int(numbers[i]), Status(int(sizes[i]), int(times[i]))) for i in some])
         tables.append(table)
-        origins |= found
+        provenances |= found
     rows = pa.concat_tables(tables).unify_dictionaries()
-    return Parts(numbers, rows, sorted(origins), len(others))
+    return Parts(numbers, rows, sorted(provenances), len(others))
 
 
 def write_index(out: Path, parts: Parts) -> None:
-    """Keep what was read for the next start, if much had to be read."""
-    if parts.read >= WORTH_AN_INDEX:
+    """Save what was read for the next start, if much had to be read."""
+    if parts.read >= REINDEX_FROM:
         write_table(out / INDEX_FILE, parts.rows.combine_chunks())
 
 
 def _stamps(out: Path, numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Size in bytes and time in nanoseconds of these parts of the media table."""
 
-    found = ((number, one.size_bytes, one.modified_ns) for number, one in part_stamps(out, "media"))
+    found = ((number, status.size_bytes, status.modified_ns) for number, status in part_stamps(out, "media"))
     stamps = np.fromiter(found, np.dtype([("number", np.int64), ("bytes", np.int64), ("ns", np.int64)]))
     stamps = np.sort(stamps[np.isin(stamps["number"], numbers)], order="number")
     return stamps["bytes"], stamps["ns"]
@@ -104,16 +104,16 @@ def _read_index(out: Path) -> pa.Table:
 
 
 def _read(out: Path, parts: Sequence[tuple[int, Status]]) -> tuple[pa.Table, set[str]]:
-    """The rows of some parts, read for themselves, and the origins of all of them, also of those without rows."""
+    """The rows of some parts, and the provenances of all of them, also of those without rows."""
     names = ENTRIES.names[1:]
-    tables, origins = [], set()
+    tables, provenances = [], set()
     paths = [part_path(out, "media", number) for number, _ in parts]
     for (number, status), media in zip(parts, read_many(paths, lambda path: read_small(path, names)), strict=True):
-        text = origin(media.schema.metadata or {})
-        origins.add(text)
+        text = provenance_json(media.schema.metadata or {})
+        provenances.add(text)
         count = media.num_rows
         of_part = [np.full(count, value) for value in (number, status.size_bytes, status.modified_ns)]
         texts = pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([text]))
         columns = [media[name].cast(_SCHEMA.field(name).type) for name in names]
         tables.append(pa.Table.from_arrays([*map(pa.array, of_part), texts, *columns], schema=_SCHEMA))
-    return pa.concat_tables(tables).unify_dictionaries().combine_chunks(), origins
+    return pa.concat_tables(tables).unify_dictionaries().combine_chunks(), provenances

@@ -96,7 +96,7 @@ def test_a_part_without_its_media_file_does_not_count(tmp_path: Path, there: tup
     (made.out / "faces" / ".part-000002.parquet.fer-batch-partial").write_bytes(b"half")
     ledger = Ledger(made.out)
     assert ledger.entries.num_rows == 0
-    ledger.tidy()
+    ledger.clean_up()
     assert [path for path in made.out.rglob("*") if path.is_file()] == []
 
 
@@ -225,7 +225,7 @@ def test_files_of_others_stay(tmp_path: Path) -> None:
     theirs = [made.out / "faces" / "part-00000-abc.snappy.parquet", made.out / ".mine.partial"]
     for path in theirs:
         path.write_bytes(b"mine")
-    Ledger(made.out).tidy()
+    Ledger(made.out).clean_up()
     clear_folder(made.out)
     assert sorted(path for path in made.out.rglob("*") if path.is_file()) == sorted(theirs)
 

@@ -61,7 +61,7 @@ def test_the_closing_summary(ended: tuple[pa.Array, Ledger, Processed]) -> None:
     found, ledger, done = ended
     assert closing_lines(count(found, 1, ledger, done), 30.0) == [
         "5 files: 2 done (kept in part: 1 truncated), 2 failed (2 no_frames), 1 outstanding; 1 skipped, "
-        "as they were there already",
+        "already in the tables",
         "this run: 3 files, 2 frames, 1 faces, 90 s of video in 30 s (3.00 media-seconds per second)",
     ]
 

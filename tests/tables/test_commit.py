@@ -16,7 +16,7 @@ import pytest
 from fer_batch.config import DetectorConfig, ModelId, ResolvedConfig, Sampling, fingerprint
 from fer_batch.emotions import EMOTIONS
 from fer_batch.tables import commit
-from fer_batch.tables.commit import commit_part, origin
+from fer_batch.tables.commit import commit_part, provenance_json
 from fer_batch.tables.parts import part_path
 from fer_batch.tables.schema import to_tables
 
@@ -55,11 +55,11 @@ def test_the_fingerprint_is_that_of_the_configuration(tmp_path: Path, tables: di
     commit_part(tmp_path, 1, tables, config.result_settings(), {"in": "/x/in"})
     metadata = pq.read_schema(part_path(tmp_path, "media", 1)).metadata
     assert metadata[b"fer_batch.fingerprint"].decode() == config.fingerprint()
-    assert json.loads(origin(metadata)) == [config.result_settings(), {"in": "/x/in"}]
+    assert json.loads(provenance_json(metadata)) == [config.result_settings(), {"in": "/x/in"}]
 
 
 def test_no_configuration_in_a_foreign_file(tmp_path: Path) -> None:
-    assert json.loads(origin({})) == [{}, {}]
+    assert json.loads(provenance_json({})) == [{}, {}]
 
 
 def test_the_media_table_comes_last(

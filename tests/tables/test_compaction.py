@@ -66,7 +66,7 @@ def test_fewer_parts_with_the_same_rows(fill: Callable[..., Path], tmp_path: Pat
     with lock_folder(out) as lock:
         assert compact(out, rows_per_part=8) == (7, 4)  # Four rows of faces and frames each.
         lock.check()
-        with pytest.raises(UsageError, match="a run is at work there"), lock_folder(out):
+        with pytest.raises(UsageError, match="another run is writing there"), lock_folder(out):
             pass
     assert contents(out) == before
     assert [path.name for path in part_paths(out, "media")] == [f"part-{n:06}.parquet" for n in (8, 9, 10, 11)]
@@ -129,22 +129,22 @@ def test_killed_at_any_moment_the_folder_is_whole_and_the_next_time_it_works(
 ) -> None:
     out = fill(tmp_path / "out", 4)
     before, original = contents(out), getattr(module, moment)
-    dissolve = module._dissolve
+    remove_sibling = module._remove_sibling
 
     def die_after(*arguments: Any) -> None:
         original(*arguments)
-        monkeypatch.setattr(module, "_dissolve", lambda *_: None)  # What is killed tidies nothing up.
+        monkeypatch.setattr(module, "_remove_sibling", lambda *_: None)  # What is killed cleans nothing up.
         raise KeyboardInterrupt
 
     monkeypatch.setattr(module, moment, die_after)
     with pytest.raises(KeyboardInterrupt):
         compact(out)
-    aside = tmp_path / ".out.fer-batch-compact"
-    assert aside.is_dir()
+    sibling = tmp_path / ".out.fer-batch-compact"
+    assert sibling.is_dir()
     assert contents(out) == before
-    (aside / "came later.txt").write_text("mine")
+    (sibling / "came later.txt").write_text("mine")
     monkeypatch.setattr(module, moment, original)
-    monkeypatch.setattr(module, "_dissolve", dissolve)
+    monkeypatch.setattr(module, "_remove_sibling", remove_sibling)
     assert compact(out)[1] == 1
     assert contents(out) == before
     assert (out / "came later.txt").read_text() == "mine"

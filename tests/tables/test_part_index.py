@@ -25,7 +25,7 @@ from tests.helpers.s3 import needs_s3, s3_on_loopback
 @pytest.fixture
 def out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scored_file: Callable[..., Any]) -> Path:
     """A folder of five parts of two files each, and one without rows, indexed."""
-    monkeypatch.setattr(part_index, "WORTH_AN_INDEX", 2)
+    monkeypatch.setattr(part_index, "REINDEX_FROM", 2)
     monkeypatch.setattr(part_index, "_BATCH", 2)
     return indexed(tmp_path / "out", scored_file)
 
@@ -36,7 +36,7 @@ def indexed(out: Path, scored_file: Callable[..., Any]) -> Path:
         files = [scored_file(f"{part}-{n}.mp4", [(0.0, [])]) for n in range(2)]
         ledger.commit(to_tables(files, EMOTIONS), {"fps": 1.0}, {"": "/in"})
     ledger.commit(to_tables([], EMOTIONS), {"fps": 1.0}, {"": "/elsewhere"})
-    Ledger(out).tidy()
+    Ledger(out).clean_up()
     return out
 
 
@@ -47,7 +47,7 @@ def entries(out: Path) -> list[dict[str, Any]]:
 def test_only_what_is_not_in_it_is_read(out: Path) -> None:
     parts = read_parts(out)
     assert parts.read == 1  # The one without rows has no place in it.
-    assert [json.loads(one)[1] for one in parts.origins] == [{"": "/elsewhere"}, {"": "/in"}]
+    assert [json.loads(text)[1] for text in parts.provenances] == [{"": "/elsewhere"}, {"": "/in"}]
     kept = entries(out)
     (out / INDEX_FILE).unlink()
     assert read_parts(out).read == 6
@@ -78,7 +78,7 @@ def test_a_part_that_is_gone_does_not_count(out: Path) -> None:
 def test_an_index_that_can_not_be_read_costs_time_only(out: Path, content: bytes | None) -> None:
     before = entries(out)
     if content is None:
-        write_table(out / INDEX_FILE, read_parts(out).rows.drop_columns("origin"))
+        write_table(out / INDEX_FILE, read_parts(out).rows.drop_columns("provenance"))
     else:
         (out / INDEX_FILE).write_bytes(content)
     assert read_parts(out).read == 6
@@ -96,7 +96,7 @@ def test_starting_over_removes_it(out: Path) -> None:
 
 @needs_s3
 def test_on_a_store(monkeypatch: pytest.MonkeyPatch, scored_file: Callable[..., Any]) -> None:
-    monkeypatch.setattr(part_index, "WORTH_AN_INDEX", 2)
+    monkeypatch.setattr(part_index, "REINDEX_FROM", 2)
     with s3_on_loopback(monkeypatch):
         assert read_parts(indexed(storage.location("s3://bucket/out"), scored_file)).read == 1
 
