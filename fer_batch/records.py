@@ -175,13 +175,28 @@ class Frame:
     bgr: NDArray[np.uint8] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class FaceQuality:
+    """How well a face can be seen, measured on its crop; see `pipeline.crop.face_quality`.
+
+    Attributes:
+        sharpness: Variance of the crop's Laplacian over the variance of its gray levels, from 0.
+        brightness: Mean gray level of the crop, 0 (black) to 1 (white).
+        outside_frame: Share of the crop's square that lies outside the frame, 0 to 1.
+    """
+
+    sharpness: float
+    brightness: float
+    outside_frame: float
+
+
 @dataclass(frozen=True)
 class Detection:
     """A face as a detector reports it. Box in pixels of the picture it was given; `score` in 0..1 or None;
     `landmarks`, where the detector has them: float32 (5, 2), right eye, left eye, nose, right and left
     corner of the mouth; `angles`, worked out from them: yaw, pitch and roll in degrees. `track_id`: the same face
     through one video, once it has been followed. `low_score`: below the detector's minimum score; it counts only where
-    a track continues in it."""
+    a track continues in it. `quality`: measured once its crop is made."""
 
     x: float
     y: float
@@ -192,6 +207,7 @@ class Detection:
     angles: tuple[float, float, float] | None = None
     track_id: int | None = None
     low_score: bool = False
+    quality: FaceQuality | None = None
 
 
 #: A face and its crop, uint8 (48, 48).

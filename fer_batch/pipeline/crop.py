@@ -10,16 +10,13 @@ from numpy.typing import NDArray
 
 from fer_batch.detection.base import CropRule
 from fer_batch.emotion.preprocessing import CROP_SIZE
-from fer_batch.records import Detection, Frame
+from fer_batch.records import Detection, FaceQuality, Frame
 
 
 def crop_face(frame: Frame, face: Detection, rule: CropRule) -> NDArray[np.uint8]:
     """The face as uint8 (48, 48), turned upright where its head leans far. What of the square lies outside the frame
     repeats the frame's edge."""
-    scale_x, scale_y = frame.luma.shape[1] / frame.width, frame.luma.shape[0] / frame.height
-    side = max(face.width * scale_x, face.height * scale_y) * rule.scale
-    centre_x = (face.x + face.width / 2) * scale_x
-    centre_y = (face.y + face.height * (0.5 + rule.shift_y)) * scale_y
+    centre_x, centre_y, side = _place(frame, face, rule)
     pixels = max(2, round(side))
     roll = 0.0 if face.angles is None else face.angles[2]
     if abs(roll) < rule.upright_from:
@@ -31,6 +28,38 @@ def crop_face(frame: Frame, face: Detection, rule: CropRule) -> NDArray[np.uint8
     # Averaging suits reduction; for enlarging, OpenCV's guide recommends cubic interpolation.
     interpolation = cv2.INTER_AREA if pixels >= CROP_SIZE else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(square, (CROP_SIZE, CROP_SIZE), interpolation=interpolation), np.uint8)
+
+
+def face_quality(frame: Frame, face: Detection, rule: CropRule, crop: NDArray[np.uint8]) -> FaceQuality:
+    """How well a face can be seen.
+
+    The variance of the Laplacian is small where a picture is out of focus (Pech-Pacheco et al. 2000, "Diatom
+    autofocusing in brightfield microscopy"), or was enlarged. Divided by the variance of the gray levels it does not
+    depend on contrast, as the classifier's input does not either.
+
+    Args:
+        frame: The frame with the face.
+        face: The face, in pixels of the full frame.
+        rule: How its box became a square.
+        crop: What `crop_face` made of it, uint8 (48, 48).
+    """
+    gray = crop.astype(np.float32)
+    contrast = max(float(gray.var()), 1.0)  # A crop of a single gray value has neither contrast nor sharpness.
+    sharpness = float(cv2.Laplacian(gray, cv2.CV_32F).var()) / contrast
+    centre_x, centre_y, side = _place(frame, face, rule)
+    height, width = frame.luma.shape
+    inside_x = max(0.0, min(centre_x + side / 2, width) - max(centre_x - side / 2, 0.0))
+    inside_y = max(0.0, min(centre_y + side / 2, height) - max(centre_y - side / 2, 0.0))
+    return FaceQuality(sharpness, float(gray.mean()) / 255, 1.0 - inside_x * inside_y / side**2)
+
+
+def _place(frame: Frame, face: Detection, rule: CropRule) -> tuple[float, float, float]:
+    """The centre of the square around a face, x and y, and its side, in pixels of the luma."""
+    scale_x, scale_y = frame.luma.shape[1] / frame.width, frame.luma.shape[0] / frame.height
+    side = max(face.width * scale_x, face.height * scale_y) * rule.scale
+    centre_x = (face.x + face.width / 2) * scale_x
+    centre_y = (face.y + face.height * (0.5 + rule.shift_y)) * scale_y
+    return centre_x, centre_y, side
 
 
 def _upright(square: NDArray[np.uint8], roll: float, side: int) -> NDArray[np.uint8]:

@@ -17,7 +17,7 @@ import cv2
 
 from fer_batch.config import DetectorConfig, Sampling
 from fer_batch.detection import create_detector
-from fer_batch.detection.base import Detector, DetectorError
+from fer_batch.detection.base import CropRule, Detector, DetectorError
 from fer_batch.detection.search import find_faces
 from fer_batch.log import one_line
 from fer_batch.media.base import FrameReader, Skip, SkipPlan
@@ -27,11 +27,12 @@ from fer_batch.media.frame_skipping import skip_after_last, skip_unneeded
 from fer_batch.media.image import read_image
 from fer_batch.media.video import open_video
 from fer_batch.pipeline.chunks import ChunkBuilder
-from fer_batch.pipeline.crop import crop_face
+from fer_batch.pipeline.crop import crop_face, face_quality
 from fer_batch.pipeline.sampling import FramesTooSparseError, can_split, exact, is_due, last_due, select
 from fer_batch.pipeline.tracker import LOW_SCORE_SHARE
 from fer_batch.records import (
     Code,
+    Detection,
     FaceCrop,
     Failure,
     FileResult,
@@ -195,7 +196,7 @@ class Worker:
             raise MediaError(Stage.DETECT, Code.DETECTOR_ERROR, f"the detector failed ({error})") from error
         min_score = self._detector.min_score or 0.0
         faces = tuple(replace(face, low_score=face.score is not None and face.score < min_score) for face in faces)
-        return [(face, crop_face(frame, face, detector.crop_rule)) for face in faces]
+        return [_cropped(frame, face, detector.crop_rule) for face in faces]
 
 
 def make_worker(settings: Settings) -> Callable[[Task], Iterator[Message]]:
@@ -233,6 +234,11 @@ def _plan(sampling: Sampling, tick: Fraction) -> SkipPlan | None:
     if sampling.fast:
         return partial(skip_after_last, last_needed=last_due(sampling))
     return partial(skip_unneeded, is_needed=is_due(sampling, tick))
+
+
+def _cropped(frame: Frame, face: Detection, rule: CropRule) -> FaceCrop:
+    crop = crop_face(frame, face, rule)
+    return replace(face, quality=face_quality(frame, face, rule, crop)), crop
 
 
 def _skip(sampling: Sampling) -> Skip:

@@ -53,6 +53,7 @@ def faces_schema(labels: Sequence[str]) -> pa.Schema:
             ("track_id", pa.int32()),
             *((name, pa.float32()) for name in ("x", "y", "width", "height", "detection_score")),
             *((name, pa.float32()) for name in ("yaw", "pitch", "roll")),
+            *((name, pa.float32()) for name in ("sharpness", "brightness", "outside_frame")),
             *((name, pa.float32()) for name in labels),
             ("emotion", _CATEGORY),
             ("valence", pa.float32()),
@@ -152,9 +153,12 @@ def _faces(chunks: Sequence[ClassifiedChunk], labels: Sequence[str]) -> pd.DataF
                 box = (face.x, face.y, face.width, face.height, face.score)
                 angles = face.angles or (None, None, None)
                 key = (media.path, media.media_type, frame.sample_index, time, index, face.track_id)
-                rows.append((*key, *box, *angles))
+                seen = face.quality
+                quality = (seen.sharpness, seen.brightness, seen.outside_frame) if seen else (None, None, None)
+                rows.append((*key, *box, *angles, *quality))
     names = ["media_path", "media_type", "sample_index", "timestamp_s", "face_index", "track_id"]
     measured = ["x", "y", "width", "height", "detection_score", "yaw", "pitch", "roll"]
+    measured += ["sharpness", "brightness", "outside_frame"]
     table = pd.DataFrame(rows, columns=[*names, *measured])
     table["track_id"] = table["track_id"].astype("Int32")
     probabilities = np.concatenate([np.empty((0, len(labels))), *(chunk.probabilities for chunk in chunks)])

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from fer_batch.detection.base import CropRule
-from fer_batch.pipeline.crop import crop_face
-from fer_batch.records import Detection, Frame
+from fer_batch.pipeline.crop import crop_face, face_quality
+from fer_batch.records import Detection, FaceQuality, Frame
 
 PLAIN = CropRule(scale=1.0)
 WIDTH, HEIGHT = 120, 90
@@ -149,3 +149,64 @@ def test_the_frame_is_left_alone() -> None:
     luma.setflags(write=False)
     crop_face(frame_of(luma), Detection(-5, -5, 20, 20), PLAIN)
     assert np.array_equal(luma, across())
+
+
+def quality_of(luma: NDArray[np.uint8], face: Detection, scale: int = 1) -> FaceQuality:
+    frame = frame_of(luma, scale)
+    return face_quality(frame, face, PLAIN, crop_face(frame, face, PLAIN))
+
+
+@pytest.fixture
+def texture() -> NDArray[np.uint8]:
+    """A picture with detail at every scale, uint8 (96, 96)."""
+    random = np.random.default_rng(0)
+    layers = [cv2.resize(random.normal(0, 20, (side, side)), (96, 96)) for side in (6, 24, 96)]
+    return np.clip(128 + sum(layers), 0, 255).astype(np.uint8)
+
+
+def test_sharpness_falls_with_blur_and_with_few_pixels(texture: NDArray[np.uint8]) -> None:
+    face = Detection(0, 0, 96, 96)
+    blurred = [
+        quality_of(np.asarray(cv2.GaussianBlur(texture, (0, 0), sigma), np.uint8), face).sharpness
+        for sigma in (0.5, 2, 4, 8)
+    ]
+    assert blurred == sorted(blurred, reverse=True)
+    few = []
+    for side in (48, 24, 12):
+        small = np.asarray(cv2.resize(texture, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
+        few.append(quality_of(small, Detection(0, 0, side, side)).sharpness)
+    assert few[0] > 2 * few[1] > 4 * few[2]
+
+
+def test_sharpness_does_not_depend_on_contrast(texture: NDArray[np.uint8]) -> None:
+    face, flat = Detection(0, 0, 96, 96), (texture // 2 + 60).astype(np.uint8)
+    assert quality_of(flat, face).sharpness == pytest.approx(quality_of(texture, face).sharpness, rel=0.05)
+
+
+def test_a_face_of_a_single_gray_value_is_not_sharp() -> None:
+    assert quality_of(np.full((48, 48), 128, np.uint8), Detection(0, 0, 48, 48)).sharpness == 0.0
+
+
+@pytest.mark.parametrize(("gray", "expected"), [(0, 0.0), (51, 0.2), (255, 1.0)])
+def test_brightness_is_the_mean_gray_level(gray: int, expected: float) -> None:
+    assert quality_of(np.full((60, 60), gray, np.uint8), Detection(5, 5, 40, 40)).brightness == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("box", "expected"),
+    [
+        ((10, 10, 40, 40), 0.0),
+        ((-10, 10, 40, 40), 0.25),
+        ((80, 10, 40, 40), 0.5),
+        ((80, 80, 40, 40), 0.75),
+        ((200, 200, 40, 40), 1.0),
+        ((-50, -50, 200, 200), 0.75),
+    ],
+)
+def test_the_share_outside_the_frame_is_that_of_the_square(box: tuple[float, ...], expected: float) -> None:
+    assert quality_of(np.zeros((100, 100), np.uint8), Detection(*box)).outside_frame == pytest.approx(expected)
+
+
+def test_the_share_outside_the_frame_is_measured_in_the_full_frame() -> None:
+    luma = np.zeros((50, 50), np.uint8)
+    assert quality_of(luma, Detection(160, 40, 80, 80), scale=4).outside_frame == pytest.approx(0.5)

@@ -25,6 +25,7 @@ CATEGORY = pa.dictionary(pa.int32(), pa.string())
 FLOAT, DOUBLE, INT32, INT64 = pa.float32(), pa.float64(), pa.int32(), pa.int64()
 KEYS = [("media_path", pa.string()), ("media_type", CATEGORY), ("sample_index", INT64), ("timestamp_s", DOUBLE)]
 PLACE = [(name, FLOAT) for name in ("x", "y", "width", "height", "detection_score", "yaw", "pitch", "roll")]
+QUALITY = [(name, FLOAT) for name in ("sharpness", "brightness", "outside_frame")]
 SIX = ["angry", "fear", "happy", "sad", "surprise", "neutral"]
 SEVEN = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 
@@ -41,6 +42,7 @@ def contract(emotions: list[str]) -> dict[str, list[tuple[str, pa.DataType]]]:
             ("face_index", INT32),
             ("track_id", INT32),
             *PLACE,
+            *QUALITY,
             *floats(emotions),
             ("emotion", CATEGORY),
             *floats(["valence", "expressiveness"]),
