@@ -42,6 +42,12 @@ def test_the_public_names_are_these() -> None:
     assert (Path(fer_batch.__file__).parent / "py.typed").is_file()
 
 
+def test_the_version_stands_in_the_package_alone() -> None:
+    pyproject = (Path(fer_batch.__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8")
+    assert 'dynamic = ["version"]' in pyproject
+    assert fer_batch.__version__ not in pyproject
+
+
 def test_the_public_names_have_docstrings() -> None:
     for value in (fer_batch.run, fer_batch.open, fer_batch.analyze, fer_batch.Results, fer_batch.RunConfig):
         assert value.__doc__
