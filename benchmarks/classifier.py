@@ -77,8 +77,8 @@ def ways(folder: Path, batch: int) -> dict[str, Call]:
         "float32, folded, frozen graph": frozen(network.model, batch),
         "bfloat16, folded": half.predict_on_batch,
     }
-    with tempfile.TemporaryDirectory() as aside:
-        path = Path(aside, "float32.onnx")
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary, "float32.onnx")
         export_onnx(network.model, path)
         calls["float32, folded, ONNX Runtime"] = onnx_runtime(path)
     if config.int8_sha256 is not None:

@@ -68,7 +68,7 @@ def test_garbage_is_collected_again_once_the_model_is_loaded_or_not(
 
 
 @pytest.mark.parametrize("labels", [EMOTIONS, EMOTIONS_MERGED])
-def test_no_crops(tmp_path: Path, labels: tuple[str, ...]) -> None:
+def test_no_crops_give_no_rows_and_load_nothing(tmp_path: Path, labels: tuple[str, ...]) -> None:
     """The folder is not even looked at."""
     nothing = np.empty((0, 48, 48), np.uint8)
     assert Classifier(tmp_path / "gone", labels, 4, "gpu")(nothing).shape == (0, len(labels))
@@ -89,7 +89,7 @@ def test_a_model_of_six_classes_is_left_as_it_is(tiny_merged_model: Path, crops:
     np.testing.assert_allclose(six, KerasModel(tiny_merged_model, 4).probabilities(crops), atol=1e-7)
 
 
-def test_a_crop_does_not_depend_on_its_batch_mates(tiny_model: Path, crops: NDArray[np.uint8]) -> None:
+def test_probabilities_do_not_depend_on_the_batch(tiny_model: Path, crops: NDArray[np.uint8]) -> None:
     classifier = Classifier(tiny_model, EMOTIONS, 4, "cpu")
     together = classifier(crops)
     one_by_one = np.concatenate([classifier(crops[row : row + 1]) for row in range(len(crops))])
@@ -98,7 +98,9 @@ def test_a_crop_does_not_depend_on_its_batch_mates(tiny_model: Path, crops: NDAr
     np.testing.assert_allclose(Classifier(tiny_model, EMOTIONS, 64, "cpu")(crops), together, atol=1e-5)
 
 
-def test_a_gpu_that_is_not_there(tiny_model: Path, crops: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_gpu_is_refused_with_what_to_do(
+    tiny_model: Path, crops: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
     import tensorflow as tf
 
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: [])
@@ -116,7 +118,7 @@ def test_bfloat16_where_the_processor_has_it(tmp_path: Path, flags: str, expecte
     assert supports_bfloat16(tmp_path / "cpuinfo") is expected
 
 
-def test_no_bfloat16_where_nobody_knows(tmp_path: Path) -> None:
+def test_no_bfloat16_where_the_cpu_is_unknown(tmp_path: Path) -> None:
     assert not supports_bfloat16(tmp_path / "gone")
 
 
@@ -134,7 +136,7 @@ def test_the_precision_follows_the_processor(
     np.testing.assert_allclose(found, expected, atol=0.02 if has else 1e-6)
 
 
-def test_a_face_has_the_same_scores_wherever_it_stands_in_a_batch(crops: NDArray[np.uint8]) -> None:
+def test_the_embedded_model_gives_a_face_the_same_scores_anywhere_in_a_batch(crops: NDArray[np.uint8]) -> None:
     """With the embedded model, in whatever precision this processor gets."""
     classifier = Classifier(find_model("emotion"), EMOTIONS, 8, "cpu")
     expected = classifier(crops)

@@ -32,6 +32,21 @@ def test_it_is_small_and_gives_probabilities(crops: NDArray[np.uint8]) -> None:
         np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-12)
 
 
+def test_every_recipe_is_a_step_on_the_way_to_the_embedded_model() -> None:
+    """Each names the folders that it starts from or learns from by the name of the recipe that makes them."""
+    from fer_batch.training.emotion.recipe import check_recipe, read_recipe
+
+    needed, pending = set(), ["recipe.json"]
+    while pending:
+        if (name := pending.pop()) in needed:
+            continue
+        needed.add(name)
+        recipe = read_recipe(FOLDER / name)
+        check_recipe(recipe)
+        pending += [f"recipe_{folder}.json" for folder in filter(None, (recipe.start, *recipe.teachers))]
+    assert {path.name for path in FOLDER.glob("recipe*.json")} == needed
+
+
 def test_the_card_shows_what_was_measured() -> None:
     card = (FOLDER / "CARD.md").read_text(encoding="utf-8")
     for words in ("| **FER2013's labels**: accuracy |", "agreement with the clear majority", "held back", "## Limits"):

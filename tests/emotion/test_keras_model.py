@@ -85,7 +85,7 @@ def test_every_call_has_the_same_shape(crops: NDArray[np.uint8]) -> None:
 
 
 @pytest.mark.parametrize("n", [0, 1, 4, 5])
-def test_probabilities_of_any_number(network: Any, crops: NDArray[np.uint8], n: int) -> None:
+def test_any_number_of_crops_gives_as_many_rows(network: Any, crops: NDArray[np.uint8], n: int) -> None:
     probabilities = network.probabilities(crops[:n])
     assert (probabilities.shape, probabilities.dtype) == ((n, 7), np.float64)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, atol=1e-12)
@@ -166,7 +166,7 @@ def test_weights_that_do_not_fit(changed: Callable[..., Path], changes: dict[str
 
 
 @pytest.mark.parametrize("error", [ValueError, TypeError, OSError])
-def test_an_error_without_words_still_gives_a_message(
+def test_an_error_without_a_message_is_reported_by_its_type(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
     from fer_batch.emotion import keras_model as network
@@ -179,7 +179,7 @@ def test_an_error_without_words_still_gives_a_message(
         network.KerasModel(tiny_model)
 
 
-def test_an_other_hdf5_file(changed: Callable[..., Path], tmp_path: Path) -> None:
+def test_another_hdf5_file_is_refused(changed: Callable[..., Path], tmp_path: Path) -> None:
     import h5py
 
     from fer_batch.emotion.keras_model import KerasModel

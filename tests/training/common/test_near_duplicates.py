@@ -17,7 +17,7 @@ Images = NDArray[np.uint8]
 def blobs(n: int, seed: int = 0) -> Images:
     """Smooth random pictures, uint8 (n, 48, 48), about as rich in detail as a face."""
     coarse = np.random.default_rng(seed).integers(40, 180, (n, 8, 8), dtype=np.uint8)
-    return np.stack([cv2.resize(one, (48, 48), interpolation=cv2.INTER_CUBIC) for one in coarse])
+    return np.stack([cv2.resize(image, (48, 48), interpolation=cv2.INTER_CUBIC) for image in coarse])
 
 
 def compressed(images: Images) -> Images:

@@ -36,17 +36,17 @@ def centres(images: NDArray[np.uint8]) -> NDArray[np.float64]:
     return np.array(found).reshape(-1, 2, 2)
 
 
-def test_no_range_no_change(crops: NDArray[np.uint8]) -> None:
+def test_augmentation_without_ranges_changes_nothing(crops: NDArray[np.uint8]) -> None:
     before = crops.copy()
     np.testing.assert_array_equal(changed(crops), crops)
     np.testing.assert_array_equal(crops, before)
 
 
-def test_always_mirrored(crops: NDArray[np.uint8]) -> None:
+def test_flip_of_probability_1_flips_every_image(crops: NDArray[np.uint8]) -> None:
     np.testing.assert_array_equal(changed(crops, flip=1.0), crops[:, :, ::-1])
 
 
-def test_mirrored_half_of_the_time() -> None:
+def test_flip_of_probability_half_flips_half_of_the_images() -> None:
     images = np.tile(np.arange(48, dtype=np.uint8), (400, 48, 1))
     mirrored = changed(images, flip=0.5)[:, 0, 0] == 47
     assert 160 < mirrored.sum() < 240
@@ -76,12 +76,12 @@ def test_scale() -> None:
     np.testing.assert_allclose(points.mean(axis=1), 23.5, atol=0.2)
 
 
-def test_what_moves_in_repeats_the_edge() -> None:
+def test_borders_are_replicated() -> None:
     white = np.full((32, 48, 48), 255, np.uint8)
     np.testing.assert_array_equal(changed(white, rotation=30.0, shift=0.3, scale=0.3, flip=0.5), white)
 
 
-def test_same_seed_same_pictures(crops: NDArray[np.uint8]) -> None:
+def test_the_same_seed_gives_the_same_images(crops: NDArray[np.uint8]) -> None:
     first = augment(crops, Augmentation(), np.random.default_rng(3))
     np.testing.assert_array_equal(augment(crops, Augmentation(), np.random.default_rng(3)), first)
     assert (augment(crops, Augmentation(), np.random.default_rng(4)) != first).any()
@@ -118,7 +118,7 @@ DAMAGE = ["gamma", "low_resolution", "blur", "compression", "noise", "erasing"]
 
 
 @pytest.mark.parametrize("name", DAMAGE)
-def test_damage_happens_as_often_as_it_should(faces: NDArray[np.uint8], name: str) -> None:
+def test_degradations_have_their_probability(faces: NDArray[np.uint8], name: str) -> None:
     touched = (changed(faces, **{name: 1.0}) != faces).any(axis=(1, 2))
     assert touched.mean() > 0.9
     some = (changed(np.tile(faces, (4, 1, 1)), **{name: 0.3}) != np.tile(faces, (4, 1, 1))).any(axis=(1, 2))
@@ -126,7 +126,7 @@ def test_damage_happens_as_often_as_it_should(faces: NDArray[np.uint8], name: st
 
 
 @pytest.mark.parametrize("name", [name for name in DAMAGE if name != "erasing"])
-def test_damage_leaves_the_picture_recognizable(faces: NDArray[np.uint8], name: str) -> None:
+def test_degraded_images_stay_recognizable(faces: NDArray[np.uint8], name: str) -> None:
     for before, after in zip(faces, changed(faces, **{name: 1.0}), strict=True):
         assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.5
 

@@ -66,7 +66,7 @@ def test_at_least_one_face_is_held_out(recipe: Recipe, faces: Faces, holdout: fl
     assert len(held_out) == 1
 
 
-def test_nothing_but_copies(recipe: Recipe, faces: Faces) -> None:
+def test_a_split_of_near_duplicates_only_is_refused(recipe: Recipe, faces: Faces) -> None:
     images = np.concatenate([faces.images[:9], faces.images[:9]])
     with pytest.raises(DatasetError, match="0 faces to train on"):
         training_split(labelled(images, ["Training"] * 9 + ["PublicTest"] * 9), recipe)
@@ -75,7 +75,7 @@ def test_nothing_but_copies(recipe: Recipe, faces: Faces) -> None:
 # Batches.
 
 
-def test_batches_come_again_for_the_same_epoch_only(recipe: Recipe, faces: Faces) -> None:
+def test_batches_are_the_same_for_the_same_epoch_only(recipe: Recipe, faces: Faces) -> None:
     recipe = replace(recipe, heads=("fer2013",))
     first = list(batches(faces, recipe, 0))
     again = list(batches(faces, recipe, 0))
@@ -118,7 +118,7 @@ def test_mixed_faces_have_mixed_targets() -> None:
     assert 10 < ((shares > 0.05) & (shares < 0.95)).any(axis=1).sum() < 90
 
 
-def test_no_alpha_no_mixing(crops: NDArray[np.uint8]) -> None:
+def test_alpha_0_mixes_nothing(crops: NDArray[np.uint8]) -> None:
     targets = np.eye(11, dtype=np.float32)
     images, same = mixup(crops, targets, 0.0, np.random.default_rng(0))
     np.testing.assert_array_equal(images, crops)

@@ -36,7 +36,7 @@ def test_cross_entropy_weighs_rows_by_their_sum() -> None:
     assert cross_entropy(logits, truth) == pytest.approx(expected)
 
 
-def test_held_out_figures_by_head_leave_out_faces_without_an_answer() -> None:
+def test_held_out_metrics_leave_out_faces_without_a_target() -> None:
     logits = np.log([[0.5, 0.5, 0.7, 0.3], [0.9, 0.1, 0.4, 0.6]])
     truths = {
         "fer2013": np.array([[0, 1], [1, 0]], np.float32),

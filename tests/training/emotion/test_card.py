@@ -105,7 +105,7 @@ def test_why_one_label_is_not_enough(card: Any, model: Path, metrics: dict[str, 
     assert "the second most probable is in 50% of the cases" in text
 
 
-def test_a_held_back_split_is_filled_in_by_whoever_has_it(card: Any, model: Path, metrics: dict[str, Any]) -> None:
+def test_a_held_back_split_is_shown_where_the_data_has_it(card: Any, model: Path, metrics: dict[str, Any]) -> None:
     other = {**metrics, "usage": "PrivateTest", "n": 9, "fer2013": {**metrics["fer2013"], "accuracy": 0.25}}
     text = card.model_card(model, {"PublicTest": metrics, "PrivateTest": other}, {"float32": 1.0})
     assert "| faces | 4 | 9 |" in text
@@ -145,7 +145,7 @@ def test_six_classes(card: Any, tiny_merged_model: Path, model: Path) -> None:
     assert "| disgust |" not in text
 
 
-def test_a_folder_without_a_recipe(card: Any, model: Path, metrics: dict[str, Any]) -> None:
+def test_a_card_of_a_folder_without_a_recipe_is_refused(card: Any, model: Path, metrics: dict[str, Any]) -> None:
     (model / "recipe.json").unlink()
     with pytest.raises(UsageError, match=r"recipe\.json"):
         card.model_card(model, {"PublicTest": metrics}, {"float32": 1.0})
@@ -166,7 +166,7 @@ def test_the_int8_network_is_compared_with_float32(card: Any, model: Path, metri
     assert "clear majority | 100" not in card.model_card(model, {"PublicTest": metrics}, {"float32": 1.0})
 
 
-def test_time_for_a_face(card: Any, tiny_model: Path) -> None:
+def test_cpu_time_of_a_face_is_measured(card: Any, tiny_model: Path) -> None:
     from fer_batch.emotion.keras_model import KerasModel
 
     assert 0.01 < card.cpu_milliseconds(KerasModel(tiny_model), batches=1) < 1000
@@ -185,7 +185,7 @@ def test_the_card_links_to_pictures_that_show_something(card: Any, model: Path, 
         assert (model / name).stat().st_size < 100_000
 
 
-def test_without_matplotlib_a_line_says_what_to_install(
+def test_without_matplotlib_the_error_says_what_to_install(
     card: Any, model: Path, metrics: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:

@@ -108,7 +108,7 @@ def test_csv_without_a_column(csv: Callable[..., Path]) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff\xfe\x00", b"\x00" * 10])
-def test_csv_that_is_none(tmp_path: Path, data: bytes) -> None:
+def test_a_file_that_is_no_csv_is_refused(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.csv").write_bytes(data)
     assert refusal(tmp_path / "a.csv")
 
@@ -166,7 +166,7 @@ def test_parquet_that_is_refused(parquet: Callable[..., Path], columns: dict[str
 
 
 @pytest.mark.parametrize("data", [b"", b"no Parquet file"])
-def test_parquet_that_is_none(tmp_path: Path, data: bytes) -> None:
+def test_a_file_that_is_no_parquet_is_refused(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.parquet").write_bytes(data)
     assert refusal(tmp_path / "a.parquet")
 
@@ -240,7 +240,7 @@ def test_take_and_split(faces: Faces) -> None:
     assert faces.take(np.array([3, 0])).labels.tolist() == [3, 0]
 
 
-def test_a_split_that_is_not_there(faces: Faces) -> None:
+def test_a_missing_split_is_named_with_those_there_are(faces: Faces) -> None:
     with pytest.raises(DatasetError, match=r"^no rows of usage 'PrivateTest'; there are: PublicTest, Training$"):
         faces.split("PrivateTest")
 

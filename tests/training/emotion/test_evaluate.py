@@ -77,7 +77,7 @@ def test_metrics(evaluation: Any, faces: Faces) -> None:
 
 
 @pytest.mark.usefixtures("certain")
-def test_keys_are_those_of_the_contract(evaluation: Any, faces: Faces) -> None:
+def test_metrics_have_the_documented_keys(evaluation: Any, faces: Faces) -> None:
     metrics = evaluation.evaluate(Path("m"), faces, "PublicTest")
     assert {"fer2013", "ferplus", "labels", "n"} <= set(metrics)
     fer = {"accuracy", "top2_accuracy", "macro_f1", "nll", "ece", "six_class_accuracy", "per_class", "confusion_matrix"}
@@ -87,7 +87,7 @@ def test_keys_are_those_of_the_contract(evaluation: Any, faces: Faces) -> None:
 
 
 @pytest.mark.usefixtures("certain")
-def test_no_votes_no_ferplus(evaluation: Any, faces: Faces) -> None:
+def test_without_votes_there_are_no_ferplus_metrics(evaluation: Any, faces: Faces) -> None:
     faces.votes[:] = np.nan
     assert not {"ferplus", "annotators"} & set(evaluation.evaluate(Path("m"), faces, "PublicTest"))
 
@@ -121,7 +121,7 @@ def test_training_rows_are_not_compared_with_themselves(evaluation: Any, faces: 
 
 
 @pytest.mark.usefixtures("certain")
-def test_nothing_but_copies_has_no_accuracy_without_them(evaluation: Any, faces: Faces) -> None:
+def test_a_split_of_near_duplicates_only_has_no_accuracy_without_them(evaluation: Any, faces: Faces) -> None:
     doubled = Faces(
         np.concatenate([faces.images[:4]] * 2),
         np.tile(faces.labels[:4], 2),
@@ -133,12 +133,12 @@ def test_nothing_but_copies_has_no_accuracy_without_them(evaluation: Any, faces:
     assert "accuracy_without_copies" not in fer
 
 
-def test_a_split_that_is_not_there(evaluation: Any, tiny_model: Path, faces: Faces) -> None:
+def test_a_missing_split_is_named_with_those_there_are(evaluation: Any, tiny_model: Path, faces: Faces) -> None:
     with pytest.raises(DatasetError, match="no rows of usage 'PrivateTest'; there are: PublicTest, Training"):
         evaluation.evaluate(tiny_model, faces, "PrivateTest")
 
 
-def test_a_real_model_gives_the_same_metrics_twice(evaluation: Any, tiny_model: Path, faces: Faces) -> None:
+def test_a_model_gives_the_same_metrics_twice(evaluation: Any, tiny_model: Path, faces: Faces) -> None:
     from fer_batch.emotion.keras_model import KerasModel
 
     metrics = evaluation.evaluate(tiny_model, faces, "PublicTest")

@@ -63,7 +63,7 @@ def probabilities(shares_of: Callable) -> NDArray[np.float64]:
 LABELS = np.array([EMOTIONS.index(name) for name in ("happy", "happy", "sad", "angry", "disgust")])
 
 
-def test_label_figures(probabilities: NDArray[np.float64]) -> None:
+def test_label_metrics_equal_those_worked_out_by_hand(probabilities: NDArray[np.float64]) -> None:
     metrics = label_metrics(probabilities, LABELS, EMOTIONS)
     assert metrics["accuracy"] == pytest.approx(1 / 5)
     assert metrics["top2_accuracy"] == pytest.approx(3 / 5)  # angry is the second guess of the fourth, too
@@ -81,7 +81,7 @@ def test_label_figures(probabilities: NDArray[np.float64]) -> None:
     assert matrix[3].tolist() == [0, 0, 0, 1, 0, 0, 1]
 
 
-def test_recall_and_precision_are_not_mixed_up(shares_of: Callable) -> None:
+def test_recall_and_precision_differ_as_they_should(shares_of: Callable) -> None:
     """Two happy faces, one called happy; three called sad, one of them sad."""
     rows = np.stack([shares_of(happy=1.0), *[shares_of(sad=1.0)] * 3])
     labels = np.array([EMOTIONS.index(name) for name in ("happy", "happy", "sad", "fear")])
@@ -97,12 +97,12 @@ def test_a_model_of_six_classes(shares_of: Callable) -> None:
     assert list(metrics["per_class"]) == list(EMOTIONS_MERGED)
 
 
-def test_certain_and_wrong_is_bad_but_finite(shares_of: Callable) -> None:
+def test_nll_of_a_certain_wrong_prediction_is_finite(shares_of: Callable) -> None:
     nll = label_metrics(shares_of(happy=1.0)[None], np.array([0]), EMOTIONS)["nll"]
     assert 20 < nll < 40
 
 
-def test_votes(shares_of: Callable) -> None:
+def test_vote_metrics_equal_those_worked_out_by_hand(shares_of: Callable) -> None:
     votes = np.array(
         [
             votes_of(happy=10),  # clear, agreed
@@ -160,6 +160,6 @@ def test_votes_for_disgust_count_as_angry_in_six_classes(shares_of: Callable) ->
     assert (seven["n_majority"], seven["majority_accuracy"]) == (0, None)
 
 
-def test_no_votes_no_figures(shares_of: Callable) -> None:
+def test_without_votes_there_are_no_vote_metrics(shares_of: Callable) -> None:
     votes = np.full((2, 10), np.nan, np.float32)
     assert vote_metrics(np.stack([shares_of(happy=1.0)] * 2), votes, EMOTIONS) is None

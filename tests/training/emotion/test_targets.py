@@ -52,7 +52,7 @@ def test_only_the_wanted_heads_side_by_side(faces: Faces) -> None:
     np.testing.assert_array_equal(votes, plain_targets(faces, BOTH)["ferplus"])
 
 
-def test_a_smoothed_label_leans_to_what_the_votes_let_expect(faces: Faces) -> None:
+def test_label_smoothing_follows_the_votes(faces: Faces) -> None:
     smoothed = training_targets(faces, BOTH)[:, :7]
     assert smoothed.sum(axis=1) == pytest.approx([1.0] * 4, rel=1e-5)
     assert (smoothed.argmax(axis=1) == faces.labels).all()
@@ -74,7 +74,7 @@ def test_expected_labels_are_shares_times_confusions() -> None:
     np.testing.assert_allclose(expected[5], (first + second) / 2, rtol=1e-5)
 
 
-def test_without_any_votes_smoothing_is_even(faces: Faces) -> None:
+def test_label_smoothing_without_votes_is_uniform(faces: Faces) -> None:
     faces.votes[:] = np.nan
     smoothed = training_targets(faces, replace(BOTH, heads=("fer2013",)))
     assert smoothed[0, HAPPY] == pytest.approx(0.8 + 0.2 / 7)

@@ -111,7 +111,7 @@ def logits_of(folder: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
 # The folder.
 
 
-def test_without_the_package_onnx_it_says_what_is_left_to_do(
+def test_training_without_the_package_onnx_says_how_to_quantize_later(
     training: Any, faces: Faces, recipe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     """As on a machine that only trains. What an earlier training left is no part of the folder."""
@@ -124,7 +124,9 @@ def test_without_the_package_onnx_it_says_what_is_left_to_do(
     assert not (tmp_path / "m" / INT8_FILE).exists()
 
 
-def test_the_folder_loads_and_holds_what_the_run_was(training: Any, finished: Path, recipe: Any, faces: Faces) -> None:
+def test_the_folder_of_a_training_loads_and_holds_its_recipe(
+    training: Any, finished: Path, recipe: Any, faces: Faces
+) -> None:
     pytest.importorskip("onnx", reason="the extra train is not installed")
     assert sorted(path.name for path in finished.iterdir()) == [
         CONFIG_FILE,
@@ -271,8 +273,8 @@ def test_going_on_gives_the_weights_of_an_uninterrupted_run(finished: Path, resu
 
     expected, found = (KerasModel(folder).model.get_weights() for folder in (finished, resumed))
     assert len(found) == len(expected)
-    for one, other in zip(found, expected, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-5)
+    for weight, uninterrupted in zip(found, expected, strict=True):
+        np.testing.assert_allclose(weight, uninterrupted, atol=1e-5)
 
 
 def test_going_on_leaves_a_whole_folder(finished: Path, resumed: Path) -> None:
