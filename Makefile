@@ -7,7 +7,8 @@ PIP = $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 
 # Sets everything up and analyses the recordings of sample_study/.
 demo: $(VENV)/run.stamp
-	$(VENV)/bin/fer-batch run sample_study --out results/demo --fps 5 --window 5 --restart
+	$(VENV)/bin/fer-batch run sample_study --out results/demo --restart --fps 5 --window 5 \
+	  --study sample_study/study.csv --segments sample_study/segments.csv
 	@echo "Open results/demo/report.html; docs/guide/quickstart.md says what else is there."
 
 # Sets everything up and passes the tests, in a process for each core and one more, since some wait for time-outs.

@@ -59,7 +59,9 @@ VIEWERS = viewers()
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run") / "out"
-    done = fer_batch("run", STUDY, "--out", out, "--fps", FPS, "--window", 5, "--workers", 2, "--no-report")
+    arguments = ["--fps", FPS, "--window", 5, "--workers", 2, "--no-report"]
+    arguments += ["--study", STUDY / "study.csv", "--segments", STUDY / "segments.csv"]
+    done = fer_batch("run", STUDY, "--out", out, *arguments)
     assert done.returncode == 0, done.stderr
     return out
 
@@ -136,6 +138,30 @@ def test_the_strongest_seconds_of_every_recording_are_a_known_reaction(run: Path
         for measure, (start, end) in (("happy", viewer.smiles), ("surprise", viewer.surprised)):
             last = two_seconds[measure].mean().idxmax()
             assert start < last < end + 2
+
+
+def test_the_studys_moments_lie_in_the_segments_of_the_reactions(run: Path) -> None:
+    moments = pd.read_parquet(run / "study" / "moments.parquet")
+    segments = pd.read_csv(STUDY / "segments.csv", index_col="segment")
+    for measure, segment in (("happy", "joke"), ("surprise", "twist")):
+        found = moments[(moments.measure == measure) & (moments.direction == "high")]
+        assert len(found) > 0
+        assert found.bin_start_s.between(segments.start_s[segment], segments.end_s[segment]).all()
+
+
+def test_the_study_knows_who_looked_away_and_who_was_missing(run: Path) -> None:
+    by_respondent = pd.read_parquet(run / "study" / "by_respondent.parquet")
+    lull = by_respondent[by_respondent.segment == "lull"].set_index("respondent")
+    for name, viewer in VIEWERS.items():
+        assert (lull.attention[name] < 0.6) == (viewer.away is not None)
+        assert (lull.missing_s[name] > 4) == (viewer.absent is not None)
+
+
+def test_regular_viewers_smile_more_at_the_joke_than_newcomers(run: Path) -> None:
+    contrasts = pd.read_parquet(run / "study" / "contrasts.parquet")
+    row = contrasts[(contrasts.measure == "happy_change") & (contrasts.segment == "joke")].iloc[0]
+    assert (row.value_a, row.value_b) == ("newcomer", "regular")
+    assert row.difference_high < -0.2
 
 
 def test_the_script_writes_the_tables_that_are_there(tmp_path: Path) -> None:
