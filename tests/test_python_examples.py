@@ -1,16 +1,19 @@
-"""The examples of docs/guide/python.md, run one after another as a reader would."""
+"""The examples of docs/guide/python.md and of the notebook, run one after another as a reader would."""
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 GUIDE = REPOSITORY / "docs" / "guide" / "python.md"
+NOTEBOOK = REPOSITORY / "examples" / "study.ipynb"
 
 
 @pytest.fixture
@@ -37,3 +40,17 @@ def test_the_examples_of_the_guide_work(folder: Path, capsys: pytest.CaptureFixt
     assert "--fps 0: must be above 0" in printed
     assert "notes.txt: " in printed
     assert "phone.mp4" in printed
+
+
+def test_the_notebook_works(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("altair", reason="the extra dashboard is not installed")
+    monkeypatch.chdir(folder / "examples")
+    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    assert all(not cell.get("outputs") for cell in cells)
+    names: dict[str, Any] = {"__name__": "__main__"}
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            exec(compile("".join(cell["source"]), str(NOTEBOOK), "exec"), names)
+    assert isinstance(names["joke"], pd.DataFrame)
+    assert len(names["joke"]) >= 1
+    assert json.loads(names["lines"].to_json())["mark"]["type"] == "line"
