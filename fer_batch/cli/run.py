@@ -10,7 +10,7 @@ import typer
 
 from fer_batch.cli.exit_status import EXIT_DONE, EXIT_SOME_FAILED, endings
 from fer_batch.config_file import make_config
-from fer_batch.run_config import GROUPS, MESSAGES, choices, flag, option_info, options, value_types
+from fer_batch.run_config import GROUPS, MESSAGES, RESULTS, choices, flag, option_info, options, value_types
 
 
 def run(**given: Any) -> None:
@@ -18,12 +18,17 @@ def run(**given: Any) -> None:
     with endings():
         from fer_batch.log import set_up_logging
 
-        file = given.pop("config")
+        file, only_estimate = given.pop("config"), given.pop("dry_run")
         config = make_config({name: value for name, value in given.items() if value not in (None, [])}, file)
         set_up_logging(config.quiet, config.verbose, config.log_file)
         from fer_batch.pipeline.resolve import resolve
 
         resolved = resolve(config)
+        if only_estimate:
+            from fer_batch.pipeline.dry_run import dry_run
+
+            typer.echo("\n".join(dry_run(resolved).lines()))
+            raise typer.Exit(EXIT_DONE)
         from fer_batch.pipeline.run import run as run_pipeline
 
         all_done = run_pipeline(resolved)
@@ -91,7 +96,21 @@ _CONFIG = inspect.Parameter(
         ),
     ],
 )
+#: No option of a configuration: a file or a repetition that says so would never run.
+_DRY_RUN = inspect.Parameter(
+    "dry_run",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=False,
+    annotation=Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Only list what would be read and estimate the time, from some seconds of measuring.",
+            rich_help_panel=RESULTS,
+        ),
+    ],
+)
 _NAMES = sorted(options(), key=lambda name: GROUPS.index(option_info(options()[name]).group))
-_PARAMETERS = [*map(_parameter, _NAMES), _CONFIG]
+_PARAMETERS = [*map(_parameter, _NAMES), _DRY_RUN, _CONFIG]
 run.__signature__ = inspect.Signature(_PARAMETERS)  # type: ignore[attr-defined]
 run.__annotations__ = {parameter.name: parameter.annotation for parameter in _PARAMETERS} | {"return": None}

@@ -56,11 +56,11 @@ def run(
         KeyboardInterrupt: After what was finished has been committed.
     """
     create_detector(config.detector)  # Where it can't be loaded, the user is told once, and not by each worker.
-    _check_place(config)
+    check_out(config)
     studies.check_files(config)
     started = datetime.now(UTC)
     discovery = survey(config.inputs, config.include, config.exclude, config.follow_symlinks, config.all_files)
-    _report_left_out(config, discovery)
+    report_left_out(config, discovery)
     with lock_folder(config.out) as lock:
         runner, classifier = runner or create_runner(config), classifier or create_classifier(config)
         return _run(config, lock, discovery.media, started, runner, classifier)
@@ -151,7 +151,7 @@ def _report_killed_run(out: Path, ledger: Ledger) -> None:
         log.warning("the run begun at %s was killed; going on after the %d files it left in the tables", started, files)
 
 
-def _report_left_out(config: ResolvedConfig, discovery: Discovery) -> None:
+def report_left_out(config: ResolvedConfig, discovery: Discovery) -> None:
     """Say what was found and not taken. Raises UsageError where a filter leaves nothing."""
     if discovery.side_files:
         kinds = ", ".join(f"{count} {kind}" for kind, count in discovery.side_files.most_common())
@@ -173,7 +173,7 @@ def _provenance(config: ResolvedConfig) -> Provenance:
     return Provenance(config.result_settings(), input_prefixes(config.inputs), config.model.share_correction)
 
 
-def _check_place(config: ResolvedConfig) -> None:
+def check_out(config: ResolvedConfig) -> None:
     """Raise UsageError where the run would write among what it reads."""
     for directory in (config.out, *(config.out / table for table in TABLES)):
         if not outside(directory, config.inputs):
