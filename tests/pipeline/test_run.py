@@ -368,7 +368,7 @@ def test_what_was_left_out_is_said_once(tmp_path: Path, caplog: pytest.LogCaptur
         (tmp_path / "in" / name).parent.mkdir(exist_ok=True)
         (tmp_path / "in" / name).write_bytes(b"\xff\xd8\xff")
     with caplog.at_level("INFO"):
-        orchestrator._report_left_out(made, orchestrator.survey(made.inputs, made.include))
+        orchestrator.report_left_out(made, orchestrator.survey(made.inputs, made.include))
     assert [record.getMessage() for record in caplog.records] == [
         "3 side files left out (2 .lrv, 1 @eaDir/); --all-files takes them",
         "--include *.mkv matches no file",
