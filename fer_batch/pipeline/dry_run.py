@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 from fer_batch.config import ResolvedConfig, Sampling
 from fer_batch.detection import create_detector
 from fer_batch.media.video import open_video
+from fer_batch.pipeline import studies
 from fer_batch.pipeline.discover import input_prefixes, survey
 from fer_batch.pipeline.measuring import STRETCH_S, Sample, Speed, measure
 from fer_batch.pipeline.run import check_out, report_left_out
@@ -99,6 +100,7 @@ def dry_run(config: ResolvedConfig) -> DryRun:
     """
     create_detector(config.detector)
     check_out(config)
+    studies.check_files(config)
     discovery = survey(config.inputs, config.include, config.exclude, config.follow_symlinks, config.all_files)
     report_left_out(config, discovery)
     files = found = discovery.media
