@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ from fer_batch.runners.local import LocalRunner
 MEASURE_S = 6.0
 #: Seconds of a video that are measured at a time, at least, and samples that lie in them.
 STRETCH_S, _STRETCH_SAMPLES = 4, 4
+#: So many samples are measured however long it takes.
+_LEAST_SAMPLES = 4
 #: Crops on which the classifier is measured.
 _CROPS = 128
 
@@ -95,13 +98,14 @@ def measure(config: ResolvedConfig, samples: Sequence[Sample], workers: int) -> 
     speed = Speed()
     if not samples:
         return speed
-    waiting = iter(samples)
+    waiting = deque(samples)
     started = time.perf_counter()
     begun: list[float] = []
 
     def next_sample() -> Sample | None:
         late = bool(begun) and time.perf_counter() - begun[0] > MEASURE_S
-        return None if late else next(waiting, None)
+        enough = len(samples) - len(waiting) >= _LEAST_SAMPLES
+        return waiting.popleft() if waiting and not (late and enough) else None
 
     make = partial(make_measurer, Settings(config.sampling, config.detector))
     runner = LocalRunner[Sample, Measurement](make, workers, config.timeout)

@@ -30,11 +30,6 @@ IMAGE = Measurement("image", 0.5, 0.0, 0.0, 1, 2)
 STRETCH = Measurement("video", 2.0, 0.1, 4.0, 4, 4)
 
 
-@pytest.fixture(autouse=True)
-def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measuring, "MEASURE_S", 0.3)
-
-
 @pytest.fixture
 def config(tmp_path: Path) -> ResolvedConfig:
     """A run over two images, two videos and a file that can't be read."""
@@ -101,7 +96,10 @@ def test_files_of_an_earlier_run_are_done_already(config: ResolvedConfig, scored
         dry_run(replace(config, sampling=Sampling(fps=5.0)))
 
 
-def test_some_of_each_kind_is_measured_and_nothing_is_written(config: ResolvedConfig) -> None:
+def test_some_of_each_kind_is_measured_and_nothing_is_written(
+    config: ResolvedConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measuring, "MEASURE_S", 0.0)
     before = sorted(Path(config.inputs[0]).iterdir())
     found = dry_run(config)
     assert found.seconds is not None
