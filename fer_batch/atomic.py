@@ -30,7 +30,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
     Its name is hidden and does not end in the suffix of `path`, so no reader's glob finds it. On an object store, which
     has no renaming, the content is put there in one request.
     """
-    if not isinstance(path, Path):
+    if storage.is_url(path):
         with TemporaryDirectory() as folder:
             temporary = Path(folder) / path.name
             yield temporary

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fer_batch import storage
+from fer_batch import storage, stores
 from fer_batch.atomic import write_atomic, write_json
 from fer_batch.errors import UsageError
 from fer_batch.media.video import open_video
 from fer_batch.pipeline.discover import discover, input_prefixes, outside
+from fer_batch.stores import Status
 from fer_batch.tables import lock as lock_module
 from fer_batch.tables.layout import LOCK_FILE
 from fer_batch.tables.lock import HeartbeatLock, SystemLock, lock_folder
@@ -89,7 +90,7 @@ def test_a_bucket_is_walked_like_a_folder(bucket: str, tmp_path: Path) -> None:
     ]
     assert [one.path for one in there] == ["a.jpg", "deep/er/b.bin", "empty.mp4"]
     for one in there:
-        assert storage.status(one.file) == storage.Status(one.size_bytes, one.modified_ns)
+        assert storage.status(one.file) == Status(one.size_bytes, one.modified_ns)
     assert [one.path for one in discover([f"{bucket}/in/a.jpg"])] == ["a.jpg"]
     assert input_prefixes([f"{bucket}/in", str(tmp_path)]) == {"in": f"{bucket}/in", tmp_path.name: str(tmp_path)}
     assert not outside(storage.location(f"{bucket}/in/out"), [f"{bucket}/in"])
@@ -106,7 +107,7 @@ def test_a_video_is_read_in_ranges_and_never_copied_first(
     noise = np.random.default_rng(0).integers(0, 256, (200, 240, 320), dtype=np.uint8)  # Nothing to compress.
     path = make_video(tmp_path / f"a.{container}", steady(25, 200), size=(320, 240), gop=25, shown=list(noise))
     url = upload(bucket, path.name, path.read_bytes())
-    monkeypatch.setattr(storage, "_RANGE", 65536)
+    monkeypatch.setattr(stores, "_RANGE_BYTES", 65536)
     fetched: list[int] = []
     import s3fs
 
@@ -173,11 +174,13 @@ def test_a_held_folder_is_refused_until_it_is_let_go(bucket: str) -> None:
 
 @needs_s3
 @pytest.mark.usefixtures("quick")
-def test_a_dead_holder_is_followed_and_does_not_come_back(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stale_lock_is_replaced_and_its_holder_does_not_come_back(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = storage.location(f"{bucket}/out")
     dead = HeartbeatLock(out)
     with monkeypatch.context() as patch:
-        patch.setattr(dead, "_beat", lambda: None)  # Its heart has stopped.
+        patch.setattr(dead, "_send_heartbeats", lambda: None)
         dead.__enter__()
     started = time.monotonic()
     with lock_folder(out) as heir:
@@ -187,7 +190,7 @@ def test_a_dead_holder_is_followed_and_does_not_come_back(bucket: str, monkeypat
             dead.check()
         dead.__exit__(None, None, None)
         time.sleep(0.5)
-        heir.check()  # What the dead one did at its end took nothing away.
+        heir.check()  # The end of the old holder removed nothing.
 
 
 @needs_s3

@@ -15,7 +15,7 @@ from fer_batch.globs import Globs, composed
 from fer_batch.media import sniff
 from fer_batch.pipeline.side_files import is_side_file, is_side_folder
 from fer_batch.records import Code, Failure, Media, Stage
-from fer_batch.storage import Status
+from fer_batch.stores import Status
 
 #: Objects of a store that are looked at at the same time.
 _REQUESTS = 32

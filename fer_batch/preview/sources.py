@@ -19,7 +19,8 @@ from fer_batch.globs import Globs, composed
 from fer_batch.measures import MEASURES
 from fer_batch.preview.samples import Samples
 from fer_batch.records import Code, MediaError, MediaType, Stage
-from fer_batch.storage import Status, content_digest, is_url, status
+from fer_batch.storage import content_digest, is_url, status
+from fer_batch.stores import Status
 from fer_batch.suggestions import did_you_mean
 from fer_batch.tables.digests import Digests
 from fer_batch.tables.parquet import read_batches, read_rows, read_schema

@@ -44,7 +44,7 @@ def compact(out: Path, into: Path | None = None, rows_per_part: int = ROWS_PER_P
         if any(part_paths(into, name) for name in TABLES):
             raise UsageError(f"--out {into}: holds tables already; choose another folder")
         return len(before), _write(out, into, 1, rows_per_part)
-    if not isinstance(out, Path):
+    if storage.is_url(out):
         raise UsageError(f"{out}: a store can't swap two folders at once; add --out with a new one")
     sibling = out.with_name(f".{out.name}.fer-batch-compact")
     _remove_sibling(sibling, out)

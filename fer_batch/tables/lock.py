@@ -44,7 +44,7 @@ class FolderLock(Protocol):
 
 def lock_folder(folder: Path) -> FolderLock:
     """The lock of an output folder, on this machine or on an object store."""
-    return SystemLock(folder) if isinstance(folder, Path) else HeartbeatLock(folder)
+    return HeartbeatLock(folder) if storage.is_url(folder) else SystemLock(folder)
 
 
 class SystemLock:

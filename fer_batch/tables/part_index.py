@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fer_batch.storage import Status
+from fer_batch.stores import Status
 from fer_batch.tables.commit import provenance_json
 from fer_batch.tables.layout import INDEX_FILE
 from fer_batch.tables.parquet import read_many, read_small, read_table, write_table

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch.storage import Status, list_files, list_names
+from fer_batch.storage import list_files, list_names
+from fer_batch.stores import Status
 from fer_batch.tables.layout import TABLES
 
 _PART = re.compile(r"part-\d{6,}\.parquet")
