@@ -16,5 +16,5 @@ SUMMARIES = ("overall", "by_media", "timeline", "by_track", "moments")
 SUMMARY_FILES = tuple(f"{name}.{kind}" for name in SUMMARIES for kind in ("parquet", "csv"))
 
 STUDY_FOLDER = "study"
-STUDY_TABLES = ("by_respondent", "curve", "by_segment", "contrasts", "synchrony", "moments")
+STUDY_TABLES = ("by_respondent", "respondent_curves", "curve", "by_segment", "contrasts", "synchrony", "moments")
 STUDY_FILES = tuple(f"{name}.{kind}" for name in STUDY_TABLES for kind in ("parquet", "csv"))

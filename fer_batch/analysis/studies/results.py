@@ -82,6 +82,21 @@ class StimulusResults:
         }
         return _table({name: values.ravel() for name, values in columns.items()}, self.schemas.by_respondent)
 
+    def respondent_curves(self) -> pa.Table:
+        """A row per respondent and bin in which something was recorded of the respondent."""
+        panel = self.panel
+        presence = panel.presence()
+        shown = ~np.isnan(presence) & (panel.starts >= 0)
+        rows, bins = np.nonzero(shown)
+        columns: dict[str, Any] = {
+            "stimulus": [self.stimulus] * len(rows),
+            "respondent": np.array(panel.respondents, object)[rows],
+            "bin_start_s": panel.starts[bins],
+            "face_presence": presence[shown],
+            **{name: panel.curve(name)[shown] for name in self._names},
+        }
+        return _table(columns, self.schemas.respondent_curves)
+
     def curves(self) -> Iterator[pa.Table]:
         """A row per bin, of all respondents and of those of each factor value."""
         for factor, value, panel in self._views():

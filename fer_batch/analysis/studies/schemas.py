@@ -47,6 +47,7 @@ class Schemas:
     """The schema of each table, by its name."""
 
     by_respondent: pa.Schema
+    respondent_curves: pa.Schema
     curve: pa.Schema
     by_segment: pa.Schema
     contrasts: pa.Schema = CONTRASTS_SCHEMA
@@ -63,12 +64,20 @@ class Schemas:
         by_respondent += [(name, _COUNT) for name in ("recordings", "frames", "frames_with_faces", "faces")]
         by_respondent += [("faces_left_out", _COUNT), ("face_presence", _NUMBER)]
         by_respondent += [(f"{name}{end}", _NUMBER) for end in ("", "_change") for name in names]
+        # 32 bits: there is a row for each second of each respondent.
+        respondent_curves = [("stimulus", _TEXT), ("respondent", _TEXT), ("bin_start_s", _NUMBER)]
+        respondent_curves += [(name, pa.float32()) for name in ("face_presence", *names)]
         curve = [*_GROUP, ("bin_start_s", _NUMBER), *_ENOUGH, ("face_presence", _NUMBER), ("reacting_share", _NUMBER)]
         ends = ("", "_low", "_high", "_band_low", "_band_high")
         curve += [(f"{name}{end}", _NUMBER) for name in names for end in ends]
         presence = [(f"face_presence{end}", _NUMBER) for end in ("", "_low", "_high")]
         by_segment = [*_GROUP, *_SEGMENT, *_ENOUGH, *presence, *intervals, *changes]
-        return cls(pa.schema([*by_respondent, ("missing_s", _NUMBER)]), pa.schema(curve), pa.schema(by_segment))
+        return cls(
+            pa.schema([*by_respondent, ("missing_s", _NUMBER)]),
+            pa.schema(respondent_curves),
+            pa.schema(curve),
+            pa.schema(by_segment),
+        )
 
     def with_metadata(self, metadata: Mapping[str, str]) -> Schemas:
         """The same, each with metadata beside its columns."""

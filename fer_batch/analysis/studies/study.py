@@ -230,6 +230,7 @@ def _write(folder: Path, schemas: Schemas, results: Sequence[StimulusResults]) -
         files = {name: stack.enter_context(SummaryWriter(folder, name, schema)) for name, schema in schemas}
         for result in results:
             files["by_respondent"].write(result.by_respondent())
+            files["respondent_curves"].write(result.respondent_curves())
             for table in result.curves():
                 files["curve"].write(table)
             for table in result.by_segment():
