@@ -13,6 +13,7 @@ from pathlib import Path
 
 from fer_batch.analysis.studies.collection import Collection, Grid, MediaRows, choose_faces, main_track
 from fer_batch.analysis.studies.design import Design, read_design
+from fer_batch.analysis.studies.folder import METADATA_KEY
 from fer_batch.analysis.studies.matching import MediaFile, Recording, match
 from fer_batch.analysis.studies.reading import RunMedia, read_media, read_rows, sampling_interval
 from fer_batch.analysis.studies.results import StimulusResults
@@ -30,8 +31,6 @@ from fer_batch.tables.parts import committed_parts, part_stamps
 
 log = logging.getLogger(__name__)
 
-#: Where a table's schema metadata says what the study was made of.
-METADATA_KEY = "fer_batch.study"
 DEFAULT_BIN = 1.0
 #: Frames may be this much farther apart than a bin is wide: time stamps of videos are not exact.
 _SLACK = 1.05
