@@ -71,7 +71,7 @@ class Results:
         """A table of the study that was made of these results.
 
         Args:
-            name: `by_respondent`, `curve`, `by_segment`, `contrasts`, `synchrony` or `moments`.
+            name: `by_respondent`, `respondent_curves`, `curve`, `by_segment`, `contrasts`, `synchrony` or `moments`.
 
         Raises:
             UsageError: There is no such table, or no study was made yet.

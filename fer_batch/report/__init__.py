@@ -1,1 +1,1 @@
-"""report.html: figures as text, series for charts, and, in assets/, its page."""
+"""report.html: means as text, series for charts, and, in assets/, its page."""

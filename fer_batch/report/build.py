@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from fer_batch.analysis.studies.folder import has_study
 from fer_batch.atomic import write_atomic
 from fer_batch.emotions import EMOTIONS
 from fer_batch.report import loader
+from fer_batch.report.audience.loader import read_study
+from fer_batch.report.audience.page import Audience
 from fer_batch.report.highlights import Answer, answers, clear_moments
 from fer_batch.report.page import Page, Video
 from fer_batch.report.template import render
@@ -61,5 +64,6 @@ def gather(out: Path) -> Page:
         )
         for row in measured.videos
     ]
+    audience = Audience(read_study(out)) if has_study(out) else None
     found: list[Answer] = answers(overall, moments, measured.videos, files.status, loader.max_faces(out))
-    return Page(read_run_file(out), overall, labels, files, measured, videos, moments, tracks.total(), found)
+    return Page(read_run_file(out), overall, labels, files, measured, videos, moments, tracks.total(), found, audience)

@@ -13,13 +13,15 @@ TOO_FEW = "too few to say"
 #: Intervals wider than this share of their measure's range are neither printed nor drawn.
 MAX_INTERVAL_SHARE = 0.5
 
-_TITLES = {
+#: Names of measures in headings; an emotion is called by its own.
+TITLES = {
     "face_presence": "Face presence",
     "faces_per_frame": "Faces per frame",
     "valence": "Valence",
     "expressiveness": "Expressiveness",
     "attention": "Attention",
     "engagement": "Engagement",
+    "reacting_share": "Share of respondents reacting",
 }
 
 
@@ -70,7 +72,7 @@ class Estimate:
 
 def title(name: str) -> str:
     """The name of a measure or an emotion in headings."""
-    return _TITLES.get(name, name.capitalize())
+    return TITLES.get(name, name.capitalize())
 
 
 def format_value(name: str, value: float) -> str:
@@ -84,6 +86,11 @@ def format_value(name: str, value: float) -> str:
     if name == "faces_per_frame":
         return f"{value:.1f}"
     return f"{100 * value:.0f}%"
+
+
+def format_cell(name: str, value: float | None) -> str:
+    """A cell of a table as text; a dash for None."""
+    return format_value(name, math.nan if value is None else value)
 
 
 def format_interval(name: str, low: float, high: float) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from fer_batch.measures import MEASURES
 from fer_batch.report import formatting
+from fer_batch.report.audience.page import Audience, Stimulus
 from fer_batch.report.formatting import Estimate, estimate, number
 from fer_batch.report.highlights import Answer, Moment, shown_moments
 from fer_batch.report.loader import Files, Measured, Row
@@ -17,6 +18,8 @@ from fer_batch.report.series import Series, as_json
 
 #: Videos in the comparison chart; the table has all.
 MAX_COMPARED = 20
+#: From this ratio of the longest to the shortest video on, strips show shares of the videos instead of seconds.
+LONGEST_BY_SHORTEST = 5
 #: Measures in the columns of the comparison tables.
 COMPARED = ("engagement", "valence", "expressiveness", "attention", "faces_per_frame")
 
@@ -89,6 +92,7 @@ class Page:
     moments: Sequence[Moment]
     tracks: int
     answers: Sequence[Answer]
+    audience: Audience | None = None
 
     @property
     def name(self) -> str:
@@ -97,6 +101,23 @@ class Page:
         if len(names) > 3:
             names = [*names[:2], f"{len(names) - 2} others"]
         return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]])) or "A run"
+
+    @property
+    def stimuli(self) -> list[Stimulus]:
+        """The stimuli of a study; none without one."""
+        return self.audience.stimuli if self.audience else []
+
+    @property
+    def strip_choices(self) -> list[tuple[str, str]]:
+        """The measures of the heat strips of all videos: name and title."""
+        names = ("engagement", "valence", *self.labels, "face_presence", "faces_per_frame")
+        return [(name, formatting.title(name)) for name in names]
+
+    @property
+    def strip_axis(self) -> str:
+        """The time axis that suits the videos: their share where some are much longer than others."""
+        known = [video.seconds for video in self.videos if video.seconds > 0]
+        return "share" if known and max(known) > LONGEST_BY_SHORTEST * min(known) else "seconds"
 
     @property
     def seconds(self) -> float:

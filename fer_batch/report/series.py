@@ -104,15 +104,20 @@ def as_json(series: Series, duration: float) -> dict[str, Any]:
         "duration": None if math.isnan(duration) else round(duration, 2),
         "frames": series.frames,
         "joined": series.joined,
-        "start": _integers(series.start, 100),
-        "end": _integers(series.end, 100),
+        "start": to_integers(series.start, 100),
+        "end": to_integers(series.end, 100),
         "values": {
-            name: [_integers(column, SCALES.get(name, _SCALE)) for column in columns]
-            for name, columns in series.values.items()
+            name: [to_integers(column, scale_of(name)) for column in columns] for name, columns in series.values.items()
         },
-        "scales": {name: SCALES.get(name, _SCALE) for name in series.values},
+        "scales": {name: scale_of(name) for name in series.values},
     }
 
 
-def _integers(values: Floats, scale: int) -> list[int | None]:
+def scale_of(name: str) -> int:
+    """The factor by which values of a measure are multiplied to be written as integers."""
+    return SCALES.get(name, _SCALE)
+
+
+def to_integers(values: Floats, scale: int) -> list[int | None]:
+    """Values times a scale, rounded; None for NaN."""
     return [None if math.isnan(value) else round(value * scale) for value in values.tolist()]

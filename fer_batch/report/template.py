@@ -19,14 +19,20 @@ from markupsafe import Markup
 
 from fer_batch.measures import DEFINITIONS
 from fer_batch.model_folder import METRICS_FILE
-from fer_batch.palette import EMOTION_STYLES
+from fer_batch.palette import EMOTION_STYLES, GROUP_STYLES
 from fer_batch.records import EXPLANATIONS, Code
 from fer_batch.report import formatting
+from fer_batch.report.audience.highlights import format_change, format_correlation, format_p
 from fer_batch.report.highlights import shown_moments
 from fer_batch.report.loader import MAX_FAILURES
 from fer_batch.report.page import COMPARED, MAX_COMPARED, Page, leading_emotion, row_estimates
 
 log = logging.getLogger(__name__)
+
+#: The scripts at the end of the page, in their order.
+SCRIPTS = ("echarts.min.js", "base.js", "charts.js", "strips.js", "audience.js", "report.js")
+#: Videos in the heat strips of the whole run.
+MAX_STRIPS = 200
 
 
 def per_class(folder: str | None) -> dict[str, dict[str, float]]:
@@ -93,6 +99,19 @@ def _asset(name: str) -> str:
     return (resources.files(__package__) / "assets" / name).read_text(encoding="utf-8")
 
 
+def settings(page: Page) -> dict[str, Any]:
+    """What all scripts need to know."""
+    return {
+        "labels": page.labels,
+        "styles": {name: asdict(style) for name, style in EMOTION_STYLES.items()},
+        "groups": [asdict(style) for style in GROUP_STYLES],
+        "titles": formatting.TITLES,
+        "unsure": formatting.TOO_FEW,
+        "few": "too few respondents",
+        "alpha": round(1 - page.audience.study.confidence, 6) if page.audience else 0.05,
+    }
+
+
 def render(page: Page) -> str:
     """The report as HTML."""
     environment = Environment(
@@ -111,6 +130,12 @@ def render(page: Page) -> str:
     environment.filters["capfirst"] = lambda text: text[:1].upper() + text[1:]
     environment.globals |= {
         "count": formatting.format_count,
+        "format_cell": formatting.format_cell,
+        "format_change": format_change,
+        "format_correlation": format_correlation,
+        "format_p": format_p,
+        "max_strips": MAX_STRIPS,
+        "settings": settings(page),
         "definitions": DEFINITIONS,
         "explain": explain,
         "flatten": flatten,
@@ -121,6 +146,7 @@ def render(page: Page) -> str:
         "per_class": per_class(page.run.get("model", {}).get("folder")),
         "format_value": formatting.format_value,
         "row_estimates": row_estimates,
+        "scripts": SCRIPTS,
         "script": script,
         "script_hash": script_hash,
         "shown_moments": shown_moments(page.moments),

@@ -186,7 +186,7 @@ def test_names_from_outside_stay_text(made: Callable, video: Callable, scored_fi
     assert CLOSING in page.locator("#coverage").inner_text()
     assert CLOSING in page.locator("#made").inner_text()
     assert page.locator("img, b").count() == 0
-    assert page.locator("script:not([type])").count() == 4
+    assert page.locator("script:not([type])").count() == 7
 
 
 def test_the_page_lets_no_other_script_run_and_reaches_nothing(made: Callable, video: Callable, browser: Any) -> None:

@@ -1,8 +1,7 @@
 "use strict";
-// Charts: a video's measures over one time axis, and the comparison of the videos. `feCharts.draw(element)` makes one.
-const feCharts = (() => {
-  const settings = JSON.parse(document.getElementById("settings").textContent);
-  const drawn = new Map();
+// A video's measures over one time axis, and the comparison of the videos.
+(() => {
+  const { settings, data, escape, colours, time, value, interval, step } = feCharts;
   const PANELS = [
     { name: "emotions", title: "Apparent expressions", height: 220, min: 0, max: 1, percent: true, ticks: 0.25 },
     { name: "valence", title: "Valence", height: 84, min: -1, max: 1, ticks: 1 },
@@ -11,31 +10,6 @@ const feCharts = (() => {
     { name: "faces_per_frame", title: "Faces in frames with a face", height: 70, min: 0 },
   ];
   const TITLE = 30, FOOT = 70;
-  const STEPS = [0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400];
-  const step = (seconds, width) => STEPS.find((item) => (seconds / item) * 90 < width) || STEPS[STEPS.length - 1];
-
-  const data = (element) => JSON.parse(document.getElementById(element.dataset.from).textContent);
-  const escape = (text) => String(text).replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);
-  const colours = () => {
-    const style = getComputedStyle(document.documentElement);
-    const read = (name) => style.getPropertyValue(name).trim();
-    return { ink: read("--ink"), quiet: read("--quiet"), line: read("--line"), page: read("--card"), accent: read("--accent"), shade: read("--shade") };
-  };
-  const clock = (seconds) => {
-    const tenths = Math.round(seconds * 10), whole = Math.floor(tenths / 10), two = (n) => String(n).padStart(2, "0");
-    const hours = Math.floor(whole / 3600), minutes = Math.floor(whole / 60) % 60;
-    const text = hours ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`;
-    return tenths % 10 ? `${text}.${tenths % 10}` : text;
-  };
-  const printed = (name, value) => {
-    if (value === null) return "–";
-    if (name === "valence") return (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2);
-    if (name === "engagement") return value.toFixed(0);
-    if (name === "faces_per_frame") return value.toFixed(1);
-    return `${Math.round(value * 100)}%`;
-  };
-
-  const between = (name, low, high) => (name === "valence" ? `${printed(name, low)} to ${printed(name, high)}` : `${printed(name, low).replace("%", "")}–${printed(name, high)}`);
 
   // The numbers of a video, in seconds and in each measure's own unit.
   function decode(raw) {
@@ -57,9 +31,9 @@ const feCharts = (() => {
   // Points of a line, with a break where windows do not follow each other.
   function points(series, column) {
     const found = [];
-    series.time.forEach((time, i) => {
+    series.time.forEach((at, i) => {
       if (i && !series.frames && series.start[i] > series.end[i - 1] + 0.02) found.push([series.end[i - 1], null]);
-      found.push([time, column[i]]);
+      found.push([at, column[i]]);
     });
     return found;
   }
@@ -69,10 +43,10 @@ const feCharts = (() => {
   function band(series, name, axis, label, colour) {
     const [, low, high] = series.values[name], runs = [];
     let run = [];
-    series.time.forEach((time, i) => {
+    series.time.forEach((at, i) => {
       const follows = !i || series.frames || series.start[i] <= series.end[i - 1] + 0.02;
       if (low[i] === null || !follows) { if (run.length) runs.push(run); run = []; }
-      if (low[i] !== null) run.push([time, low[i], high[i]]);
+      if (low[i] !== null) run.push([at, low[i], high[i]]);
     });
     if (run.length) runs.push(run);
     const shape = (api, item) => {
@@ -124,13 +98,13 @@ const feCharts = (() => {
       const at = params.length ? params[0].axisValue : null;
       if (at === null) return "";
       let i = 0;
-      series.time.forEach((time, j) => { if (Math.abs(time - at) < Math.abs(series.time[i] - at)) i = j; });
+      series.time.forEach((middle, j) => { if (Math.abs(middle - at) < Math.abs(series.time[i] - at)) i = j; });
       const row = (name, title) => {
         const [mean, low, high] = series.values[name].map((column) => column[i]);
-        const interval = low === null ? "" : `<small>${between(name, low, high)}</small>`;
-        return `<tr><th>${escape(title)}</th><td>${printed(name, mean)}</td><td>${interval}</td></tr>`;
+        const range = low === null ? "" : `<small>${interval(name, low, high)}</small>`;
+        return `<tr><th>${escape(title)}</th><td>${value(name, mean)}</td><td>${range}</td></tr>`;
       };
-      const when = series.frames ? clock(series.time[i]) : `${clock(series.start[i])}–${clock(series.end[i])}`;
+      const when = series.frames ? time(series.time[i]) : `${time(series.start[i])}–${time(series.end[i])}`;
       const rows = settings.labels.filter((name) => shown.has(name)).map((name) => row(name, name));
       for (const panel of PANELS.slice(1)) rows.push(row(panel.name, panel.title));
       return `<table class="tip"><caption>${when}</caption>${rows.join("")}</table>`;
@@ -156,7 +130,7 @@ const feCharts = (() => {
       option.grid.push({ left: 44, right, top: top + TITLE, height: panel.height });
       option.xAxis.push({
         gridIndex: axis, type: "value", min: from, max: until, interval: step(until - from, width - 44 - right), axisLine: { lineStyle: { color: c.line }, onZero: false }, axisTick: { show: last }, splitLine: { show: false },
-        axisLabel: { show: last, color: c.quiet, formatter: clock, hideOverlap: true, showMaxLabel: false }, axisPointer: { label: { show: false } },
+        axisLabel: { show: last, color: c.quiet, formatter: time, hideOverlap: true, showMaxLabel: false }, axisPointer: { label: { show: false } },
       });
       const most = panel.max ?? Math.max(1, Math.ceil(Math.max(...series.values.faces_per_frame[0])));
       option.yAxis.push({
@@ -183,7 +157,7 @@ const feCharts = (() => {
     option.legend.selected = Object.fromEntries(settings.labels.map((name) => [name, shown.has(name)]));
     option.legend.data = settings.labels;
     if (series.time.length > 24) {
-      option.dataZoom = [{ type: "slider", xAxisIndex: "all", filterMode: "none", bottom: 6, height: 18, left: 44, right, showDataShadow: false, labelFormatter: clock, textStyle: { color: c.quiet }, borderColor: c.line, brushSelect: false }];
+      option.dataZoom = [{ type: "slider", xAxisIndex: "all", filterMode: "none", bottom: 6, height: 18, left: 44, right, showDataShadow: false, labelFormatter: time, textStyle: { color: c.quiet }, borderColor: c.line, brushSelect: false }];
       top += 30;
     }
     return { option, height: top + FOOT - 30 };
@@ -199,7 +173,7 @@ const feCharts = (() => {
         type: "category", inverse: true, data: rows.map((row) => row.path), axisTick: { show: false }, axisLine: { lineStyle: { color: c.line } },
         axisLabel: { color: c.ink, interval: 0, formatter: (path) => shortened(path, Math.floor(room / 7.4)) },
       },
-      tooltip: { confine: true, backgroundColor: c.page, borderColor: c.line, textStyle: { color: c.ink }, formatter: (at) => { const row = rows[at.dataIndex]; return `${escape(row.path)}<br>${row.value.toFixed(0)} (${row.low === null ? settings.unsure : between("engagement", row.low, row.high)})`; } },
+      tooltip: { confine: true, backgroundColor: c.page, borderColor: c.line, textStyle: { color: c.ink }, formatter: (at) => { const row = rows[at.dataIndex]; return `${escape(row.path)}<br>${row.value.toFixed(0)} (${row.low === null ? settings.unsure : interval("engagement", row.low, row.high)})`; } },
       series: [
         {
           type: "custom", data: rows.flatMap((row, i) => (row.low === null ? [] : [[row.low, row.high, i]])), tooltip: { show: false }, silent: true, encode: { x: [0, 1], y: 2 }, z: 2,
@@ -246,32 +220,6 @@ const feCharts = (() => {
     }
   }
 
-  function draw(element, width) {
-    const state = drawn.get(element) || {};
-    drawn.set(element, state);
-    let height = null, option;
-    const wide = width || element.clientWidth;
-    if (element.dataset.kind === "video") {
-      state.series ||= decode(data(element));
-      state.shown ||= prominent(state.series);
-      legend(element, state.shown, () => draw(element));
-      ({ option, height } = videoOption(state.series, state.shown, wide));
-      element.style.height = `${height}px`;
-    } else {
-      option = compareOption(data(element), wide);
-    }
-    state.chart ||= echarts.init(element, null, { renderer: "svg" });
-    state.chart.resize({ width: wide, height: height || element.clientHeight });
-    state.chart.setOption(option, { notMerge: true });
-    if (option.dataZoom) {
-      state.chart.off("datazoom");
-      state.chart.on("datazoom", () => {
-        const { startValue, endValue } = state.chart.getOption().dataZoom[0];
-        state.chart.setOption({ xAxis: option.xAxis.map(() => ({ interval: step(endValue - startValue, wide - 120) })) });
-      });
-    }
-  }
-
   // A video's numbers as a table, for those who can't see the charts.
   function table(element) {
     const series = decode(data(element)), made = document.createElement("table");
@@ -282,16 +230,24 @@ const feCharts = (() => {
     const head = made.createTHead().insertRow();
     for (const text of ["Time", ...names.map((name) => titles[name] || name)]) cell(head, "th", text, "col");
     const body = made.createTBody();
-    series.time.forEach((time, i) => {
+    series.time.forEach((at, i) => {
       const row = body.insertRow();
-      cell(row, "th", series.frames ? clock(time) : `${clock(series.start[i])}–${clock(series.end[i])}`, "row");
+      cell(row, "th", series.frames ? time(at) : `${time(series.start[i])}–${time(series.end[i])}`, "row");
       for (const name of names) {
         const [mean, low, high] = series.values[name].map((column) => column[i]);
-        cell(row, "td", printed(name, mean) + (low === null ? "" : ` (${between(name, low, high)})`));
+        cell(row, "td", value(name, mean) + (low === null ? "" : ` (${interval(name, low, high)})`));
       }
     });
     return made;
   }
 
-  return { draw, table, redraw: (width) => { for (const element of drawn.keys()) if (element.clientWidth || width) draw(element, width); } };
+  feCharts.register("video", (element, state, width) => {
+    state.series ||= decode(data(element));
+    state.shown ||= prominent(state.series);
+    legend(element, state.shown, () => feCharts.draw(element));
+    return videoOption(state.series, state.shown, width);
+  });
+  feCharts.register("compare", (element, state, width) => ({ option: compareOption(data(element), width) }));
+  feCharts.decode = decode;
+  feCharts.registerTable("video", table);
 })();

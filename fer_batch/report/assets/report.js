@@ -37,38 +37,36 @@
   document.querySelectorAll('a[href^="#video-"]').forEach((link) => link.addEventListener("click", () => setTimeout(openTarget)));
   openTarget();
 
-  document.querySelectorAll("details.video > .inside > details.data").forEach((details) => {
+  document.querySelectorAll("details.data[data-of]").forEach((details) => {
     details.addEventListener("toggle", () => {
       const place = details.querySelector(".scroll");
-      if (details.open && !place.childElementCount) place.append(feCharts.table(details.parentElement.querySelector(".chart")));
+      if (details.open && !place.childElementCount) place.append(feCharts.table(document.getElementById(details.dataset.of)));
     });
   });
 
   // Numbers by size, text by letters; what is unknown comes last either way.
   const letters = new Intl.Collator(undefined, { numeric: true });
-  document.querySelectorAll("table.sorted th button").forEach((button) => {
-    const head = button.closest("th"), body = button.closest("table").tBodies[0];
-    button.addEventListener("click", () => {
-      const numbers = head.classList.contains("number");
-      const rising = head.getAttribute("aria-sort") === "none" ? !numbers : head.getAttribute("aria-sort") === "descending";
-      for (const other of head.parentElement.children) other.setAttribute("aria-sort", "none");
-      head.setAttribute("aria-sort", rising ? "ascending" : "descending");
-      const sign = rising ? 1 : -1;
-      const rows = [...body.rows].map((row) => ({ row, key: row.cells[head.cellIndex].dataset.sort }));
-      rows.sort((a, b) => {
-        if (!a.key || !b.key) return (a.key ? 0 : 1) - (b.key ? 0 : 1);
-        return sign * (numbers ? a.key - b.key : letters.compare(a.key, b.key));
-      });
-      body.append(...rows.map((item) => item.row));
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("table.sorted thead button");
+    if (!button) return;
+    const head = button.closest("th"), body = button.closest("table").tBodies[0], numbers = head.classList.contains("number");
+    const rising = head.getAttribute("aria-sort") === "none" ? !numbers : head.getAttribute("aria-sort") === "descending";
+    for (const other of head.parentElement.children) other.setAttribute("aria-sort", "none");
+    head.setAttribute("aria-sort", rising ? "ascending" : "descending");
+    const sign = rising ? 1 : -1;
+    const rows = [...body.rows].map((row) => ({ row, key: row.cells[head.cellIndex].dataset.sort }));
+    rows.sort((a, b) => {
+      if (!a.key || !b.key) return (a.key ? 0 : 1) - (b.key ? 0 : 1);
+      return sign * (numbers ? a.key - b.key : letters.compare(a.key, b.key));
     });
+    body.append(...rows.map((item) => item.row));
   });
 
-  const find = document.getElementById("find");
-  if (find) find.addEventListener("input", () => {
+  document.querySelectorAll("[data-table]").forEach((find) => find.addEventListener("input", () => {
     const wanted = find.value.toLowerCase(), rows = [...document.getElementById(find.dataset.table).tBodies[0].rows];
     for (const row of rows) row.hidden = !row.cells[0].textContent.toLowerCase().includes(wanted);
-    document.getElementById("found").textContent = wanted ? `${rows.filter((row) => !row.hidden).length} of ${rows.length}` : "";
-  });
+    find.closest(".find").querySelector("[role=status]").textContent = wanted ? `${rows.filter((row) => !row.hidden).length} of ${rows.length}` : "";
+  }));
 
   // Paper is light and narrower; a few videos are opened for it, hundreds are not.
   const MOST_PRINTED = 12, PAPER = 680;

@@ -1,0 +1,1 @@
+"""The audience part of the report: what a study's tables say about each stimulus."""
