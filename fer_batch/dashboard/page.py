@@ -9,10 +9,13 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
+from fer_batch.analysis.studies.folder import has_study, table_path
 from fer_batch.analysis.summarize import table_labels
+from fer_batch.dashboard.audience import audience
 from fer_batch.dashboard.queries import Selection, Tables
 from fer_batch.measures import MEASURES
 from fer_batch.palette import EMOTION_STYLES
+from fer_batch.tables.layout import STUDY_TABLES
 from fer_batch.tables.parts import committed_parts
 
 #: Maximum files in the chart of files; the table has all.
@@ -157,6 +160,12 @@ def main() -> None:
         f"{folder} · what faces look like, not what people feel. Faces that were not found are not in the numbers. "
         "Inferring emotions of people at work or in education is prohibited in the EU (AI Act, Art. 5(1)(f))."
     )
+    if has_study(Path(folder)):
+        with st.sidebar:
+            shown = st.radio("Page", ("Audience", "Whole run"), horizontal=True)
+        if shown == "Audience":
+            audience(folder, table_path(Path(folder), STUDY_TABLES[-1]).stat().st_mtime)
+            return
     files = tables.files()
     chosen, emotions = filters(tables, files)
     colours = alt.Scale(domain=list(tables.labels), range=[EMOTION_STYLES[label].light for label in tables.labels])
