@@ -36,11 +36,13 @@ def study(
         typer.Option(metavar="NAME", help="Column to compare; may be given again.  [default: all factors]"),
     ] = None,
 ) -> None:
-    """Analyse the tables in DIR by respondent, stimulus, segment and group, into DIR/study/."""
+    """Analyse the tables in DIR by respondent, stimulus, segment and group, into DIR/study/. A report.html in DIR
+    is made again, and opens with the audience."""
     with endings():
         from fer_batch.analysis.studies import study as analysis
         from fer_batch.errors import UsageError
         from fer_batch.log import set_up_logging
+        from fer_batch.report.build import has_report, report
         from fer_batch.tables.lock import lock_folder
 
         if template:
@@ -56,4 +58,6 @@ def study(
         analysis.parts_of(directory)  # Locking makes a folder where there is none.
         with lock_folder(directory):
             analysis.study(directory, options)
+            if has_report(directory):
+                report(directory)
         typer.echo(f"fer-batch: tables in {directory / 'study'}", err=True)

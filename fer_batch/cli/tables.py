@@ -67,12 +67,11 @@ def sql(
 ) -> None:
     """Print SQL views of the tables in DIR, for DuckDB: who watched when, strongest moments, coverage and more."""
     with endings():
-        from fer_batch.tables.layout import STUDY_FILES, STUDY_FOLDER
+        from fer_batch.analysis.studies.folder import has_study
         from fer_batch.tables.sql import views
 
         labels = _labels_of_tables(directory)
-        study = all((directory / STUDY_FOLDER / name).is_file() for name in STUDY_FILES)
-        typer.echo("\n".join(views(directory, labels, study).values()), nl=False)
+        typer.echo("\n".join(views(directory, labels, has_study(directory)).values()), nl=False)
 
 
 def dashboard(

@@ -102,6 +102,11 @@ _STUDY = (
         "SELECT * FROM read_parquet('{out}/study/by_respondent.parquet', {reading})",
     ),
     (
+        "study_respondent_curves",
+        "The curve of each respondent over the stimulus, bin by bin.",
+        "SELECT * FROM read_parquet('{out}/study/respondent_curves.parquet', {reading})",
+    ),
+    (
         "study_curve",
         "How respondents reacted over the stimulus, bin by bin, of all and by group.",
         "SELECT * FROM read_parquet('{out}/study/curve.parquet', {reading})",

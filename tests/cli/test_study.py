@@ -13,7 +13,9 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from fer_batch import storage
+from fer_batch.analysis.summarize import summarize
 from fer_batch.cli import app
+from fer_batch.report.build import report
 from fer_batch.tables.layout import STUDY_FILES
 from tests.helpers.clips import SAMPLES
 from tests.helpers.command import fer_batch
@@ -41,6 +43,17 @@ def test_study_writes_its_tables_and_says_where(folder: Path, tmp_path: Path) ->
     assert f"tables in {folder}/study" in done.output
     assert sorted(path.name for path in (folder / "study").iterdir()) == sorted(STUDY_FILES)
     assert pd.read_parquet(folder / "study" / "curve.parquet")["bin_start_s"].unique().tolist() == [0, 2, 4, 6, 8, 10]
+
+
+def test_study_makes_an_existing_report_again(folder: Path, tmp_path: Path) -> None:
+    study = write_csv(tmp_path / "S.csv", "media,group", "a/*,a", "b/*,b")
+    assert command("study", folder, study).exit_code == 0
+    assert not (folder / "report.html").exists()
+    summarize(folder, 10.0)
+    report(folder)
+    (folder / "report.html").write_text("an earlier one")
+    assert command("study", folder, study).exit_code == 0
+    assert 'id="audience-1"' in (folder / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,8 @@ def test_views_of_a_study_are_there_once_it_is(tmp_path: Path) -> None:
     connection = duckdb.connect()
     connection.execute(CliRunner().invoke(app, ["sql", str(out)]).stdout)
     assert set(views(Path(), EMOTIONS, study=True)) - set(NAMES) == {
-        "study_by_respondent", "study_curve", "study_by_segment", "study_contrasts", "study_clear_differences",
+        "study_by_respondent", "study_respondent_curves",
+        "study_curve", "study_by_segment", "study_contrasts", "study_clear_differences",
         "study_synchrony", "study_moments",
     }  # fmt: skip
     assert rows(connection, "SELECT count(*) FROM study_by_respondent") == [(16,)]
