@@ -158,19 +158,20 @@ def contrasts(draws: int, rng: np.random.Generator) -> None:
     print_table("Of 100 contrasts, so many have p < 0.05 (groups: so many respondents in each):", rows)
 
 
-def together(rng: np.random.Generator, count: int, shared: float) -> Floats:
+def together(rng: np.random.Generator, count: int, shared: float, signal: Floats) -> Floats:
     """Curves that follow a shared signal, each respondent more or less."""
-    signal = logits(rng, (1, 1, CURVE_S), 0.0, 0.0)[0] / NOISE
     follows = shared * np.abs(rng.normal(size=(count, 1)))
     return with_gaps(rng, expit(logits(rng, (1, count, CURVE_S), -1.0, 1.0)[0] + follows * signal))
 
 
 def synchronies(draws: int, rng: np.random.Generator) -> None:
     rows = []
+    signal = logits(rng, (1, 1, CURVE_S), 0.0, 0.0)[0] / NOISE  # The stimulus: the same in all studies.
     for shared in (0.0, 0.3, 0.8):
         for count in (5, 10, 30):
-            truth = float(np.mean([synchrony(together(rng, count, shared), shifts=0).isc for _ in range(2 * draws)]))
-            found = [synchrony(together(rng, count, shared)) for _ in range(draws)]
+            studies = (together(rng, count, shared, signal) for _ in range(3 * draws))
+            found = [synchrony(next(studies), shifts=199) for _ in range(draws)]
+            truth = float(np.mean([each.isc for each in found] + [synchrony(each, shifts=0).isc for each in studies]))
             holds = [each.isc_low <= truth <= each.isc_high for each in found]
             rows.append(
                 {"shared": shared, "respondents": count, "true isc": f"{truth:.2f}"}
