@@ -202,11 +202,10 @@ def make_recordings(out: Path, part: int, count: int, seconds: int, rng: np.rand
         frame["face_count"] = frame["sample_index"].isin(rows["sample_index"]).astype(int)
         frames.append(frame.join(frame_means(rows, ["sample_index"], EMOTIONS), on="sample_index"))
         media.append({"media_path": path, "media_type": "video", "status": "done", "duration_s": float(seconds)})
-    tables = {
-        "faces": pa.Table.from_pandas(pd.concat(faces), faces_schema(EMOTIONS), preserve_index=False),
-        "frames": pa.Table.from_pandas(pd.concat(frames), frames_schema(EMOTIONS), preserve_index=False),
-        "media": pa.Table.from_pylist(media, media_schema()),
-    }
+    tables = {"media": pa.Table.from_pylist(media, media_schema())}
+    for name, rows, schema in (("faces", faces, faces_schema(EMOTIONS)), ("frames", frames, frames_schema(EMOTIONS))):
+        complete = pd.concat(rows).reindex(columns=schema.names)  # Columns that studies don't read are null.
+        tables[name] = pa.Table.from_pandas(complete, schema, preserve_index=False)
     commit_part(out, part, tables, {}, {})
 
 
