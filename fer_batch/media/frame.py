@@ -83,6 +83,8 @@ class DecodedFrame:
 
 def square_size(width: int, height: int, pixel_aspect: Fraction) -> tuple[int, int]:
     """Width and height of a picture once its pixels are square: as players do, the width changes."""
+    if pixel_aspect == 1:  # Asked for every frame.
+        return width, height
     return max(1, round(width * pixel_aspect)), height
 
 
