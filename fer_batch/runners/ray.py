@@ -234,7 +234,9 @@ class _Actor:
 
     def work(self, task: Any) -> Iterator[Any]:
         """Yield the results of a task."""
-        yield from self._function(task)
+        # Not `yield from`: Ray sends values into the generator, and a list's iterator takes none.
+        for result in self._function(task):  # noqa: UP028
+            yield result
 
 
 class RayPool(Generic[TaskT, ResultT]):

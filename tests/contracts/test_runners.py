@@ -20,7 +20,14 @@ from fer_batch.runners.base import Outcome, Runner, TaskError
 from fer_batch.runners.local import LocalRunner
 from fer_batch.runners.ray import RayPool, RayRunner
 from tests.helpers.ray_cluster import ray_alone
-from tests.helpers.workers import TaskList, make_eager_worker, make_none, make_without_library, make_worker
+from tests.helpers.workers import (
+    TaskList,
+    make_eager_worker,
+    make_none,
+    make_without_library,
+    make_worker,
+    make_worker_that_delegates,
+)
 
 MakeRunner = Callable[..., Runner[Any, Any]]
 
@@ -52,6 +59,11 @@ def test_every_task_has_its_result_from_another_process(runner: MakeRunner) -> N
     results = {task: outcome.result for task, outcome in outcomes.items()}
     assert {task: result[0] for task, result in results.items() if result} == {t: t.upper() for t in results}
     assert os.getpid() not in {result[1] for result in results.values() if result}
+
+
+def test_results_may_come_from_any_iterator(runner: MakeRunner) -> None:
+    outcomes = list(runner(make_worker_that_delegates, 1, None).run(TaskList(["a", "b"])))
+    assert [outcome.result for outcome in outcomes] == ["a", "A", "b", "B"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kills its own process")

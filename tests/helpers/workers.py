@@ -43,6 +43,15 @@ def make_eager_worker() -> Callable[[str], Iterator[bytes]]:
     return work
 
 
+def make_worker_that_delegates() -> Callable[[str], Iterator[str]]:
+    """Its results come from a list's iterator, which nothing can be sent into."""
+
+    def work(task: str) -> Iterator[str]:
+        yield from [task, task.upper()]
+
+    return work
+
+
 def make_none() -> Callable[[str], Iterator[str]]:
     raise RuntimeError("can't be made")
 
