@@ -45,6 +45,8 @@ OTHER: dict[str, Any] = {
     "classifiers": 2,
     "timeout": 1.0,
     "window": 3.0,
+    "study": Path("/data/study.csv"),
+    "segments": Path("/data/segments.csv"),
     "retry_failed": True,
     "restart": True,
     "report": False,

@@ -6,7 +6,6 @@ import csv
 import errno
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -433,7 +432,8 @@ def test_pictures_have_no_tracks(folder: Callable, files: list[ClassifiedFile]) 
     assert summaries(folder(files[1:2]))["by_track"] == []
 
 
-def test_a_video_with_one_sample_was_seen_for_no_known_time(folder: Callable, files: list[ClassifiedFile]) -> None:
-    (row,) = summaries(folder([replace(files[0], probabilities=files[0].probabilities[:1],
-        prepared=replace(files[0].prepared, frames=files[0].prepared.frames[:1]))]))["by_track"]  # fmt: skip
+def test_a_video_with_one_sample_was_seen_for_no_known_time(
+    folder: Callable, scored_file: Callable, shares_of: Callable
+) -> None:
+    (row,) = summaries(folder([scored_file("v.mp4", [(0.0, [shares_of(happy=1.0)])])]))["by_track"]
     assert (row["frames"], row["seconds_seen"]) == (1, 0.0)
