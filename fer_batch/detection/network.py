@@ -19,6 +19,9 @@ STRIDES = (8, 16, 32, 64)
 SCORE, BOX, LANDMARKS = slice(0, 1), slice(1, 5), slice(5, 15)
 CHANNELS = 15
 
+#: Length of a standardized filter with a gain of 1: a layer behind a ReLU then keeps the variance of its input.
+AFTER_RELU = float(np.sqrt(2 / (1 - 1 / np.pi)))
+
 #: Logarithm of a box's largest side, in cells: far beyond any picture; larger values only overflow.
 _LARGEST = 10.0
 
@@ -150,7 +153,6 @@ def _standardized_convolution() -> Any:
     import keras
     from keras import ops
 
-    after_relu = float(np.sqrt(2 / (1 - 1 / np.pi)))
     with_torch = keras.backend.backend() == "torch"
 
     class StandardizedConv2D(keras.layers.Conv2D):  # type: ignore[misc]
@@ -167,7 +169,7 @@ def _standardized_convolution() -> Any:
             kernel = ops.convert_to_tensor(self.kernel, dtype="float32")
             kernel = kernel - ops.mean(kernel, axis=(0, 1, 2), keepdims=True)
             length = ops.sqrt(ops.sum(ops.square(kernel), axis=(0, 1, 2), keepdims=True) + 1e-6)
-            return kernel * (after_relu * ops.convert_to_tensor(self.gain, dtype="float32") / length)
+            return kernel * (AFTER_RELU * ops.convert_to_tensor(self.gain, dtype="float32") / length)
 
         def call(self, x: Any) -> Any:
             kernel, bias = ops.cast(self.scaled_kernel(), x.dtype), ops.cast(self.bias, x.dtype)

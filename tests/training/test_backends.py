@@ -116,7 +116,7 @@ def test_the_losses_are_those_of_tensorflow(backend: str, lessons: Path, voted: 
 def test_the_detector_trains_and_goes_on(backend: str) -> None:
     """Its own tests, of training and of a start with earlier weights, on that backend."""
     tests = Path(__file__).parent / "detector" / "test_train.py"
-    chosen = ["-k", "resumes_from_a_checkpoint or averaged_weights_of_another", "-p", "no:cacheprovider"]
+    chosen = ["-k", "resumes_from_a_checkpoint or network_of_a_detector", "-p", "no:cacheprovider"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", str(tests), *chosen],
         env={**os.environ, "KERAS_BACKEND": backend},

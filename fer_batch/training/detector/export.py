@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fer_batch.detection.network import BOX, CHANNELS, LANDMARKS, SCORE, STRIDES
 from fer_batch.onnx.export import Graph
@@ -52,6 +53,14 @@ def _read_blocks(graph: Graph) -> None:
     split = pixels.reshape(outputs, channels, 2, 2, 2, 2).transpose(0, 1, 3, 5, 2, 4)
     graph.constant(inputs[1], np.ascontiguousarray(split).reshape(outputs, 4 * channels, 2, 2))
     graph.nodes[index] = (kind, name, inputs, {"kernel_shape": [2, 2], "strides": [1, 1], "pads": [1, 1, 0, 0]})
+
+
+def planes_kernel(kernel: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The kernel (outputs, channels, 3, 3) that reads planes, of one that reads their blocks (outputs, 4 channels, 2,
+    2)."""
+    outputs, channels = len(kernel), kernel.shape[1] // 4
+    pixels = kernel.reshape(outputs, channels, 2, 2, 2, 2).transpose(0, 1, 4, 2, 5, 3)
+    return np.ascontiguousarray(pixels.reshape(outputs, channels, 4, 4)[:, :, 1:, 1:])
 
 
 def _add_outputs(graph: Graph, stride: int, name: str) -> None:

@@ -20,7 +20,7 @@ class DetectorRecipe:
 
     Attributes:
         options: Arguments of `face_network`.
-        start: A folder of `train-detector` whose averaged weights the run begins with; none: random ones.
+        start: A detector's folder whose network the run begins with; none: random weights.
         epochs: Epochs in all; the only field that may change while a run is under way.
         decay_epochs: The last epochs, in which the learning rate falls to 0 along a cosine.
         steps: Batches an epoch.

@@ -32,6 +32,7 @@ from fer_batch.training.detector.batches import Batch, batch_stream
 from fer_batch.training.detector.loss import detector_loss
 from fer_batch.training.detector.photographs import Photograph
 from fer_batch.training.detector.recipe import RECIPE_FILE, DetectorRecipe, check_detector_recipe
+from fer_batch.training.detector.start import start_from
 
 _GRADIENT_NORM = 5.0
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
@@ -200,14 +201,10 @@ class _Trainer:
         return len(self.history)
 
     def begin(self, folder: Path) -> None:
-        """Take the averaged weights of an earlier training. Raises DatasetError where they do not fit."""
-        try:
-            with np.load(folder / CHECKPOINT_FILE, allow_pickle=False) as state:
-                for i, pair in enumerate(zip(self.steps.weights, self.steps.average, strict=True)):
-                    for variable in pair:
-                        variable.assign(state[f"average{i}"])
-        except (OSError, KeyError, ValueError) as error:
-            raise DatasetError(f"recipe: start {folder}: its weights can't be used ({error})") from error
+        """Take the network of an earlier training; see `start_from`."""
+        start_from(folder, self.steps.model.bare)
+        for weight, average in zip(self.steps.weights, self.steps.average, strict=True):
+            average.assign(ops.convert_to_numpy(weight))
 
     def run_epoch(self, batches: Iterator[Batch]) -> dict[str, float]:
         """Train one epoch, moving the averaged weights along; returns the mean loss."""

@@ -240,16 +240,21 @@ def test_a_checkpoint_of_another_recipe_is_refused_but_a_longer_run_is_not(
     assert len((tmp_path / training.LOG_FILE).read_text().splitlines()) == 3
 
 
-def test_a_training_begins_with_the_averaged_weights_of_another(
-    training: Any, photographs: list[Photograph], tmp_path: Path
-) -> None:
-    first = training.train_detector(photographs, replace(TINY, epochs=1), tmp_path / "first")
+def test_a_training_begins_with_the_network_of_a_detector(training: Any, network: Any, tmp_path: Path) -> None:
+    from fer_batch.detection.network import plain_network
+    from fer_batch.training.detector.export import export_onnx
+
+    export_onnx(plain_network(network, **OPTIONS), tmp_path / ONNX_FILE)
     trainer = training._Trainer(TINY)
-    trainer.begin(tmp_path / "first")
-    for old, new in zip(first.get_weights(), trainer.averaged_network().get_weights(), strict=True):
-        assert np.array_equal(old, new)
-    with pytest.raises(DatasetError, match="none: its weights can't be used"):
+    trainer.begin(tmp_path)
+    picture = np.random.default_rng(1).integers(0, 256, (1, 64, 96, 3)).astype(np.float32)
+    begun = trainer.averaged_network().predict_on_batch(picture)
+    for old, new in zip(network.predict_on_batch(picture), begun, strict=True):
+        assert np.asarray(new) == pytest.approx(np.asarray(old), rel=1e-3, abs=1e-3)
+    with pytest.raises(DatasetError, match="none: its network can't be used"):
         trainer.begin(tmp_path / "none")
+    with pytest.raises(DatasetError, match="its network can't be used"):
+        training._Trainer(replace(TINY, options={**OPTIONS, "neck": 5})).begin(tmp_path)
 
 
 @pytest.mark.parametrize(
