@@ -11,7 +11,7 @@ from fer_batch.detection.base import CropRule
 from fer_batch.detection.model_folder import ONNX_FILE, read_detector
 from fer_batch.errors import DatasetError
 from fer_batch.model_folder import INT8_FILE
-from fer_batch.training.detector.recipe import RECIPE_FILE, read_detector_recipe
+from fer_batch.training.detector.recipe import RECIPE_FILE, DetectorRecipe, read_detector_recipe
 
 _TEXT = """# {name}, version {version}
 
@@ -19,8 +19,8 @@ Finds faces: box, score and five landmarks (eyes, nose, corners of the mouth). A
 from scratch by `fer-batch train-detector`{training}.
 
 {files}
-- Input: {input}. Default threshold: {min_score}, the lowest that leaves 1 false face on 100 held-out photographs in
-  which the labels' detector found none. In videos a face below it, down to three quarters of it, counts where a track
+- Input: {input}. Default threshold: {min_score}, the lowest that leaves {false_per_100:g} false faces on 100 held-out
+  photographs in which nobody is. In videos a face below it, down to three quarters of it, counts where a track
   leads to it.
 - Crop for the classifier: square, {crop_scale} times the longer side of the box, moved down by {crop_shift_y} heights,
   turned upright where the head leans by {upright_from:.0f} degrees or more.
@@ -71,9 +71,10 @@ def detector_card(folder: Path, figures: Sequence[dict[str, Any]]) -> str:
         figures: Those of `evaluate_detector` for each detector and size, with the name of the `data`.
     """
     model = read_detector(folder)
-    training = ""
+    training, false_per_100 = "", DetectorRecipe.false_per_100
     if (folder / RECIPE_FILE).is_file():
         recipe = read_detector_recipe(folder / RECIPE_FILE)
+        false_per_100 = recipe.false_per_100
         training = f" ({recipe.epochs * recipe.steps} steps, `{RECIPE_FILE}`)"
     files = [_file("Network", folder / ONNX_FILE, model.onnx_sha256)]
     if model.int8_sha256 is not None:
@@ -82,6 +83,7 @@ def detector_card(folder: Path, figures: Sequence[dict[str, Any]]) -> str:
     return _TEXT.format(
         files="\n".join(files),
         training=training,
+        false_per_100=false_per_100,
         overall=_overall_table(figures),
         sizes=_size_table(figures),
         curve=_curve_table(figures[0]),

@@ -49,8 +49,8 @@ def quantize_detector(folder: Path, photographs: list[Photograph], recipe: Detec
     """Write the folder's network in INT8, with ranges from photographs that it was trained on, and choose its default
     threshold.
 
-    The threshold is the lowest that leaves at most 1 false face on 100 held-out photographs in which no face was found
-    (role `none_found`), searched at the default size. Photographs without a face (role `negative`) are not looked at:
+    The threshold is the lowest that leaves at most the recipe's `false_per_100` on held-out photographs in which no
+    face was found (role `none_found`) of the recipe's sources for it, searched at the default size. Photographs without a face (role `negative`) are not looked at:
     false faces are reported on them. Until the file is complete, the folder is one without it.
 
     Returns:
@@ -72,8 +72,14 @@ def quantize_detector(folder: Path, photographs: list[Photograph], recipe: Detec
     take_levels(folder / INT8_FILE)
     model = replace(model, int8_sha256=file_sha256(folder / INT8_FILE))
     write_detector(folder, model)
-    to_choose_on = [photograph for photograph in photographs if photograph.held_out and photograph.none_found]
-    threshold = round(threshold_for_false_faces(detector_config(str(folder)), to_choose_on) + 0.005, 2)
+    sources = recipe.threshold_sources or {photograph.source for photograph in photographs}
+    to_choose_on = [
+        photograph
+        for photograph in photographs
+        if photograph.held_out and photograph.none_found and photograph.source in sources
+    ]
+    lowest = threshold_for_false_faces(detector_config(str(folder)), to_choose_on, recipe.false_per_100)
+    threshold = round(lowest + 0.005, 2)
     write_detector(folder, replace(model, min_score=threshold))
     return threshold
 

@@ -33,6 +33,9 @@ class DetectorRecipe:
         landmark_loss: Weight beside the score's loss.
         ema: The decay of the averaged weights that are kept.
         source_weights: How often photographs of a source are drawn; 1 where none is given.
+        threshold_sources: Held-out sources whose photographs without a found face choose the default threshold; all,
+            where none is named. Name those in which really nobody is.
+        false_per_100: False faces on 100 of these photographs that the threshold may leave.
         precision: float32 or bfloat16.
         seed: Of weights and views.
         views: How views are drawn.
@@ -52,6 +55,8 @@ class DetectorRecipe:
     landmark_loss: float = 5.0
     ema: float = 0.9995
     source_weights: dict[str, float] = field(default_factory=dict)
+    threshold_sources: tuple[str, ...] = ()
+    false_per_100: float = 1.0
     precision: str = "bfloat16"
     seed: int = 0
     views: Views = field(default_factory=Views)
