@@ -19,8 +19,8 @@ Finds faces: box, score and five landmarks (eyes, nose, corners of the mouth). A
 from scratch by `fer-batch train-detector`{training}.
 
 {files}
-- Input: {input}. Default threshold: {min_score}, the lowest that leaves {false_per_100:g} false faces on 100 held-out
-  photographs in which nobody is. In videos a face below it, down to three quarters of it, counts where a track
+- Input: {input}. Default threshold: {min_score}, the lowest with which at most {false_per_100:g} in 100 held-out
+  photographs without anybody has a false face. In videos a face below it, down to three quarters of it, counts where a track
   leads to it.
 - Crop for the classifier: square, {crop_scale} times the longer side of the box, moved down by {crop_shift_y} heights,
   turned upright where the head leans by {upright_from:.0f} degrees or more.
