@@ -20,8 +20,8 @@ from scratch by `fer-batch train-detector`{training}.
 
 {files}
 - Input: {input}. Default threshold: {min_score}, the lowest with which at most {false_per_100:g} in 100 held-out
-  photographs without anybody has a false face. In videos a face below it, down to three quarters of it, counts where a track
-  leads to it.
+  photographs without anybody has a false face. In videos a face below it, down to three quarters of it, counts where
+  a track leads to it.
 - Crop for the classifier: square, {crop_scale} times the longer side of the box, moved down by {crop_shift_y} heights,
   turned upright where the head leans by {upright_from:.0f} degrees or more.
 
