@@ -51,7 +51,8 @@ def quantize_detector(folder: Path, photographs: list[Photograph], recipe: Detec
 
     The threshold is the lowest that leaves at most the recipe's `false_per_100` on held-out photographs in which no
     face was found (role `none_found`) of the recipe's sources for it, searched at the default size. Photographs without
-    a face (role `negative`) are not looked at: false faces are reported on them. Until the file is complete, the folder is one without it.
+    a face (role `negative`) are not looked at: false faces are reported on them. Until the file is complete, the folder
+    is one without it.
 
     Returns:
         The threshold.
