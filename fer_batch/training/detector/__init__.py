@@ -1,1 +1,1 @@
-"""Training and measuring face detectors: photographs, views of them, a teacher, targets, the loop, the figures."""
+"""Training and measuring face detectors: photographs, views of them, targets, the loss, the loop, the figures."""
