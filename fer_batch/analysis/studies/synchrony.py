@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from fer_batch.analysis.studies.inference import ENOUGH_RESPONDENTS, Floats
 
-#: Random shifts behind a p value: many where there are few values to shift, fewer where there are millions.
-_MOST_SHIFTS, _LEAST_SHIFTS, _VALUES_SHIFTED, _SEED = 999, 199, 3e8, 20240917
+#: Random shifts behind a p value: 999, and down to 199 where they would be more than so many shifts of a curve, or of a
+#: value; then a study of 300 respondents takes seconds. And the seed.
+_MOST_SHIFTS, _LEAST_SHIFTS, _CURVES_SHIFTED, _VALUES_SHIFTED, _SEED = 999, 199, 1e5, 1e8, 20240917
 #: Fewer bins than this give no correlation.
 _LEAST_BINS = 3
 #: A correlation of exactly 1 has no Fisher's z.
@@ -113,7 +114,8 @@ def _shift_p(series: _Series, shifts: int | None) -> float:
     fast it is told by the correlation over all bins; gaps count as the respondent's mean."""
     count, bins = series.centred.shape
     if shifts is None:
-        shifts = int(np.clip(_VALUES_SHIFTED / (count * bins), _LEAST_SHIFTS, _MOST_SHIFTS))
+        affordable = min(_CURVES_SHIFTED / count, _VALUES_SHIFTED / (count * bins))
+        shifts = int(np.clip(affordable, _LEAST_SHIFTS, _MOST_SHIFTS))
     starts = np.random.default_rng(_SEED).integers(0, bins, (shifts, count))
     # Each curve twice in a row: a circular shift is a slice of it.
     curves = [np.concatenate([curve, curve]).astype(np.float32) for curve in series.centred]
