@@ -54,7 +54,7 @@ class FaceFinder:
         """The boxes of what might be faces in a picture, uint8 (h, w, 3), BGR."""
         luma = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8)
         height, width = luma.shape
-        frame = Frame(luma, width, height, None)
+        frame = Frame(luma, width, height, None, picture if self._detector.needs_colour else None)
         faces = [face for search in self._searches for face in find_faces(frame, self._detector, search)]
         return [(face.x / width, face.y / height, face.width / width, face.height / height) for face in faces]
 

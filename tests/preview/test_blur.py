@@ -67,7 +67,7 @@ def test_detector_finds_no_face_in_a_blurred_photograph() -> None:
 
     def faces() -> int:
         gray = picture.mean(axis=2).astype(np.uint8)
-        return len(find_faces(Frame(gray, gray.shape[1], gray.shape[0], None), detector, config))
+        return len(find_faces(Frame(gray, gray.shape[1], gray.shape[0], None, picture), detector, config))
 
     assert faces() == 2
     blur(picture, face_finder().boxes(picture))

@@ -178,7 +178,7 @@ def test_no_face_is_found_where_all_were_blurred(results: Path, tmp_path: Path) 
     detector = create_detector(config)
     pictures = [picture for _, picture in frames_of(tmp_path / "clips/pan_and_zoom.mp4.preview.mp4")]
     assert len(pictures) >= 10
-    pictures.append(np.asarray(Image.open(tmp_path / "photos/two_people.png.preview.jpg").convert("RGB")))
+    pictures.append(np.asarray(Image.open(tmp_path / "photos/two_people.png.preview.jpg").convert("RGB"))[:, :, ::-1])
     for picture in pictures:
         gray = picture.mean(axis=2).astype(np.uint8)
-        assert not find_faces(Frame(gray, gray.shape[1], gray.shape[0], None), detector, config)
+        assert not find_faces(Frame(gray, gray.shape[1], gray.shape[0], None, picture), detector, config)
