@@ -80,7 +80,7 @@ def _run(
         clear_folder(config.out)
     ledger = Ledger(config.out, lock)
     ledger.check(config.result_settings(), input_prefixes(config.inputs))
-    studies.check_media(config, found, ledger.entries["media_path"].to_pylist())
+    studies.check_media(config, found, ledger.entries["media_path"])
     ledger.clean_up()
     outstanding = ledger.outstanding(found, config.retry_failed)
     tasks, skipped = plan(outstanding), len(found) - len(outstanding)

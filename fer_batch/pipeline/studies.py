@@ -6,6 +6,8 @@ import logging
 from collections.abc import Sequence
 from enum import Enum, auto
 
+import pyarrow as pa
+
 from fer_batch.analysis.studies import study
 from fer_batch.analysis.studies.matching import MediaFile
 from fer_batch.config import ResolvedConfig
@@ -32,12 +34,12 @@ def check_files(config: ResolvedConfig) -> None:
         study.check_options(options)
 
 
-def check_media(config: ResolvedConfig, found: Sequence[Media], done: Sequence[str] = ()) -> None:
+def check_media(config: ResolvedConfig, found: Sequence[Media], done: pa.ChunkedArray | None = None) -> None:
     """Raise UsageError where the study is of files that are not there. `found`: what the run has found; `done`: the
-    paths in the tables, those of earlier runs among them."""
+    paths in the tables, those of earlier runs among them, as Arrow has them: there may be millions, and no study."""
     if (options := _options(config)) is None:
         return
-    files = {path: MediaFile(path, "video") for path in done}
+    files = {path: MediaFile(path, "video") for path in ([] if done is None else done.to_pylist())}
     files |= {media.path: MediaFile(media.path, media.media_type) for media in found}
     study.check_media(study.check_options(options), list(files.values()))
 
