@@ -10,8 +10,9 @@ import typer
 from fer_batch.analysis.studies.schemas import Schemas
 from fer_batch.cli import app
 from fer_batch.emotions import EMOTIONS
+from fer_batch.explanations import EXPLANATIONS
 from fer_batch.measures import DEFINITIONS
-from fer_batch.records import EXPLANATIONS, Code, Stage
+from fer_batch.records import Code, Stage
 from fer_batch.tables.layout import STUDY_TABLES
 from fer_batch.tables.schema import faces_schema, frames_schema, media_schema
 from fer_batch.tables.sql import views

@@ -11,6 +11,7 @@ from fer_batch.cli.arguments import Directory, location_of
 from fer_batch.cli.exit_status import EXIT_DONE, EXIT_SOME_FAILED, endings
 
 
+# Long, for every option is a parameter.
 def preview(
     directory: Directory,
     media: Annotated[

@@ -11,6 +11,7 @@ from fer_batch.cli.arguments import Directory, location_of
 from fer_batch.cli.exit_status import endings
 
 
+# Long, for every option is a parameter.
 def study(
     directory: Directory,
     study_file: Annotated[

@@ -95,16 +95,43 @@ def curve(
         + ("Lighter: the simultaneous band over all times. " if factor is None else "")
         + "Gray columns: segments."
     )
-    lines = sorted(rows["line"].unique())
-    domain = list(zoom) if zoom else [float(rows["second"].min()), float(rows["second"].max()) + tables.facts.bin_s]
-    scale = alt.Scale(domain=domain, nice=False, zero=False)
-    time = alt.X("second:Q", title=None, scale=scale)
-    colours = alt.Scale(domain=lines, range=[_colour(index) for index in range(len(lines))])
-    colour = alt.Color("line:N", title=None, legend=alt.Legend(orient="top") if factor else None, scale=colours)
+    domain = zoom or (float(rows["second"].min()), float(rows["second"].max()) + tables.facts.bin_s)
+    scale = alt.Scale(domain=list(domain), nice=False, zero=False)
     base = alt.Chart(rows).transform_filter(
         alt.FieldRangePredicate(field="second", range=[domain[0] - tables.facts.bin_s, domain[1]])
     )
-    value = alt.Y("mean:Q", title=measure, scale=alt.Scale(zero=False), axis=alt.Axis(minExtent=30))
+    colour, dash = _line_styles(sorted(rows["line"].unique()), with_legend=factor is not None)
+    layers = [*_segment_layers(segments, domain, scale), *_mean_layers(base, scale, measure, colour, dash, len(rows))]
+    if factor is None:
+        band = alt.Y("band_low:Q"), alt.Y2("band_high:Q")
+        layers.insert(2, base.mark_area(opacity=0.15, clip=True).encode(_time(scale), *band, colour))
+    st.altair_chart(alt.layer(*layers).properties(height=320), width="stretch")
+    axis = alt.Axis(tickCount=2, format="d", minExtent=30)
+    count = base.mark_line(interpolate="step-after", clip=True).encode(
+        alt.X("second:Q", title="seconds of the stimulus", scale=scale),
+        alt.Y("respondents:Q", title="respondents", scale=alt.Scale(zero=True), axis=axis),
+        colour, tooltip=["second", "line", "respondents"],
+    )  # fmt: skip
+    st.altair_chart(count.properties(height=120), width="stretch")
+
+
+def _time(scale: alt.Scale) -> alt.X:
+    return alt.X("second:Q", title=None, scale=scale)
+
+
+def _line_styles(lines: list[str], with_legend: bool) -> tuple[alt.Color, alt.StrokeDash]:
+    """The colour and the dashes of each line."""
+    colours = alt.Scale(domain=lines, range=[_colour(index) for index in range(len(lines))])
+    legend = alt.Legend(orient="top") if with_legend else None
+    dashes = [list(GROUP_STYLES[index % len(GROUP_STYLES)].dash) or [1, 0] for index in range(len(lines))]
+    return (
+        alt.Color("line:N", title=None, legend=legend, scale=colours),
+        alt.StrokeDash("line:N", legend=None, scale=alt.Scale(domain=lines, range=dashes)),
+    )
+
+
+def _segment_layers(segments: pd.DataFrame, domain: tuple[float, float], scale: alt.Scale) -> list[alt.Chart]:
+    """Gray columns and the names of the segments in sight."""
     shown = segments[(segments["end_s"] > domain[0]) & (segments["start_s"] < domain[1])]
     shown = shown.assign(start_s=shown["start_s"].clip(*domain), end_s=shown["end_s"].clip(*domain))
     shading = alt.Chart(shown).mark_rect(opacity=0.08, color="#767676", stroke="#767676").encode(
@@ -113,28 +140,20 @@ def curve(
     names = alt.Chart(shown).mark_text(align="left", baseline="top", dx=3, dy=3, color="#767676", fontSize=11).encode(
         alt.X("start_s:Q", scale=scale), alt.Text("segment:N"), y=alt.value(0)
     )  # fmt: skip
-    layers: list[alt.Chart] = [shading, names]
-    if factor is None:
-        layers.append(
-            base.mark_area(opacity=0.15, clip=True).encode(time, alt.Y("band_low:Q"), alt.Y2("band_high:Q"), colour)
-        )
-    layers.append(base.mark_area(opacity=0.25, clip=True).encode(time, alt.Y("low:Q"), alt.Y2("high:Q"), colour))
-    tooltip = [
-        "second",
-        "line",
-        *(alt.Tooltip(name, format=".3f") for name in ("mean", "low", "high", "band_low", "band_high")),
-    ]
-    dashes = [list(GROUP_STYLES[index % len(GROUP_STYLES)].dash) or [1, 0] for index in range(len(lines))]
-    dash = alt.StrokeDash("line:N", legend=None, scale=alt.Scale(domain=lines, range=dashes))
-    layers.append(base.mark_line(point=len(rows) < 60, clip=True).encode(time, value, colour, dash, tooltip=tooltip))
-    axis = alt.Axis(tickCount=2, format="d", minExtent=30)
-    count = base.mark_line(interpolate="step-after", clip=True).encode(
-        alt.X("second:Q", title="seconds of the stimulus", scale=scale),
-        alt.Y("respondents:Q", title="respondents", scale=alt.Scale(zero=True), axis=axis),
-        colour, tooltip=["second", "line", "respondents"],
-    )  # fmt: skip
-    st.altair_chart(alt.layer(*layers).properties(height=320), width="stretch")
-    st.altair_chart(count.properties(height=120), width="stretch")
+    return [shading, names]
+
+
+def _mean_layers(
+    base: alt.Chart, scale: alt.Scale, measure: str, colour: alt.Color, dash: alt.StrokeDash, rows: int
+) -> list[alt.Chart]:
+    """The interval at each time, and the mean."""
+    value = alt.Y("mean:Q", title=measure, scale=alt.Scale(zero=False), axis=alt.Axis(minExtent=30))
+    figures = [alt.Tooltip(name, format=".3f") for name in ("mean", "low", "high", "band_low", "band_high")]
+    interval = base.mark_area(opacity=0.25, clip=True).encode(_time(scale), alt.Y("low:Q"), alt.Y2("high:Q"), colour)
+    mean = base.mark_line(point=rows < 60, clip=True).encode(
+        _time(scale), value, colour, dash, tooltip=["second", "line", *figures]
+    )
+    return [interval, mean]
 
 
 def strips(tables: StudyTables, stimulus: str, measure: str, zoom: tuple[float, float] | None) -> None:

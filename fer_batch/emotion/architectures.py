@@ -99,39 +99,16 @@ def compact_resnet(
     import keras
     from keras import layers
 
-    from fer_batch.emotion.layers import BatchNormalization
-
-    def convolution(
-        x: keras.KerasTensor, name: str, filters: int, size: int = 3, stride: int = 1, scale: str = "ones"
-    ) -> keras.KerasTensor:
-        x = layers.Conv2D(
-            filters, size, stride, padding="same", use_bias=folded, kernel_initializer="he_normal", name=name
-        )(x)
-        if folded:
-            return x
-        normalization = BatchNormalization(
-            momentum=0.95, epsilon=_EPSILON, gamma_initializer=scale, name=f"{name}{_NORMALIZED}"
-        )
-        return normalization(x)
-
-    def excitation(y: keras.KerasTensor, name: str) -> keras.KerasTensor:
-        """The SE block's residual: y times a factor per channel in -1..1, zero at initialization."""
-        filters = y.shape[-1]
-        z = layers.GlobalAveragePooling2D(keepdims=True)(y)
-        z = layers.Dense(filters // se_reduction, activation="relu", name=f"{name}_squeeze")(z)
-        z = layers.Dense(filters, activation="tanh", kernel_initializer="zeros", name=f"{name}_excite")(z)
-        return layers.Multiply()([y, z])
-
     inputs = keras.Input((side, side, 1))
-    x = layers.ReLU()(convolution(inputs, "stem", widths[0], size=6, stride=2))
+    x = layers.ReLU()(_convolution(inputs, "stem", widths[0], folded, size=6, stride=2))
     for stage, (filters, count) in enumerate(zip(widths, blocks, strict=True)):
         if stage > 0:
-            x = layers.ReLU()(convolution(layers.MaxPooling2D(pool, 2)(x), f"stage{stage}", filters))
+            x = layers.ReLU()(_convolution(layers.MaxPooling2D(pool, 2)(x), f"stage{stage}", filters, folded))
         for block in range(count):
             name = f"stage{stage}_block{block}"
-            y = layers.ReLU()(convolution(x, f"{name}_first", filters))
-            y = convolution(y, f"{name}_second", filters, scale="zeros")
-            excited = [excitation(y, name)] if se_reduction and stage > 0 else []
+            y = layers.ReLU()(_convolution(x, f"{name}_first", filters, folded))
+            y = _convolution(y, f"{name}_second", filters, folded, scale="zeros")
+            excited = [_excitation(y, name, se_reduction)] if se_reduction and stage > 0 else []
             x = layers.ReLU()(layers.Add()([x, y, *excited]))
     if spatial_weights:
         mean = keras.initializers.Constant(1 / (x.shape[1] * x.shape[2]))
@@ -140,6 +117,36 @@ def compact_resnet(
         x = layers.GlobalAveragePooling2D()(x)
     x = layers.Dropout(dropout)(x)
     return keras.Model(inputs, layers.Dense(classes, dtype="float32", name="heads")(x), name="compact-resnet")
+
+
+def _convolution(
+    x: keras.KerasTensor, name: str, filters: int, folded: bool, size: int = 3, stride: int = 1, scale: str = "ones"
+) -> keras.KerasTensor:
+    """A convolution and, unless it is folded in, its batch normalization, whose factors begin as `scale`."""
+    from keras import layers
+
+    from fer_batch.emotion.layers import BatchNormalization
+
+    x = layers.Conv2D(
+        filters, size, stride, padding="same", use_bias=folded, kernel_initializer="he_normal", name=name
+    )(x)
+    if folded:
+        return x
+    normalization = BatchNormalization(
+        momentum=0.95, epsilon=_EPSILON, gamma_initializer=scale, name=f"{name}{_NORMALIZED}"
+    )
+    return normalization(x)
+
+
+def _excitation(y: keras.KerasTensor, name: str, reduction: int) -> keras.KerasTensor:
+    """The SE block's residual: y times a factor per channel in -1..1, zero at initialization."""
+    from keras import layers
+
+    filters = y.shape[-1]
+    z = layers.GlobalAveragePooling2D(keepdims=True)(y)
+    z = layers.Dense(filters // reduction, activation="relu", name=f"{name}_squeeze")(z)
+    z = layers.Dense(filters, activation="tanh", kernel_initializer="zeros", name=f"{name}_excite")(z)
+    return layers.Multiply()([y, z])
 
 
 def fold(trained: keras.Model, folded: keras.Model) -> None:

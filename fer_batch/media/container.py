@@ -9,9 +9,16 @@ import av
 from av.error import FFmpegError
 
 from fer_batch.media.image import MAX_PIXELS
+from fer_batch.media.notes import MAX_RATE
 from fer_batch.records import Code, MediaError, Stage
 from fer_batch.storage import for_ffmpeg
 
+#: Containers without an index: a seek searches the bytes, which joined recordings lead astray.
+WITHOUT_INDEX = frozenset(["mpeg", "mpegts"])
+#: Seconds of a time stamp's unit where a stream states none: FFmpeg's own.
+_DEFAULT_TICK = Fraction(1, av.time_base)
+#: What FFmpeg assumes for streams that state no rate.
+_ASSUMED_RATE = Fraction(25)
 #: Pictures that are video streams to FFmpeg, but no video: a cover, thumbnails, a still.
 _STILL = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails | av.stream.Disposition.still_image
 #: Seconds of sound before 0 that are an encoder's priming: decoded, and not played.
@@ -99,6 +106,40 @@ def tagged_end(stream: Any) -> Fraction | None:
         return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds.rstrip("\0"))
     except (KeyError, ValueError):
         return None
+
+
+def tick_of(stream: Any) -> Fraction:
+    """The resolution of a stream's time stamps, in seconds."""
+    return stream.time_base or _DEFAULT_TICK
+
+
+def stated_end(container: Any, stream: Any, start_pts: int | None, clock_start: Fraction | None) -> Fraction | None:
+    """Seconds on the player's clock at which a stream ends by its container; None where that states none.
+
+    By Matroska's tag, by the stream's length, or, where the stream is alone, by the container's length.
+
+    Args:
+        container: What holds the stream.
+        stream: The video stream.
+        start_pts: The time stamp at which the stream starts, in its own units.
+        clock_start: The time stamp, in seconds, that is 0 on the player's clock.
+    """
+    if container.format.name in WITHOUT_INDEX:  # No container states it there; FFmpeg guesses.
+        return None
+    begin = clock_start or Fraction(0)
+    if (end := tagged_end(stream)) is not None:  # FFmpeg gives the first stream the container's length.
+        return end - begin
+    if stream.duration:
+        return Fraction(((start_pts or 0) + stream.duration) * tick_of(stream) - begin)
+    if len(container.streams) == 1 and container.duration:
+        return Fraction(container.duration, av.time_base)
+    return None
+
+
+def counting_rate(stream: Any) -> Fraction:
+    """Frames a second by which times are counted where a format has no time stamps."""
+    stated: Fraction | None = stream.codec_context.framerate
+    return stated if stated is not None and 1 <= stated <= MAX_RATE else _ASSUMED_RATE
 
 
 def clock_start(container: Any, video: Any) -> Fraction | None:

@@ -1,9 +1,10 @@
-"""What is told of a video that was read: what was lost of it, and what is odd about it."""
+"""Notes on a video that was read: what was lost of it, and what is odd about it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from typing import Any
 
 from fer_batch.media.base import ReadStats
 from fer_batch.records import Code
@@ -13,7 +14,7 @@ Note = tuple[Code, str]
 
 #: A stream that ends this many seconds before the end its container states has lost it.
 _TRUNCATION_SLACK = Fraction(1)
-#: Frames a second above which a stated rate can hardly be true, and packets from which on that is told.
+#: Frames a second above which a stated rate can hardly be true, and packets from which on that is noted.
 MAX_RATE, _RATE_PACKETS = 300, 100
 #: Containers of broadcasts and camcorders, whose frames come steadily.
 _STEADY = frozenset(["mpeg", "mpegts"])
@@ -53,6 +54,31 @@ def unlikely_rate(stats: ReadStats, stated: Fraction | None, tick: Fraction) -> 
     if stats.packets >= _RATE_PACKETS and stats.packets > MAX_RATE * span:
         rate = float(stated or stats.packets / span)
         yield Code.UNLIKELY_RATE, f"{rate:.0f} frames a second: its times can hardly be true"
+
+
+def no_frames(stats: ReadStats) -> Note:
+    """Why a stream that was read gave no frame at all."""
+    if stats.errors:
+        return Code.INVALID_DATA, f"no frame could be decoded ({stats.last_error})"
+    if stats.without_time:
+        return Code.NO_TIMESTAMPS, "the frames carry no time stamps"
+    return Code.NO_FRAMES, "the video stream holds no frame"
+
+
+def counted_times(rate: Fraction, stream: Any) -> Note:
+    """That times were counted by `rate`, in frames a second, since the format has no time stamps."""
+    by = f"{float(rate):g} frames a second"
+    if stream.codec_context.framerate == rate:
+        by = f"the {by} that it states"
+    return Code.NO_TIMESTAMPS, f"without time stamps: times are counted by {by}"
+
+
+def other_streams(stream: Any, others: int) -> Note:
+    """Which stream of a container was read, and how many others that move were not."""
+    context = stream.codec_context
+    not_read = f"{others} other video stream{'s' if others > 1 else ''}"
+    message = f"stream {stream.index} ({context.width}x{context.height}) was read, the largest; {not_read} not"
+    return Code.OTHER_STREAMS, message
 
 
 def next_recording(file: str, format_name: str, stats: ReadStats) -> Iterator[Note]:

@@ -14,26 +14,31 @@ import av
 from av.error import FFmpegError
 
 from fer_batch.media.base import FrameReader, Packet, ReadStats, Skip, SkipDecisions, SkipPlan
-from fer_batch.media.container import PixelAspect, choose_stream, clock_start, open_container, tagged_end
+from fer_batch.media.container import (
+    WITHOUT_INDEX,
+    PixelAspect,
+    choose_stream,
+    clock_start,
+    counting_rate,
+    open_container,
+    stated_end,
+    tick_of,
+)
 from fer_batch.media.frame import DecodedFrame, shown_size, square_size
 from fer_batch.media.gif import missing_end
-from fer_batch.media.notes import MAX_RATE, Note, losses, next_recording, unlikely_rate
+from fer_batch.media.notes import counted_times, losses, next_recording, no_frames, other_streams, unlikely_rate
 from fer_batch.media.recorded import from_container
 from fer_batch.media.timeline import continuous, from_group_before
 from fer_batch.media.webp import AnimatedWebpReader
-from fer_batch.records import Code, Failure, MediaError, MediaInfo, Stage
+from fer_batch.records import Failure, MediaError, MediaInfo, Stage
 from fer_batch.storage import read_start
 
 #: Reads in a row that may fail before the rest of a file is given up.
 MAX_READ_ERRORS = 100
 #: Containers with an index that leads to every key frame, and time stamps that do not depend on where reading began.
 _SPLITTABLE = frozenset(["mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"])
-#: Containers without an index: a seek searches the bytes, which joined recordings lead astray.
-_WITHOUT_INDEX = frozenset(["mpeg", "mpegts"])
 #: Packets that any file may have.
 _MAX_PACKETS = 1_000_000
-#: What FFmpeg assumes for streams that state no rate.
-_ASSUMED_RATE = Fraction(25)
 
 
 class VideoReader:
@@ -57,7 +62,7 @@ class VideoReader:
         except MediaError:
             self._container.close()
             raise
-        self._tick = self._stream.time_base or Fraction(1, 1_000_000)
+        self._tick = tick_of(self._stream)
         self._aspect = PixelAspect(self._container, self._stream)
         self._start_pts = self._stream.start_time
         self._clock_start = clock_start(self._container, self._stream)
@@ -80,31 +85,13 @@ class VideoReader:
 
     @property
     def stated_end(self) -> Fraction | None:
-        """Seconds on the player's clock at which the stream ends by its container; None where that states none.
-
-        By Matroska's tag, by the stream's length, or, where the stream is alone, by the container's length.
-        """
-        if self._container.format.name in _WITHOUT_INDEX:  # No container states it there; FFmpeg guesses.
-            return None
-        start = self._clock_start or Fraction(0)
-        if (end := tagged_end(self._stream)) is not None:  # FFmpeg gives the first stream the container's length.
-            return end - start
-        if self._stream.duration:
-            return Fraction((self._start_pts or 0) * self._tick - start + self._stream.duration * self._tick)
-        if len(self._container.streams) == 1 and self._container.duration:
-            return Fraction(self._container.duration, av.time_base)
-        return None
+        """Seconds on the player's clock at which the stream ends by its container; None where that states none."""
+        return stated_end(self._container, self._stream, self._start_pts, self._clock_start)
 
     @property
     def _is_counted(self) -> bool:
         """Whether the format has no time stamps, so that times are counted by the rate: H.264 without a container."""
         return bool(self._container.format.flags & av.format.Flags.no_timestamps.value)
-
-    @property
-    def _rate(self) -> Fraction:
-        """Frames a second by which times are counted."""
-        stated: Fraction | None = self._stream.codec_context.framerate
-        return stated if stated is not None and 1 <= stated <= MAX_RATE else _ASSUMED_RATE
 
     def info(self, size: tuple[int, int] | None) -> MediaInfo:
         """What the container says; see `FrameReader`."""
@@ -195,7 +182,7 @@ class VideoReader:
 
     def _counted_frames(self, skip: Skip) -> Iterator[DecodedFrame]:
         """Frames of a format without time stamps. All are decoded, or counting them would not tell the time."""
-        interval = 1 / self._rate
+        interval = 1 / counting_rate(self._stream)
         for number, frame in enumerate(self._decode(self._demux(), "DEFAULT", None)):
             aspect, time = self._aspect(), number * interval
             self._size = shown_size(frame, aspect)
@@ -218,33 +205,23 @@ class VideoReader:
         found = [*losses(stats, self.stated_end if read_to_end else None, 1 / rate if rate else Fraction(0), name)]
         if read_to_end:
             found += next_recording(self.file, name, stats)
-        found += self._counting() if self._is_counted else unlikely_rate(stats, rate, self._tick)
+        if self._is_counted:
+            found.append(counted_times(counting_rate(self._stream), self._stream))
+        else:
+            found += unlikely_rate(stats, rate, self._tick)
         if self._other_streams:
-            index, context = self._stream.index, self._stream.codec_context
-            others = f"{self._other_streams} other video stream{'s' if self._other_streams > 1 else ''}"
-            message = f"stream {index} ({context.width}x{context.height}) was read, the largest; {others} not"
-            found.append((Code.OTHER_STREAMS, message))
+            found.append(other_streams(self._stream, self._other_streams))
         if not found:
             return missing_end(self.file) if read_to_end else None
         return Failure(Stage.DECODE, found[0][0], "; ".join(message for _, message in found))
 
-    def _counting(self) -> Iterator[Note]:
-        rate = f"{float(self._rate):g} frames a second"
-        by = f"the {rate} that it states" if self._stream.codec_context.framerate == self._rate else rate
-        yield Code.NO_TIMESTAMPS, f"without time stamps: times are counted by {by}"
-
     def no_frames_error(self) -> MediaError:
         """Why a file that opened gave no frame at all."""
-        if self.stats.errors:
-            message = f"no frame could be decoded ({self.stats.last_error})"
-            return MediaError(Stage.DECODE, Code.INVALID_DATA, message)
-        if self.stats.without_time:
-            return MediaError(Stage.DECODE, Code.NO_TIMESTAMPS, "the frames carry no time stamps")
-        return MediaError(Stage.DECODE, Code.NO_FRAMES, "the video stream holds no frame")
+        return MediaError(Stage.DECODE, *no_frames(self.stats))
 
     def _seek(self, start: float | Fraction) -> bool:
         """Go to the key frame before `start`; false where the format can't, and reading starts at the beginning."""
-        if self._container.format.name in _WITHOUT_INDEX:
+        if self._container.format.name in WITHOUT_INDEX:
             return False
         try:
             self._container.seek(self._pts(start), stream=self._stream, backward=True)

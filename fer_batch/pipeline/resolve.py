@@ -42,7 +42,7 @@ def resolve(config: RunConfig) -> ResolvedConfig:
         segments=config.segments and storage.absolute(config.segments),
         model=os.path.abspath(config.model) if model_folder == Path(config.model) else config.model,
     )
-    return ResolvedConfig(
+    return ResolvedConfig(  # Long, for it lists every field.
         sampling=config.sampling,
         detector=detector,
         model_folder=model_folder,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -21,6 +20,7 @@ from fer_batch.pipeline.discover import Discovery, input_prefixes, outside, surv
 from fer_batch.pipeline.engine import create_classifier, create_runner
 from fer_batch.pipeline.part_writer import PartWriter
 from fer_batch.pipeline.progress import Progress
+from fer_batch.pipeline.run_record import RunRecord, report_killed_run
 from fer_batch.pipeline.scheduler import Scheduler, plan
 from fer_batch.pipeline.stats import Processed, assert_complete, closing_lines, count
 from fer_batch.pipeline.worker import Message
@@ -31,7 +31,7 @@ from fer_batch.tables.commit import Provenance
 from fer_batch.tables.layout import TABLES
 from fer_batch.tables.ledger import Ledger, clear_folder
 from fer_batch.tables.lock import FolderLock, lock_folder
-from fer_batch.tables.run_file import keep_run_file, read_run_file, restore_run_file, write_run_file
+from fer_batch.tables.run_file import read_run_file
 from fer_batch.tables.schema import to_tables
 
 log = logging.getLogger(__name__)
@@ -90,39 +90,16 @@ def _run(
     found.clear()
     if not tasks and _is_complete(config, ledger):
         return _end_unchanged(config, count(paths, skipped, ledger, Processed()))
-    processed = Processed()
-    run_file_before = keep_run_file(config.out)
-    _report_killed_run(config.out, ledger)
-
-    def record(status: str) -> dict[str, Any]:
-        lock.check()
-        counts = count(paths, skipped, ledger, processed)
-        write_run_file(config, status, started, counts, classifier.device_name, ledger.last_part)
-        return counts
-
-    def end(status: str) -> dict[str, Any]:
-        counts = record(status)
-        seconds = (datetime.now(UTC) - started).total_seconds()
-        for line in closing_lines(counts, seconds):
-            log.info("%s", line, extra={"fields": {"counts": counts}})
-        return counts
-
-    try:
-        record("running")  # It stays where the run is killed.
-        _process(config, ledger, tasks, processed, runner, classifier)
+    report_killed_run(config.out, ledger)
+    record = RunRecord(config, lock, ledger, classifier, started, paths, skipped)
+    with record.kept():
+        _process(config, ledger, tasks, record.processed, runner, classifier)
         if not ledger.last_part:  # A run that found nothing leaves empty tables, not none.
             ledger.commit(to_tables([], config.labels), *_provenance(config))
         lock.check()
         summarize.summarize(config.out, config.window)
-        assert_complete(count(paths, skipped, ledger, processed))
-    except UsageError:  # A model that does not fit shows before any row is written.
-        restore_run_file(config.out, run_file_before)
-        raise
-    except BaseException as error:
-        with suppress(OSError):  # A full disk must not hide what went wrong first.
-            end("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
-        raise
-    counts = end("done")
+        assert_complete(record.counts())
+    counts = record.end("done")
     study = studies.make(config)
     report.remove(config.out)  # One of fewer rows must not pass for this run's, nor hide that this run's is missing.
     if config.report:
@@ -141,14 +118,6 @@ def _end_unchanged(config: ResolvedConfig, counts: dict[str, Any]) -> bool:
     assert_complete(counts)
     log.info("nothing to do; %s; tables in %s", closing_lines(counts, 1.0)[0], config.out)
     return not counts["failed"] and study is not studies.Outcome.REFUSED
-
-
-def _report_killed_run(out: Path, ledger: Ledger) -> None:
-    """Say so where the last run was killed: no other is at work here, for the folder is locked."""
-    last = read_run_file(out)
-    if last.get("status") == "running":
-        started, files = last.get("started"), ledger.entries.num_rows
-        log.warning("the run begun at %s was killed; going on after the %d files it left in the tables", started, files)
 
 
 def report_left_out(config: ResolvedConfig, discovery: Discovery) -> None:

@@ -17,10 +17,11 @@ from typing import Any
 from jinja2 import ChainableUndefined, Environment, PackageLoader
 from markupsafe import Markup
 
+from fer_batch.explanations import EXPLANATIONS
 from fer_batch.measures import DEFINITIONS
 from fer_batch.model_folder import METRICS_FILE
 from fer_batch.palette import EMOTION_STYLES, GROUP_STYLES
-from fer_batch.records import EXPLANATIONS, Code
+from fer_batch.records import Code
 from fer_batch.report import formatting
 from fer_batch.report.audience.highlights import format_change, format_correlation, format_p
 from fer_batch.report.highlights import shown_moments
@@ -126,9 +127,15 @@ def render(page: Page) -> str:
         "time": formatting.format_time,
         "duration": formatting.format_duration,
         "date": format_date,
+        "capfirst": lambda text: text[:1].upper() + text[1:],
     }
-    environment.filters["capfirst"] = lambda text: text[:1].upper() + text[1:]
-    environment.globals |= {
+    environment.globals |= _globals(page)
+    return environment.get_template("report.html.jinja").render(page=page)
+
+
+def _globals(page: Page) -> dict[str, Any]:
+    """The names that the templates know beside `page`."""
+    return {
         "count": formatting.format_count,
         "format_cell": formatting.format_cell,
         "format_change": format_change,
@@ -156,4 +163,3 @@ def render(page: Page) -> str:
         "too_few": formatting.TOO_FEW,
         "compared_columns": COMPARED,
     }
-    return environment.get_template("report.html.jinja").render(page=page)

@@ -19,8 +19,9 @@ import pytest
 
 from fer_batch.analysis.summarize import summarize
 from fer_batch.emotions import EMOTIONS
+from fer_batch.explanations import EXPLANATIONS
 from fer_batch.measures import DEFINITIONS
-from fer_batch.records import EXPLANATIONS, Code, Failure, Stage
+from fer_batch.records import Code, Failure, Stage
 from fer_batch.report.build import has_report, report
 from fer_batch.tables.commit import commit_part
 from fer_batch.tables.schema import ClassifiedFile, to_tables

@@ -11,7 +11,6 @@ import numpy as np
 
 from fer_batch.atomic import write_json
 from fer_batch.emotion.architectures import ARCHITECTURES, all_options
-from fer_batch.emotion.keras_model import KerasModel
 from fer_batch.emotion.model import softmax
 from fer_batch.emotion.model_folder import ModelConfig, write_config
 from fer_batch.errors import DatasetError
@@ -23,7 +22,7 @@ from fer_batch.training.emotion.batches import training_split
 from fer_batch.training.emotion.calibration import fit_share_correction, fit_temperature, held_out_metrics
 from fer_batch.training.emotion.dataset import Faces
 from fer_batch.training.emotion.export import quantize_model
-from fer_batch.training.emotion.recipe import RECIPE_FILE, Recipe, check_recipe, read_recipe
+from fer_batch.training.emotion.recipe import RECIPE_FILE, Recipe, check_recipe
 from fer_batch.training.emotion.targets import available_heads, plain_targets
 from fer_batch.training.emotion.trainer import Trainer, build_network
 
@@ -78,16 +77,6 @@ def train(faces: Faces, recipe: Recipe, out: Path, name: str, version: str) -> P
         print(f"the package onnx is not installed: `fer-batch quantize {out} DATA` writes the INT8 network for CPUs")
     (out / CHECKPOINT_FILE).unlink(missing_ok=True)
     return out
-
-
-def share_correction(folder: Path, faces: Faces) -> ShareCorrection | None:
-    """Fit the `share_correction` of a model folder whose config has none, on the faces its training held out."""
-    recipe = read_recipe(folder / RECIPE_FILE)
-    _, held_out = training_split(faces, recipe)
-    network = KerasModel(folder, recipe.batch_size)
-    return fit_share_correction(
-        network.probabilities(held_out.images), plain_targets(held_out, recipe)[network.config.tables]
-    )
 
 
 def _tables_head(recipe: Recipe) -> str:
