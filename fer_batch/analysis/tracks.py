@@ -14,13 +14,14 @@ _KEYS += [(name, pa.float64()) for name in ("first_s", "last_s", "seconds_seen")
 def by_track(part: Part, labels: tuple[str, ...]) -> pa.Table:
     """A row for each track: first and last time, frames, seconds, and means. `seconds_seen` is the number of frames
     times the median time between two samples of the video."""
-    keys = ["media_path", "track_id"]
+    keys, averaged = ["media_path", "track_id"], [*labels, *MEASURES]
     tracked = part.faces.dropna(subset="track_id")
     values = tracked[[*keys, "timestamp_s", *labels, *FACE_MEASURES]].assign(
         attention=face_attention(tracked), engagement=face_engagement(tracked)
     )
-    groups = values.groupby(keys, observed=True)
-    rows = groups[[*labels, *MEASURES]].mean()
+    # The mean of a float32 column would be float32, and depend on the order in which pandas adds its values up.
+    groups = values.astype(dict.fromkeys(averaged, "float64")).groupby(keys, observed=True)
+    rows = groups[averaged].mean()
     rows.insert(0, "first_s", groups["timestamp_s"].min())
     rows.insert(1, "last_s", groups["timestamp_s"].max())
     rows.insert(2, "frames", groups.size())

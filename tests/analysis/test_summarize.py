@@ -428,6 +428,15 @@ def test_by_track(folder: Callable, files: list[ClassifiedFile]) -> None:
     assert rows[0]["attention"] is None
 
 
+def test_the_mean_of_a_track_has_the_precision_of_float64(
+    folder: Callable, scored_file: Callable, shares_of: Callable
+) -> None:
+    happy = np.random.default_rng(0).random(1000)
+    frames = [(float(second), [shares_of(happy=share, neutral=1 - share)]) for second, share in enumerate(happy)]
+    (row,) = summaries(folder([scored_file("v.mp4", frames)]))["by_track"]
+    assert row["happy"] == pytest.approx(happy.astype(np.float32).astype(np.float64).mean(), rel=1e-12)
+
+
 def test_pictures_have_no_tracks(folder: Callable, files: list[ClassifiedFile]) -> None:
     assert summaries(folder(files[1:2]))["by_track"] == []
 
