@@ -23,7 +23,7 @@ from fer_batch.config import DetectorConfig
 from fer_batch.detection import create_detector
 from fer_batch.detection.base import Detector
 from fer_batch.detection.search import find_faces
-from fer_batch.records import Frame
+from fer_batch.media.image import frame_from_bgr
 from fer_batch.training.detector.folder import detector_config, held_out_part
 from fer_batch.training.detector.photographs import SURE, Photograph, read_photographs
 from fer_batch.training.detector.targets import intersection_over_union
@@ -81,9 +81,7 @@ def view_of(
 
 
 def _is_found(picture: NDArray[np.uint8], box: NDArray[np.float64], detector: Detector, config: DetectorConfig) -> bool:
-    luma = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8)
-    frame = Frame(luma, luma.shape[1], luma.shape[0], None, picture if detector.needs_colour else None)
-    found = find_faces(frame, detector, config)
+    found = find_faces(frame_from_bgr(picture, detector.needs_colour), detector, config)
     boxes = np.array([(face.x, face.y, face.width, face.height) for face in found]).reshape(-1, 4)
     return bool((intersection_over_union(boxes, box[None]) >= 0.5).any())
 

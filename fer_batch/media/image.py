@@ -5,10 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from typing import BinaryIO
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError, features
 
 from fer_batch.media.gif import missing_end
@@ -138,10 +141,29 @@ def _decode(stream: BinaryIO, orientation: int | None, colour: bool) -> tuple[Me
         if is_sideways(turn):
             width, height = height, width
         recorded_at = from_exif(image)
-        flattened = flat(image)
-        luma = upright(np.asarray(flattened.convert("L")), turn)
-        bgr = upright(np.asarray(flattened.convert("RGB"))[:, :, ::-1], turn) if colour else None
-    return MediaInfo(width, height, None, codec, recorded_at), Frame(luma, width, height, None, bgr)
+        frame = frame_from_image(image, colour, turn)
+    return MediaInfo(width, height, None, codec, recorded_at), replace(frame, width=width, height=height)
+
+
+def frame_from_image(image: Image.Image, colour: bool, turn: int | None = None) -> Frame:
+    """A Pillow image as a frame without a time.
+
+    Args:
+        image: Of any mode; see `flat`.
+        colour: Whether the Frame gets its `bgr`.
+        turn: EXIF's number of how the picture is to be turned upright; None: it is upright.
+    """
+    flattened = flat(image)
+    luma = upright(np.asarray(flattened.convert("L")), turn)
+    bgr = upright(np.asarray(flattened.convert("RGB"))[:, :, ::-1], turn) if colour else None
+    return Frame(luma, luma.shape[1], luma.shape[0], None, bgr)
+
+
+def frame_from_bgr(bgr: NDArray[np.uint8], colour: bool) -> Frame:
+    """An upright picture, uint8 (h, w, 3), BGR, as a frame without a time. `colour`: whether the frame gets its
+    `bgr`."""
+    luma = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), np.uint8)
+    return Frame(luma, luma.shape[1], luma.shape[0], None, bgr if colour else None)
 
 
 def _choose_size(image: Image.Image, colour: bool) -> None:

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 from fer_batch import storage
 from fer_batch.emotion.classifier import Classifier
 from fer_batch.errors import PictureError, UsageError
-from fer_batch.media.image import flat
+from fer_batch.media.image import frame_from_image
 from fer_batch.pipeline.discover import discover
 from fer_batch.pipeline.resolve import resolve_detector, resolve_model
 from fer_batch.pipeline.worker import Settings, Worker
@@ -82,6 +82,4 @@ def _frame_of(picture: Image.Image | NDArray[np.uint8], colour: bool) -> Frame:
             found = f"{array.dtype} of shape {array.shape}"
             raise UsageError(f"picture: must be uint8, (height, width) or RGB (height, width, 3), not {found}")
         picture = Image.fromarray(array)
-    upright = flat(ImageOps.exif_transpose(picture))
-    bgr = np.ascontiguousarray(np.asarray(upright.convert("RGB"))[:, :, ::-1]) if colour else None
-    return Frame(np.asarray(upright.convert("L")), upright.width, upright.height, None, bgr)
+    return frame_from_image(ImageOps.exif_transpose(picture), colour)

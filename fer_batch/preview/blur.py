@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from fer_batch.config import DetectorConfig
 from fer_batch.detection import create_detector
 from fer_batch.detection.search import find_faces
+from fer_batch.media.image import frame_from_bgr
 from fer_batch.preview.samples import Box, DrawnFrame
-from fer_batch.records import Frame
 
 #: What is blurred around a box, on each side, as a share of its width and height: hair, ears, chin.
 MARGIN = 0.35
-#: The least score of a face that is blurred, as a share of the detector's own threshold.
+#: The lowest score of a face that is blurred, as a share of the detector's own threshold.
 SCORE_SHARE = 0.5
 #: Longest sides of the picture at which it is searched, in pixels: at the first, faces of 10 pixels are found; at the
 #: others those that fill the picture, in profile too.
@@ -36,8 +36,8 @@ _BEFORE_S, _AFTER_S = Fraction(1, 4), Fraction(1, 2)
 _MOST_WAITING = 8
 #: So many pixels across and down are left of a face. Of 3 by 3 the detector still takes some for a face.
 _LEFT = 2
-#: Boxes that overlap so much, intersection over union, are blurred as one.
-_SAME_FACE = 0.5
+#: Boxes whose intersection over union is at least this are blurred as one.
+_MIN_IOU = 0.5
 
 
 class FaceFinder:
@@ -52,9 +52,8 @@ class FaceFinder:
 
     def boxes(self, picture: NDArray[np.uint8]) -> list[Box]:
         """The boxes of what might be faces in a picture, uint8 (h, w, 3), BGR."""
-        luma = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8)
-        height, width = luma.shape
-        frame = Frame(luma, width, height, None, picture if self._detector.needs_colour else None)
+        frame = frame_from_bgr(picture, self._detector.needs_colour)
+        width, height = frame.width, frame.height
         faces = [face for search in self._searches for face in find_faces(frame, self._detector, search)]
         return [(face.x / width, face.y / height, face.width / width, face.height / height) for face in faces]
 
@@ -82,7 +81,7 @@ def _merged(boxes: Iterable[Box]) -> list[Box]:
     merged: list[Box] = []
     for box in boxes:
         for index, other in enumerate(merged):
-            if _overlap(box, other) >= _SAME_FACE:
+            if _iou(box, other) >= _MIN_IOU:
                 merged[index] = _union(box, other)
                 break
         else:
@@ -90,17 +89,17 @@ def _merged(boxes: Iterable[Box]) -> list[Box]:
     return merged
 
 
-def _overlap(one: Box, other: Box) -> float:
+def _iou(first: Box, second: Box) -> float:
     """Intersection over union."""
-    across = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
-    down = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
-    both = max(across, 0.0) * max(down, 0.0)
-    return both / max(one[2] * one[3] + other[2] * other[3] - both, 1e-12)
+    across = min(first[0] + first[2], second[0] + second[2]) - max(first[0], second[0])
+    down = min(first[1] + first[3], second[1] + second[3]) - max(first[1], second[1])
+    intersection = max(across, 0.0) * max(down, 0.0)
+    return intersection / max(first[2] * first[3] + second[2] * second[3] - intersection, 1e-12)
 
 
-def _union(one: Box, other: Box) -> Box:
-    left, top = min(one[0], other[0]), min(one[1], other[1])
-    right, bottom = max(one[0] + one[2], other[0] + other[2]), max(one[1] + one[3], other[1] + other[3])
+def _union(first: Box, second: Box) -> Box:
+    left, top = min(first[0], second[0]), min(first[1], second[1])
+    right, bottom = max(first[0] + first[2], second[0] + second[2]), max(first[1] + first[3], second[1] + second[3])
     return left, top, right - left, bottom - top
 
 

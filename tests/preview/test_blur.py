@@ -11,9 +11,9 @@ from PIL import Image
 from fer_batch.config import DetectorConfig
 from fer_batch.detection import create_detector
 from fer_batch.detection.search import find_faces
+from fer_batch.media.image import frame_from_bgr
 from fer_batch.preview.blur import MARGIN, blur, blurred, face_finder
 from fer_batch.preview.samples import Box, DrawnFrame
-from fer_batch.records import Frame
 from tests.helpers.clips import SAMPLES
 
 BOX: Box = (0.4, 0.4, 0.2, 0.2)
@@ -66,8 +66,7 @@ def test_detector_finds_no_face_in_a_blurred_photograph() -> None:
     detector = create_detector(config)
 
     def faces() -> int:
-        gray = picture.mean(axis=2).astype(np.uint8)
-        return len(find_faces(Frame(gray, gray.shape[1], gray.shape[0], None, picture), detector, config))
+        return len(find_faces(frame_from_bgr(picture, colour=True), detector, config))
 
     assert faces() == 2
     blur(picture, face_finder().boxes(picture))

@@ -18,12 +18,12 @@ from fer_batch.config import DetectorConfig
 from fer_batch.detection import create_detector
 from fer_batch.detection.search import find_faces
 from fer_batch.errors import UsageError
+from fer_batch.media.image import frame_from_bgr
 from fer_batch.media.video import open_video
 from fer_batch.preview import video
 from fer_batch.preview.drawing import track_colour
 from fer_batch.preview.previews import preview
 from fer_batch.preview.video import DrawOptions
-from fer_batch.records import Frame
 from tests.helpers.command import fer_batch
 from tests.preview.conftest import FOOTAGE
 
@@ -180,5 +180,4 @@ def test_no_face_is_found_where_all_were_blurred(results: Path, tmp_path: Path) 
     assert len(pictures) >= 10
     pictures.append(np.asarray(Image.open(tmp_path / "photos/two_people.png.preview.jpg").convert("RGB"))[:, :, ::-1])
     for picture in pictures:
-        gray = picture.mean(axis=2).astype(np.uint8)
-        assert not find_faces(Frame(gray, gray.shape[1], gray.shape[0], None, picture), detector, config)
+        assert not find_faces(frame_from_bgr(picture, colour=True), detector, config)
