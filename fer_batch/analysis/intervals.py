@@ -56,12 +56,13 @@ class Means:
     n: Floats
     effective_n: Floats
 
-    def bounds(self, least: float, most: float) -> tuple[Floats, Floats]:
+    def bounds(self, minimum: float, maximum: float) -> tuple[Floats, Floats]:
         """The lower and upper ends of the intervals.
 
         Args:
-            least: Lower end of the measure's range.
-            most: Upper end. Where both are finite the intervals are Wilson's, else symmetric and clipped to the range.
+            minimum: Lower end of the measure's range.
+            maximum: Upper end. Where both are finite the intervals are Wilson's, else symmetric and clipped to the
+                range.
 
         Returns:
             Two arrays of shape (series,).
@@ -69,21 +70,21 @@ class Means:
         from scipy.special import stdtrit  # Takes a third of a second to load; workers have begun by now.
 
         student = stdtrit(self.degrees, 0.5 + CONFIDENCE / 2)
-        if not np.isfinite(most - least):
+        if not np.isfinite(maximum - minimum):
             half = student * np.sqrt(self.variance)
-            return np.maximum(self.mean - half, least), np.minimum(self.mean + half, most)
-        share = np.clip((self.mean - least) / (most - least), 0.0, 1.0)
+            return np.maximum(self.mean - half, minimum), np.minimum(self.mean + half, maximum)
+        share = np.clip((self.mean - minimum) / (maximum - minimum), 0.0, 1.0)
         spread = share * (1 - share)
         # Student's quantile squared over the number of independent 0s and 1s with this mean and variance. If all are at
         # one end the variance is 0: then the effective number of samples counts.
         with np.errstate(divide="ignore", invalid="ignore"):
             weight = student**2 * np.where(
-                spread > 0, self.variance / (most - least) ** 2 / spread, 1 / self.effective_n
+                spread > 0, self.variance / (maximum - minimum) ** 2 / spread, 1 / self.effective_n
             )
         centre = share + weight / 2
         half = np.sqrt(weight * spread + weight**2 / 4)
         low, high = ((centre + side * half) / (1 + weight) for side in (-1, 1))
-        at = [least + (most - least) * np.clip(end, 0.0, 1.0) for end in (low, high)]
+        at = [minimum + (maximum - minimum) * np.clip(end, 0.0, 1.0) for end in (low, high)]
         return np.minimum(at[0], self.mean), np.maximum(at[1], self.mean)
 
 

@@ -68,8 +68,8 @@ def harmless_in_spreadsheets(table: pa.Table) -> pa.Table:
     for index, column in enumerate(table.schema):
         if pa.types.is_string(column.type):
             texts = table[column.name].combine_chunks().dictionary_encode()
-            told = pa.array([_harmless(text) for text in texts.dictionary.to_pylist()], pa.string())
-            table = table.set_column(index, column.name, told.take(texts.indices))
+            escaped = pa.array([_harmless(text) for text in texts.dictionary.to_pylist()], pa.string())
+            table = table.set_column(index, column.name, escaped.take(texts.indices))
     return table
 
 

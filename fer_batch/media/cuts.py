@@ -17,7 +17,7 @@ _CUT_CORRELATION, _CUT_DIFFERENCE = 0.4, 20.0
 
 
 @dataclass(frozen=True)
-class Shown:
+class SceneFrame:
     """A decoded frame and the number of the scene it belongs to, 0, 1, ... within the video."""
 
     picture: DecodedFrame
@@ -25,34 +25,34 @@ class Shown:
 
     @property
     def time(self) -> Fraction:
-        """Seconds since the start of the stream, exact."""
+        """Seconds on the player's clock, exact."""
         return self.picture.time
 
 
-class Scenes:
-    """Counts the scenes of decoded frames in order. All are looked at, also those that are not sampled: between
-    neighbours a cut can be told from a moving camera."""
+class CutDetector:
+    """Finds the cuts between decoded frames in order. It takes all of them, not only those that are sampled: between
+    neighbouring frames a cut differs clearly from a moving camera."""
 
     def __init__(self) -> None:
         #: Cuts so far.
         self.cuts = 0
         self._before: NDArray[np.uint8] | None = None
 
-    def __call__(self, pictures: Iterable[DecodedFrame]) -> Iterator[Shown]:
+    def __call__(self, pictures: Iterable[DecodedFrame]) -> Iterator[SceneFrame]:
         """Every frame with its scene."""
         for picture in pictures:
             thumbnail = picture.thumbnail()
             self.cuts += self._before is not None and is_cut(self._before, thumbnail)
             self._before = thumbnail
-            yield Shown(picture, self.cuts)
+            yield SceneFrame(picture, self.cuts)
 
 
 def is_cut(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> bool:
-    """Whether two thumbnails show different scenes: neither their pattern nor their gray values agree."""
+    """Whether there is a cut between two thumbnails: neither their patterns nor their gray values agree."""
     if cv2.norm(before, after, cv2.NORM_L1) <= _CUT_DIFFERENCE * before.size:  # Of most neighbours; it is quick.
         return False
-    one, other = before.astype(np.float32).ravel(), after.astype(np.float32).ravel()
-    one, other = one - one.mean(), other - other.mean()
-    spread = float(np.linalg.norm(one) * np.linalg.norm(other))
-    correlation = float(one @ other) / spread if spread > 0 else 0.0
+    first, second = (picture.astype(np.float32).ravel() for picture in (before, after))
+    first, second = first - first.mean(), second - second.mean()
+    norms = float(np.linalg.norm(first) * np.linalg.norm(second))
+    correlation = float(first @ second) / norms if norms > 0 else 0.0
     return correlation < _CUT_CORRELATION

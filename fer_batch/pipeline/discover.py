@@ -82,7 +82,7 @@ def survey(
         for media in inspected:
             if media is not None:
                 found.setdefault(storage.real(media.file), media)
-    discovery.media = sorted(_told_apart(list(found.values())), key=lambda media: media.path)
+    discovery.media = sorted(_with_distinct_paths(list(found.values())), key=lambda media: media.path)
     discovery.unmatched = includes.unmatched
     return discovery
 
@@ -99,15 +99,15 @@ def _as_text(path: str) -> str:
     return path.replace("\\", "\\\\").encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _told_apart(media: Sequence[Media]) -> Iterator[Media]:
-    """Files whose names differ in their normal form alone keep the form they have."""
-    counts = Counter(one.path for one in media)
-    for one in media:
-        if counts[one.path] > 1:
-            name, raw = one.path.rsplit("/", 1)[-1], _as_text(os.path.basename(one.file))
-            yield replace(one, path=one.path.removesuffix(name) + raw) if table_path(raw) == name else one
+def _with_distinct_paths(media: Sequence[Media]) -> Iterator[Media]:
+    """Files whose names have the same Unicode normal form keep the form that each has on the disk."""
+    counts = Counter(file.path for file in media)
+    for file in media:
+        if counts[file.path] > 1:
+            name, raw = file.path.rsplit("/", 1)[-1], _as_text(os.path.basename(file.file))
+            yield replace(file, path=file.path.removesuffix(name) + raw) if table_path(raw) == name else file
         else:
-            yield one
+            yield file
 
 
 def input_prefixes(inputs: Sequence[str]) -> dict[str, str]:

@@ -188,14 +188,16 @@ def _samples(
 def _estimate(config: ResolvedConfig, speed: Speed, images: int, videos: int, video_s: float) -> tuple[float, int]:
     """Seconds and bytes of a run."""
     sections = max(videos, ceil(video_s / SECTION_S[config.sampling.mode]))
-    work = images * speed.mean("image", lambda one: one.seconds) + video_s * speed.mean(
-        "video", lambda one: one.seconds
+    work = images * speed.mean("image", lambda measured: measured.seconds) + video_s * speed.mean(
+        "video", lambda measured: measured.seconds
     )
     work += sections * speed.open_s
-    frames = images * speed.mean("image", lambda one: one.frames) + video_s * speed.mean(
-        "video", lambda one: one.frames
+    frames = images * speed.mean("image", lambda measured: measured.frames) + video_s * speed.mean(
+        "video", lambda measured: measured.frames
     )
-    faces = images * speed.mean("image", lambda one: one.faces) + video_s * speed.mean("video", lambda one: one.faces)
+    faces = images * speed.mean("image", lambda measured: measured.faces) + video_s * speed.mean(
+        "video", lambda measured: measured.faces
+    )
     classifying = faces * speed.face_s
     tasks = max(1, ceil(images / IMAGES_PER_TASK) + sections)
     # Workers are measured while all of them work. The classifier has a process of its own, and the same cores.
@@ -218,8 +220,8 @@ def _parts(seconds: float) -> float:
 
 def _measured(speed: Speed, workers: int) -> str:
     """What was measured, in words."""
-    images = sum(one.media_type == "image" for one in speed.measurements)
-    seconds = sum(one.media_seconds for one in speed.measurements)
+    images = sum(measured.media_type == "image" for measured in speed.measurements)
+    seconds = sum(measured.media_seconds for measured in speed.measurements)
     some = [format_count(images, "image")] if images else []
     some += [f"{format_duration(seconds)} of video"] if seconds else []
     return f"measured on {' and '.join(some)}, with {format_count(workers, 'worker')}"

@@ -78,14 +78,14 @@ class Speed:
 
     def mean(self, media_type: MediaType, value: Callable[[Measurement], float]) -> float:
         """The mean of something per image, or per second of video; 0 where nothing was measured."""
-        some = [one for one in self.measurements if one.media_type == media_type]
-        amount = sum(1.0 if media_type == "image" else one.media_seconds for one in some)
+        some = [measurement for measurement in self.measurements if measurement.media_type == media_type]
+        amount = sum(1.0 if media_type == "image" else measurement.media_seconds for measurement in some)
         return sum(map(value, some)) / amount if amount else 0.0
 
     @property
     def open_s(self) -> float:
         """Mean seconds to open a video."""
-        opened = [one.open_s for one in self.measurements if one.media_type == "video"]
+        opened = [measurement.open_s for measurement in self.measurements if measurement.media_type == "video"]
         return sum(opened) / len(opened) if opened else 0.0
 
 
@@ -117,7 +117,7 @@ def measure(config: ResolvedConfig, samples: Sequence[Sample], workers: int) -> 
                 speed.start_s = begun[0] - started - (0.0 if first is None else first.seconds + first.open_s)
             if outcome.result is not None:
                 speed.measurements.append(outcome.result)
-    if any(one.faces for one in speed.measurements):
+    if any(measurement.faces for measurement in speed.measurements):
         speed.load_s, speed.face_s = _classifier_times(config)
     return speed
 

@@ -21,7 +21,7 @@ from fer_batch.detection.base import CropRule, Detector, DetectorError
 from fer_batch.detection.search import find_faces
 from fer_batch.log import one_line
 from fer_batch.media.base import FrameReader, Skip, SkipPlan
-from fer_batch.media.cuts import Scenes
+from fer_batch.media.cuts import CutDetector
 from fer_batch.media.frame import DecodedFrame
 from fer_batch.media.frame_skipping import skip_after_last, skip_unneeded
 from fer_batch.media.image import read_image
@@ -159,14 +159,14 @@ class Worker:
     ) -> Generator[FrameChunk, None, FileResult]:
         chunks = ChunkBuilder(media, attempt, section.number, reader.info(None).duration_s)
         size = None
-        skip, scenes = _skip(sampling), Scenes()
-        pictures = scenes(_pictures(reader, skip, sampling, section))
-        for shown in select(pictures, sampling, reader.tick, reader.stated_end, section):
+        skip, cuts = _skip(sampling), CutDetector()
+        frames = cuts(_pictures(reader, skip, sampling, section))
+        for selected in select(frames, sampling, reader.tick, reader.stated_end, section):
             if chunks.complete:
                 yield from chunks.take()
-            frame = self._frame(shown.picture)
+            frame = self._frame(selected.picture)
             size = size or (frame.width, frame.height)
-            chunks.add(frame, self._find_faces(frame, self._video_detector), shown.scene)
+            chunks.add(frame, self._find_faces(frame, self._video_detector), selected.scene)
         if reader.stats.end is not None:
             to_end = sampling.end is None and section.end is None and skip != "NONKEY"
             failure = reader.partial_failure(read_to_end=to_end)
@@ -180,7 +180,7 @@ class Worker:
             info = replace(info, digest=content_digest(media.file))
         return FileResult(
             media, info, failure, 0.0, chunks.frames_sampled, chunks.faces_found,
-            section.number, attempt, scenes.cuts,
+            section.number, attempt, cuts.cuts,
         )  # fmt: skip
 
     def _frame(self, picture: DecodedFrame) -> Frame:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch.preview.samples import ShownFace
+from fer_batch.preview.samples import DrawnFace
 from fer_batch.preview.text import Colour, draw_text, text_width
 
 #: Colours of tracks, one after the other: those of Okabe & Ito (2008), which colour-blind readers can tell apart.
@@ -37,13 +37,13 @@ def track_colour(track: int | None) -> Colour:
     return TRACK_COLOURS[(track or 0) % len(TRACK_COLOURS)]
 
 
-def pixels(face: ShownFace, width: int, height: int) -> Rectangle:
+def pixels(face: DrawnFace, width: int, height: int) -> Rectangle:
     """The box of a face in a picture of that size, all in pixels."""
     x, y, w, h = face.box
     return round(x * width), round(y * height), round((x + w) * width), round((y + h) * height)
 
 
-def draw_faces(picture: NDArray[np.uint8], faces: Sequence[ShownFace]) -> None:
+def draw_faces(picture: NDArray[np.uint8], faces: Sequence[DrawnFace]) -> None:
     """Draw box, head direction and label of every face.
 
     A box is solid on a sampled frame and dashed between samples.
@@ -100,7 +100,7 @@ def _draw_direction(
             cv2.arrowedLine(picture, start, end, colour, width, cv2.LINE_AA, tipLength=0.3)
 
 
-def _label(face: ShownFace) -> list[str]:
+def _label(face: DrawnFace) -> list[str]:
     number = [] if face.track is None else [f"#{face.track}"]
     return number + [f"{name} {100 * probability:.0f}%" for name, probability in face.expressions]
 
@@ -122,9 +122,9 @@ def _free_place(
     return min(candidates, key=lambda place: sum(_overlap(place, other) for other in taken))
 
 
-def _overlap(one: Rectangle, other: Rectangle) -> int:
-    across = min(one[2], other[2]) - max(one[0], other[0])
-    down = min(one[3], other[3]) - max(one[1], other[1])
+def _overlap(first: Rectangle, second: Rectangle) -> int:
+    across = min(first[2], second[2]) - max(first[0], second[0])
+    down = min(first[3], second[3]) - max(first[1], second[1])
     return max(across, 0) * max(down, 0)
 
 

@@ -21,7 +21,7 @@ _ANGLES = ["yaw", "pitch", "roll"]
 
 
 @dataclass(frozen=True)
-class ShownFace:
+class DrawnFace:
     """A face at some time.
 
     Attributes:
@@ -47,7 +47,7 @@ class DrawnFrame:
 
     time: Fraction
     picture: NDArray[np.uint8]
-    faces: Sequence[ShownFace]
+    faces: Sequence[DrawnFace]
     scene: int = 0
 
 
@@ -61,7 +61,7 @@ class _Track:
     angles: NDArray[np.float64]
     expressions: Sequence[tuple[tuple[str, float], ...]]
 
-    def at(self, time: float) -> ShownFace:
+    def at(self, time: float) -> DrawnFace:
         """The face at a time from the track's first sample on."""
         before = int(np.searchsorted(self.times, time, side="right")) - 1
         after = min(before + 1, len(self.times) - 1)
@@ -70,9 +70,9 @@ class _Track:
         box = self.boxes[before] + share * (self.boxes[after] - self.boxes[before])
         angles = self.angles[before] + share * (self.angles[after] - self.angles[before])
         known = None if np.isnan(angles).any() else (float(angles[0]), float(angles[1]), float(angles[2]))
-        shown: Box = (float(box[0]), float(box[1]), float(box[2]), float(box[3]))
+        drawn_box: Box = (float(box[0]), float(box[1]), float(box[2]), float(box[3]))
         held_since = float(self.times[-1]) if last and not measured else None
-        return ShownFace(self.number, shown, known, self.expressions[before], bool(measured), held_since)
+        return DrawnFace(self.number, drawn_box, known, self.expressions[before], bool(measured), held_since)
 
 
 class Samples:
@@ -103,7 +103,7 @@ class Samples:
         self._first = np.array([track.times[0] for track in self._tracks])
         self._last = np.array([track.times[-1] for track in self._tracks])
 
-    def faces_at(self, time: float) -> list[ShownFace]:
+    def faces_at(self, time: float) -> list[DrawnFace]:
         """The faces of the frame at `time` seconds, those of tracks that ended up to `HOLD_S` before too."""
         there = np.flatnonzero((self._first <= time) & (time <= self._last + HOLD_S))
         return [self._tracks[index].at(time) for index in there.tolist()]

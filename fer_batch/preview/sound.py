@@ -24,10 +24,10 @@ _ENCODED_AS, _RATE = "aac", 48_000
 class Sound:
     """The sound of a file, read as the video is written. A context manager."""
 
-    def __init__(self, container: Any, origin: Fraction, start: Fraction, end: Fraction | None) -> None:
+    def __init__(self, container: Any, clock_start: Fraction, start: Fraction, end: Fraction | None) -> None:
         """Take over an open file that has sound; see `open_sound`."""
         self._container, self._stream = container, container.streams.best("audio")
-        self._begin, self._end = origin + start, None if end is None else origin + end
+        self._begin, self._end = clock_start + start, None if end is None else clock_start + end
         if start > 0:
             container.seek(int(self._begin / self._stream.time_base), stream=self._stream)
         self._copied = self._stream.codec_context.codec.canonical_name in _COPIED
@@ -102,7 +102,7 @@ class Sound:
             yield packet.pts * packet.time_base, packet
 
 
-def open_sound(file: str, origin: Fraction, start: Fraction, end: Fraction | None) -> Sound | None:
+def open_sound(file: str, clock_start: Fraction, start: Fraction, end: Fraction | None) -> Sound | None:
     """Open the sound of a video.
 
     Args:
@@ -117,7 +117,7 @@ def open_sound(file: str, origin: Fraction, start: Fraction, end: Fraction | Non
     container = av.open(for_ffmpeg(file), metadata_errors="ignore")
     stream: Any = container.streams.best("audio")
     if stream is not None and stream.codec_context is not None and stream.codec_context.sample_rate:
-        return Sound(container, origin, start, end)
+        return Sound(container, clock_start, start, end)
     if container.streams.audio:
         log.warning("%s: the sound is left out: there is no decoder for it", file)
     container.close()

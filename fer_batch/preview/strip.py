@@ -84,8 +84,8 @@ class Strip:
 
     def _height_of(self, row: int, measure: str, value: float) -> int:
         """The line of pixels of a value: the measure's range fills the row."""
-        least, most = RANGES.get(measure, (0.0, 1.0))
-        share = (value - least) / (most - least)
+        minimum, maximum = RANGES.get(measure, (0.0, 1.0))
+        share = (value - minimum) / (maximum - minimum)
         return round(self._top(row) + 1 + (1 - share) * (self._row - 4))
 
     def _draw_ground(self, width: int, name: str) -> NDArray[np.uint8]:
@@ -132,9 +132,10 @@ class Strip:
 
     def _draw_bar(self, strip: NDArray[np.uint8], row: int, value: float) -> None:
         """The value of an image, as a bar from zero on."""
-        least, most = RANGES.get(MEASURES[row], (0.0, 1.0))
+        minimum, maximum = RANGES.get(MEASURES[row], (0.0, 1.0))
         zero, end = (
-            round(self._left + (self._right - self._left) * (edge - least) / (most - least)) for edge in (0.0, value)
+            round(self._left + (self._right - self._left) * (edge - minimum) / (maximum - minimum))
+            for edge in (0.0, value)
         )
         bottom = self._top(row) + self._row - 2
         cv2.rectangle(strip, (min(zero, end), self._top(row)), (max(zero, end), bottom), _COLOURS[row], cv2.FILLED)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fer_batch.media.cuts import Scenes
+from fer_batch.media.cuts import CutDetector
 from fer_batch.media.frame import DecodedFrame
 from fer_batch.media.image import read_image
 from fer_batch.media.video import open_video
@@ -136,22 +136,22 @@ def _frames(
     scene, cut = 0, 0.0
     latest: Fraction | None = None
     size: tuple[int, int] | None = None
-    for shown in Scenes()(pictures):
-        time = float(shown.time)
-        if shown.scene != scene:
-            scene, cut = shown.scene, time
-        if end is not None and shown.time >= end:
+    for frame in CutDetector()(pictures):
+        time = float(frame.time)
+        if frame.scene != scene:
+            scene, cut = frame.scene, time
+        if end is not None and frame.time >= end:
             return
-        if shown.time < start or (latest is not None and shown.time <= latest):  # Time jumps back in some files.
+        if frame.time < start or (latest is not None and frame.time <= latest):  # Time jumps back in some files.
             continue
-        due = latest is None or (shown.time - start) // interval > (latest - start) // interval if interval else True
+        due = latest is None or (frame.time - start) // interval > (latest - start) // interval if interval else True
         if not due and not samples.is_sampled(time):
             continue
-        latest = shown.time
-        picture = sized(shown.picture, size)
+        latest = frame.time
+        picture = sized(frame.picture, size)
         size = size or (picture.shape[1], picture.shape[0])
         faces = [face for face in samples.faces_at(time) if face.held_since is None or face.held_since >= cut]
-        yield DrawnFrame(shown.time, picture, faces, shown.scene)
+        yield DrawnFrame(frame.time, picture, faces, frame.scene)
 
 
 def sized(picture: DecodedFrame, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:

@@ -263,11 +263,11 @@ class RayPool(Generic[TaskT, ResultT]):
         actors = itertools.cycle(self._actors)
         return self._get([actor.call.remote(call) for actor, call in zip(actors, calls, strict=False)])
 
-    def _get(self, answers: list[Any]) -> list[Any]:
+    def _get(self, references: list[Any]) -> list[Any]:
         try:
-            while self._ray.wait(answers, num_returns=len(answers), timeout=_WARN_AFTER_S)[1]:
+            while self._ray.wait(references, num_returns=len(references), timeout=_WARN_AFTER_S)[1]:
                 log.warning("waiting for the Ray cluster: a classifier has not answered yet")
-            return list(self._ray.get(answers))
+            return list(self._ray.get(references))
         except self._ray.exceptions.RayTaskError as error:
             raise error.cause from None
         except self._ray.exceptions.RayError as error:

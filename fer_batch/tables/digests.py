@@ -54,8 +54,8 @@ class Digests:
     def unchanged(self, files: Sequence[Media]) -> list[bool]:
         """Whether each of these files has the content it had."""
         paths = pa.array([file.path for file in files], pa.string())
-        places = pc.index_in(paths, value_set=self._known["media_path"].combine_chunks())
-        known = self._known["digest"].take(places).to_pylist()
+        indices = pc.index_in(paths, value_set=self._known["media_path"].combine_chunks())
+        known = self._known["digest"].take(indices).to_pylist()
         with ThreadPoolExecutor(_READERS) as pool:
             return list(pool.map(_has_digest, files, known))
 

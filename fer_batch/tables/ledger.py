@@ -143,8 +143,8 @@ class Ledger:
         """Whether the files that `other_time` chooses have the content they had: copies lose their times, and file
         systems without time zones shift them."""
         same = np.zeros(len(found), bool)
-        places = np.flatnonzero(other_time.fill_null(False).to_numpy())
-        same[places] = self.digests.unchanged([found[place] for place in places.tolist()])
+        rows = np.flatnonzero(other_time.fill_null(False).to_numpy())
+        same[rows] = self.digests.unchanged([found[row] for row in rows.tolist()])
         return pa.array(same)
 
     def _remove_rows(self, media_paths: pa.ChunkedArray) -> None:

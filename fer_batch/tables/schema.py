@@ -115,8 +115,8 @@ def modified_time(modified_ns: int) -> datetime:
 
 def modified_us(modified_ns: Sequence[int]) -> NDArray[np.int64]:
     """The same of many files, as microseconds since the epoch."""
-    least, most = ((modified_time(ns) - _EPOCH) // timedelta(microseconds=1) for ns in (-(10**30), 10**30))
-    return np.fromiter((min(max(ns // 1000, least), most) for ns in modified_ns), np.int64, len(modified_ns))
+    earliest, latest = ((modified_time(ns) - _EPOCH) // timedelta(microseconds=1) for ns in (-(10**30), 10**30))
+    return np.fromiter((min(max(ns // 1000, earliest), latest) for ns in modified_ns), np.int64, len(modified_ns))
 
 
 def to_tables(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fer_batch.media.cuts import Scenes, is_cut
+from fer_batch.media.cuts import CutDetector, is_cut
 from fer_batch.media.frame import DecodedFrame
 from fer_batch.media.video import open_video
 from tests.helpers.clips import make_video, steady
@@ -45,7 +45,7 @@ def test_scenes_are_counted_at_every_frame(tmp_path: Path) -> None:
     shown = [scene(number) for number in (0, 1, 2) for _ in range(20)]
     path = make_video(tmp_path / "cuts.mp4", steady(10, 60), size=(640, 360), shown=shown)
     with open_video(str(path)) as reader:
-        numbers = [each.scene for each in Scenes()(reader.frames("DEFAULT", 0.0))]
+        numbers = [each.scene for each in CutDetector()(reader.frames("DEFAULT", 0.0))]
     assert numbers == [0] * 20 + [1] * 20 + [2] * 20
 
 

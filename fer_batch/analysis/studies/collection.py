@@ -144,9 +144,9 @@ class Collection:
         counts = [np.bincount(media.face_frames[which], minlength=len(times)) for which in (chosen, ~chosen)]
         for index, (start, end) in enumerate(self._spans()):
             within = inside & (times >= start) & (times < end)
-            one = _sums(frames, np.zeros(int(within.sum()), np.int64), within, 1, self._sparse)
+            sums = _sums(frames, np.zeros(int(within.sum()), np.int64), within, 1, self._sparse)
             for name in ("values", "seen", "seen_sparse", "frames"):
-                getattr(unit.segments, name)[..., index] += getattr(one, name)[..., 0]
+                getattr(unit.segments, name)[..., index] += getattr(sums, name)[..., 0]
             unit.faces[index] += counts[0][within].sum()
             unit.left_out[index] += counts[1][within].sum()
         ends = times + _durations(times, grid.width)

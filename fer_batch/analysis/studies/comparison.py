@@ -69,8 +69,8 @@ def welch_contrast(a: Floats, b: Floats, confidence: float = 0.95) -> Contrast:
         effect = (mean_a - mean_b) / np.sqrt(pooled)
         effect_variance = (n_a + n_b) / (n_a * n_b) + effect**2 / (2 * (n_a + n_b))
     difference = mean_a - mean_b
-    error, freedom = error_a + error_b, n_a + n_b - 2.0
-    return _contrast(difference, error, degrees, effect, effect_variance, freedom, n_a, n_b, confidence)
+    error, effect_degrees = error_a + error_b, n_a + n_b - 2.0
+    return _contrast(difference, error, degrees, effect, effect_variance, effect_degrees, n_a, n_b, confidence)
 
 
 def holm(p: Floats) -> Floats:
@@ -94,19 +94,19 @@ def _mean_and_variance(values: Floats) -> tuple[Floats, Floats]:
 
 
 def _contrast(
-    difference: Floats, error: Floats, degrees: Floats, effect: Floats, effect_variance: Floats, freedom: Floats,
+    difference: Floats, error: Floats, degrees: Floats, effect: Floats, effect_variance: Floats, effect_degrees: Floats,
     n_a: NDArray[np.int64], n_b: NDArray[np.int64], confidence: float,
 ) -> Contrast:  # fmt: skip
     """`error`: the variance of the difference, with `degrees` of freedom; `effect`: the standardized difference before
-    its correction for a standard deviation of `freedom` degrees."""
+    its correction for a standard deviation with `effect_degrees` of freedom."""
     from scipy.special import gammaln, ndtri, stdtr, stdtrit
 
     enough = (np.minimum(n_a, n_b) >= ENOUGH_RESPONDENTS) & (error > 0)
     error, degrees = np.where(enough, error, np.nan), np.where(enough, degrees, np.nan)
     half = stdtrit(degrees, 0.5 + confidence / 2) * np.sqrt(error)
     p = 2 * stdtr(degrees, -np.abs(difference) / np.sqrt(error))
-    freedom = np.where(enough, freedom, np.nan)
-    correction = np.exp(gammaln(freedom / 2) - gammaln((freedom - 1) / 2)) / np.sqrt(freedom / 2)
+    effect_degrees = np.where(enough, effect_degrees, np.nan)
+    correction = np.exp(gammaln(effect_degrees / 2) - gammaln((effect_degrees - 1) / 2)) / np.sqrt(effect_degrees / 2)
     g = np.where(enough, correction * effect, np.nan)
     g_half = ndtri(0.5 + confidence / 2) * correction * np.sqrt(effect_variance)
     return Contrast(difference, difference - half, difference + half, g, g - g_half, g + g_half, p, n_a, n_b)

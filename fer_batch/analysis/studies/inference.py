@@ -105,8 +105,8 @@ def simultaneous_band(values: Floats, limits: tuple[float, float], confidence: f
 
 
 def _moments(values: Floats, limits: tuple[float, float]) -> _Moments:
-    least, most = limits
-    shares = (values - least) / (most - least)
+    minimum, maximum = limits
+    shares = (values - minimum) / (maximum - minimum)
     there = ~np.isnan(shares)
     respondents = there.sum(axis=0)
     counted = np.maximum(respondents, 1)
@@ -126,7 +126,7 @@ def _estimate(moments: _Moments, spread: Floats, factor: Floats, tail: float, li
     All at one end of the range respondents have no spread; there it is their number that counts: the interval is
     Wilson's of as many zeros or ones.
     """
-    least, most = limits
+    minimum, maximum = limits
     share, respondents = moments.share, np.maximum(moments.respondents, 1)
     factor = np.where(moments.respondents >= ENOUGH_RESPONDENTS, factor, np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -138,7 +138,7 @@ def _estimate(moments: _Moments, spread: Floats, factor: Floats, tail: float, li
         reach = factor**2 / (respondents + factor**2)
     low = np.where(share == 0, 0 * factor, np.where(share == 1, 1 - reach, low))
     high = np.where(share == 1, 1 + 0 * factor, np.where(share == 0, reach, high))
-    mean, low, high = (least + (most - least) * end for end in (share, low, high))
+    mean, low, high = (minimum + (maximum - minimum) * end for end in (share, low, high))
     return Estimate(moments.respondents, mean, np.minimum(low, mean), np.maximum(high, mean))
 
 

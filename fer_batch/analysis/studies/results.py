@@ -271,8 +271,8 @@ def _limits(name: str) -> tuple[float, float]:
 
 
 def _change_limits(name: str) -> tuple[float, float]:
-    least, most = _limits(name)
-    return least - most, most - least
+    minimum, maximum = _limits(name)
+    return minimum - maximum, maximum - minimum
 
 
 def _shares(counts: dict[str, Any]) -> Floats:

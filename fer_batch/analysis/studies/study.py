@@ -97,7 +97,7 @@ def study(out: Path, options: StudyOptions) -> None:
     _collect(collections, recordings, read_rows(out, used, paths, names))
     schemas = Schemas.of(names, design.factors).with_metadata({METADATA_KEY: _origin(out, options, width)})
     compared = _compared(design, options.factors)
-    _tell(design, media, recordings, collections)
+    _report(design, media, recordings, collections)
     _write(
         out / STUDY_FOLDER,
         schemas,
@@ -128,8 +128,8 @@ def _made_of(out: Path, key: str) -> list[str | None]:
     if not all((out / STUDY_FOLDER / name).is_file() for name in STUDY_FILES):
         return [None]
     schemas = [read_schema(out / STUDY_FOLDER / f"{name}.parquet") for name in STUDY_TABLES]
-    origins = [(schema.metadata or {}).get(METADATA_KEY.encode(), b"{}") for schema in schemas]
-    return [json.loads(origin).get(key) for origin in origins]
+    metadata = [(schema.metadata or {}).get(METADATA_KEY.encode(), b"{}") for schema in schemas]
+    return [json.loads(text).get(key) for text in metadata]
 
 
 def parts_of(out: Path) -> list[str]:
@@ -182,9 +182,9 @@ def _check_track(recording: Recording, media: MediaRows, track: int | None, clai
         )
 
 
-def _meet(one: Recording, other: Recording) -> bool:
+def _meet(first: Recording, second: Recording) -> bool:
     """Whether two recordings of the same track may share a face."""
-    return not (one.faces.region and other.faces.region and not one.faces.region.overlaps(other.faces.region))
+    return not (first.faces.region and second.faces.region and not first.faces.region.overlaps(second.faces.region))
 
 
 def _compared(design: Design, asked: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -205,7 +205,9 @@ def _compared(design: Design, asked: Sequence[str]) -> dict[str, tuple[str, ...]
     return compared
 
 
-def _tell(design: Design, media: RunMedia, recordings: Sequence[Recording], collections: dict[str, Collection]) -> None:
+def _report(
+    design: Design, media: RunMedia, recordings: Sequence[Recording], collections: dict[str, Collection]
+) -> None:
     """Say what a reader of the tables should know."""
     named = {recording.media_path for recording in recordings}
     if others := sum(file.media_type == "video" and file.path not in named for file in media.files):
