@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fer_batch.media.frame import DecodedFrame
 
 #: Below this correlation of two thumbnails, and above this mean difference of gray values, lies a cut.
-_CUT_CORRELATION, _CUT_DIFFERENCE = 0.4, 20.0
+_CUT_CORRELATION, _CUT_DIFFERENCE = 0.4, 10.0
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,8 @@ def test_what_is_a_cut_and_what_is_none() -> None:
     for after in (darker, noisy, panned, someone):
         assert not is_cut(thumbnail(before), thumbnail(after))
     assert is_cut(thumbnail(before), thumbnail(scene(1)))
+    dark = [scene(number) // 5 for number in (2, 3)]  # A stage, then its audience: gray values of 0 to 50.
+    assert is_cut(thumbnail(dark[0]), thumbnail(dark[1]))
     black = np.zeros((360, 640), np.uint8)
     assert not is_cut(thumbnail(black), thumbnail(black))
 
