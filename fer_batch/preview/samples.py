@@ -16,6 +16,8 @@ from fer_batch.measures import MEASURES
 Box = tuple[float, float, float, float]
 #: How long the box of a face stays after its track's last sample, in seconds: one frame is too short to see.
 HOLD_S = 0.2
+#: How long it stays after the only sample of a video, in seconds; see `Samples.faces_at`.
+_HOLD_OF_ONE_S = 1.0
 _BOX = ["x", "y", "width", "height"]
 _ANGLES = ["yaw", "pitch", "roll"]
 
@@ -101,11 +103,15 @@ class Samples:
         keys = faces["track_id"].where(faces["track_id"].notna(), -1 - faces["face_index"])
         self._tracks = [_track(rows, labels) for _, rows in faces.groupby(keys.astype(int))]
         self._first = np.array([track.times[0] for track in self._tracks])
-        self._last = np.array([track.times[-1] for track in self._tracks])
+        last = np.array([track.times[-1] for track in self._tracks])
+        # Nothing says that a face of the last sample has gone until another sample is due.
+        to_end = max(HOLD_S, np.diff(self.times).max(initial=0.0) or _HOLD_OF_ONE_S)
+        self._until = last + np.where(last == self.times[-1:].max(initial=0.0), to_end, HOLD_S)
 
     def faces_at(self, time: float) -> list[DrawnFace]:
-        """The faces of the frame at `time` seconds, those of tracks that ended up to `HOLD_S` before too."""
-        there = np.flatnonzero((self._first <= time) & (time <= self._last + HOLD_S))
+        """The faces of the frame at `time` seconds, those of tracks that ended up to `HOLD_S` before too, and those of
+        the last sample for as long as samples are apart."""
+        there = np.flatnonzero((self._first <= time) & (time <= self._until))
         return [self._tracks[index].at(time) for index in there.tolist()]
 
     def is_sampled(self, time: float) -> bool:

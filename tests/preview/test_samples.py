@@ -39,6 +39,18 @@ def test_box_is_held_shortly_after_the_last_sample_and_then_gone(samples: Sample
     assert samples.faces_at(2.0 + 2 * HOLD_S) == []
 
 
+def test_box_of_the_last_sample_is_held_for_as_long_as_samples_are_apart(
+    make_samples: Callable[..., Samples],
+) -> None:
+    samples = make_samples([(0.0, 7, FIRST), (2.0, 8, SECOND)], [0.0, 1.0, 2.0])
+    assert samples.faces_at(2 * HOLD_S) == []  # The next sample shows that track 7 has ended.
+    (face,) = samples.faces_at(3.0)
+    assert (face.track, face.held_since) == (8, 2.0)
+    assert samples.faces_at(3.1) == []  # The run read only a part of the video.
+    only = make_samples([(0.0, 7, FIRST)], [0.0])
+    assert len(only.faces_at(0.9)) == 1
+
+
 def test_no_box_is_shown_before_the_first_sample(samples: Samples) -> None:
     assert samples.faces_at(0.99) == []
 
