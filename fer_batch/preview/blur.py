@@ -2,14 +2,15 @@
 
 Drawing needs no model, with this one exception: the tables hold the faces of sampled frames that reached the threshold,
 and a face that must not be recognized is there between samples and below the threshold as well. So the embedded
-detector searches every drawn frame, at a lower threshold and at a larger size than a run does.
+detector searches every drawn frame, at a lower threshold and at more sizes than a run does. Then it searches what was
+drawn, as a run would.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
 
@@ -22,6 +23,8 @@ from fer_batch.detection import create_detector
 from fer_batch.detection.search import find_faces
 from fer_batch.media.image import frame_from_bgr
 from fer_batch.preview.samples import Box, DrawnFrame
+from fer_batch.records import Detection
+from fer_batch.report.formatting import format_count
 
 #: What is blurred around a box, on each side, as a share of its width and height: hair, ears, chin.
 MARGIN = 0.35
@@ -41,27 +44,71 @@ _MIN_IOU = 0.5
 
 
 class FaceFinder:
-    """Finds what might be a face."""
+    """Finds what might be a face.
+
+    Attributes:
+        threshold: The least score, 0..1, of what a run takes for a face.
+    """
 
     def __init__(self) -> None:
         """Load the embedded detector. Raises UsageError where it is missing."""
-        threshold = create_detector(DetectorConfig("embedded")).min_score or 1.0
-        config = DetectorConfig("embedded", min_score=SCORE_SHARE * threshold)
-        self._detector = create_detector(config)
-        self._searches = [replace(config, longest_side=side) for side in _LONGEST_SIDES]
+        self.threshold = create_detector(DetectorConfig("embedded")).min_score or 1.0
+        self._as_a_run = DetectorConfig("embedded", min_score=SCORE_SHARE * self.threshold)
+        self._detector = create_detector(self._as_a_run)
+        self._searches = [replace(self._as_a_run, longest_side=side) for side in _LONGEST_SIDES]
 
     def boxes(self, picture: NDArray[np.uint8]) -> list[Box]:
         """The boxes of what might be faces in a picture, uint8 (h, w, 3), BGR."""
-        frame = frame_from_bgr(picture, self._detector.needs_colour)
-        width, height = frame.width, frame.height
-        faces = [face for search in self._searches for face in find_faces(frame, self._detector, search)]
+        height, width = picture.shape[:2]
+        faces = self._found(picture, self._searches)
         return [(face.x / width, face.y / height, face.width / width, face.height / height) for face in faces]
+
+    def scores(self, picture: NDArray[np.uint8]) -> list[float]:
+        """The scores, from `SCORE_SHARE` of the threshold on, of what a run might take for faces in a picture."""
+        return [face.score or 0.0 for face in self._found(picture, [self._as_a_run])]
+
+    def _found(self, picture: NDArray[np.uint8], searches: Sequence[DetectorConfig]) -> list[Detection]:
+        frame = frame_from_bgr(picture, self._detector.needs_colour)
+        return [face for search in searches for face in find_faces(frame, self._detector, search)]
 
 
 @cache
 def face_finder() -> FaceFinder:
     """The one of this process, loaded at the first call."""
     return FaceFinder()
+
+
+@dataclass
+class BlurCheck:
+    """What the detector finds in blurred pictures, as they were drawn.
+
+    Attributes:
+        pictures: Pictures that were searched.
+        faces: Faces in them with at least the detector's threshold.
+        possible: Faces with at least `SCORE_SHARE` of it, those above included.
+    """
+
+    pictures: int = 0
+    faces: int = 0
+    possible: int = 0
+
+    def search(self, picture: NDArray[np.uint8]) -> None:
+        """Search a picture, uint8 (h, w, 3), BGR."""
+        finder = face_finder()
+        scores = finder.scores(picture)
+        self.pictures += 1
+        self.faces += sum(score >= finder.threshold for score in scores)
+        self.possible += len(scores)
+
+    def __add__(self, other: BlurCheck) -> BlurCheck:
+        return BlurCheck(self.pictures + other.pictures, self.faces + other.faces, self.possible + other.possible)
+
+    def __str__(self) -> str:
+        threshold = face_finder().threshold
+        return (
+            f"{format_count(self.faces, 'face')} in {format_count(self.pictures, 'blurred picture')} at the detector's "
+            f"threshold of {threshold:g}, {self.possible:,} at {SCORE_SHARE * threshold:g}"
+        )
 
 
 def blur(picture: NDArray[np.uint8], boxes: Iterable[Box]) -> None:

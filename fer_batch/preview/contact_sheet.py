@@ -85,7 +85,7 @@ def _picture(source: Source, samples: Samples, moment: Moment, blurred: bool) ->
     faces = samples.faces_at(time)
     if blurred:
         blur(picture, [*face_finder().boxes(picture), *(face.box for face in faces)])
-    draw_faces(picture, faces)
+    draw_faces(picture, faces, arrows=not blurred)
     return picture
 
 

@@ -20,6 +20,8 @@ _WHITE: Colour = (255, 255, 255)
 _BLACK: Colour = (0, 0, 0)
 #: Length of the arrow of a head that is turned by 90 degrees, in widths of its box.
 _ARROW = 0.9
+#: Below this length, in widths of the box, a dot takes the arrow's place: a head turned by less than about 13 degrees.
+_LEAST_ARROW = 0.2
 #: Padding of a label, as a share of the height of its lines.
 _PADDING = 0.25
 
@@ -43,7 +45,7 @@ def pixels(face: DrawnFace, width: int, height: int) -> Rectangle:
     return round(x * width), round(y * height), round((x + w) * width), round((y + h) * height)
 
 
-def draw_faces(picture: NDArray[np.uint8], faces: Sequence[DrawnFace]) -> None:
+def draw_faces(picture: NDArray[np.uint8], faces: Sequence[DrawnFace], arrows: bool = True) -> None:
     """Draw box, head direction and label of every face.
 
     A box is solid on a sampled frame and dashed between samples.
@@ -51,17 +53,19 @@ def draw_faces(picture: NDArray[np.uint8], faces: Sequence[DrawnFace]) -> None:
     Args:
         picture: uint8 (h, w, 3), BGR. Changed in place.
         faces: Those of this frame.
+        arrows: Whether the head's direction is an arrow; else it stands in the label. On a blurred face a detector
+            takes box and arrow for a face.
     """
     height, width = picture.shape[:2]
     size = text_size(width, height)
     boxes = [pixels(face, width, height) for face in faces]
     for face, box in zip(faces, boxes, strict=True):
         _draw_box(picture, box, track_colour(face.track), max(2, size // 8), dashed=not face.measured)
-        if face.angles is not None:
+        if arrows and face.angles is not None:
             _draw_direction(picture, box, face.angles, max(1, min(size // 8, (box[2] - box[0]) // 24)))
     taken = list(boxes)
     for face, box in zip(faces, boxes, strict=True):
-        lines = _label(face)
+        lines = _label(face) if arrows else [*_label(face), *_direction(face)]
         place = _free_place(box, _label_size(lines, size), taken, width, height)
         taken.append(place)
         _draw_label(picture, lines, place, size, track_colour(face.track))
@@ -93,7 +97,8 @@ def _draw_direction(
     start = ((left + right) // 2, (top + bottom) // 2)
     length = _ARROW * (right - left)
     end = (round(start[0] + length * sin(yaw) * cos(pitch)), round(start[1] - length * sin(pitch)))
-    turned = max(abs(end[0] - start[0]), abs(end[1] - start[1])) > 8 * thickness
+    reach = max(abs(end[0] - start[0]), abs(end[1] - start[1]))
+    turned = reach > max(8 * thickness, _LEAST_ARROW * (right - left))
     for colour, width in ((_BLACK, thickness + 2), (_WHITE, thickness)):  # An outline, for bright faces.
         cv2.circle(picture, start, width, colour, cv2.FILLED, cv2.LINE_AA)
         if turned:
@@ -103,6 +108,13 @@ def _draw_direction(
 def _label(face: DrawnFace) -> list[str]:
     number = [] if face.track is None else [f"#{face.track}"]
     return number + [f"{name} {100 * probability:.0f}%" for name, probability in face.expressions]
+
+
+def _direction(face: DrawnFace) -> list[str]:
+    if face.angles is None:
+        return []
+    yaw, pitch, _ = face.angles
+    return [f"yaw {yaw:.0f}° pitch {pitch:.0f}°".replace("-", "−")]
 
 
 def _label_size(lines: Sequence[str], size: int) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from fer_batch.analysis.summarize import table_labels
 from fer_batch.atomic import atomic_file, write_atomic
 from fer_batch.log import one_line
+from fer_batch.preview.blur import BlurCheck
 from fer_batch.preview.contact_sheet import SHEET_FILE, contact_sheet
 from fer_batch.preview.sources import Source, read_samples, read_sources
 from fer_batch.preview.video import DrawOptions, draw_image, draw_video, signature_of_image, write_jpeg
@@ -26,7 +27,7 @@ from fer_batch.tables.parts import committed_parts
 log = logging.getLogger(__name__)
 
 #: Raised when the drawing changes, so that previews made before are made again.
-_VERSION = 1
+_VERSION = 2
 _SUFFIXES = {"image": ".preview.jpg", "video": ".preview.mp4"}
 #: A full disk or one that can't be written to is no fault of the file that is being drawn.
 _OF_THE_DISK = frozenset([errno.ENOSPC, errno.EDQUOT, errno.EROFS])
@@ -62,16 +63,23 @@ def preview(
     sources = read_sources(directory, globs, moved_to)
     if any(source.media_type == "video" for source in sources) and encoder() != "libx264":
         log.warning("this FFmpeg has no libx264: videos are written as MPEG-4 Part 2, which browsers don't play")
-    counts = {"drawn": 0, "kept": 0, "failed": 0}
+    counts, checked = {"drawn": 0, "kept": 0, "failed": 0}, BlurCheck()
     total = sum(_seconds(source, options) for source in sources)
     # Seconds of video, since files differ; an image counts as one.
     with tqdm(total=round(total), unit="s", disable=None if progress else True) as bar:
         for source in sources:
             bar.set_postfix_str(one_line(source.path), refresh=False)
             before = bar.n
-            counts[_draw(directory, source, folder, options, labels, bar.update)] += 1
+            check = BlurCheck() if options.blur else None
+            counts[_draw(directory, source, folder, options, labels, bar.update, check)] += 1
             bar.update(_seconds(source, options) - (bar.n - before))
+            if check is not None:
+                if check.faces:
+                    log.warning("%s: look at its preview before you hand it on; found %s", one_line(source.path), check)
+                checked += check
     log.info("%d drawn, %d there already, %d failed; in %s", *counts.values(), folder)
+    if checked.pictures:
+        log.info("found %s", checked)
     return not counts["failed"]
 
 
@@ -104,6 +112,7 @@ def _draw(
     options: DrawOptions,
     labels: Sequence[str],
     advance: Callable[[float], object],
+    check: BlurCheck | None,
 ) -> str:
     """Draw one file, unless it is there; how that went."""
     target, signature = preview_path(folder, source), _signature(source, options)
@@ -114,10 +123,10 @@ def _draw(
         samples = read_samples(directory, source, labels)
         with atomic_file(target) as temporary:
             if source.media_type == "image":
-                draw_image(source.file, source.path, samples, options, temporary, signature)
+                draw_image(source.file, source.path, samples, options, temporary, signature, check)
                 lost = None
             else:
-                lost = draw_video(source.file, source.path, samples, options, temporary, signature, advance)
+                lost = draw_video(source.file, source.path, samples, options, temporary, signature, advance, check)
     except MediaError as error:
         log.warning("%s", one_line(str(error)))
         return "failed"

@@ -19,7 +19,7 @@ from fer_batch.media.cuts import CutDetector
 from fer_batch.media.frame import DecodedFrame
 from fer_batch.media.image import read_image
 from fer_batch.media.video import open_video
-from fer_batch.preview.blur import blur, blurred, face_finder
+from fer_batch.preview.blur import BlurCheck, blur, blurred, face_finder
 from fer_batch.preview.drawing import draw_faces
 from fer_batch.preview.samples import Box, DrawnFrame, Samples
 from fer_batch.preview.sound import open_sound
@@ -49,15 +49,26 @@ class DrawOptions:
     blur: bool = False
 
 
-def draw_image(file: str, name: str, samples: Samples, options: DrawOptions, target: Path, signature: str) -> None:
-    """Draw an image as JPEG; nothing of its metadata is kept. Raises MediaError and OSError."""
+def draw_image(
+    file: str,
+    name: str,
+    samples: Samples,
+    options: DrawOptions,
+    target: Path,
+    signature: str,
+    check: BlurCheck | None = None,
+) -> None:
+    """Draw an image as JPEG; nothing of its metadata is kept. Arguments: as of `draw_video`. Raises MediaError and
+    OSError."""
     _, frame, _ = read_image(file, colour=True)
     assert frame.bgr is not None
     picture = _resized(frame.bgr, *_size(frame.bgr.shape[1], frame.bgr.shape[0]))
     faces = samples.faces_at(0.0)
     if options.blur:
         blur(picture, [*face_finder().boxes(picture), *(face.box for face in faces)])
-    draw_faces(picture, faces)
+    draw_faces(picture, faces, arrows=not options.blur)
+    if check is not None:
+        check.search(picture)
     strip = Strip(picture.shape[1], picture.shape[0], name, samples, (0.0, 0.0))
     write_jpeg(np.vstack([picture, strip.draw(0.0)]), target, signature)
 
@@ -85,6 +96,7 @@ def draw_video(
     target: Path,
     signature: str,
     advance: Callable[[float], object],
+    check: BlurCheck | None = None,
 ) -> str | None:
     """Draw a video as MP4, frame by frame: memory does not grow with its length.
 
@@ -96,6 +108,7 @@ def draw_video(
         target: Where the MP4 is written.
         signature: What it is made of, kept in the file.
         advance: Called with the seconds of video that were drawn since the last call.
+        check: Searches all that is drawn, where faces are blurred.
 
     Returns:
         What was lost of a damaged source, in words.
@@ -120,7 +133,9 @@ def draw_video(
         ):
             before = start
             for frame in chain([first], frames):
-                draw_faces(frame.picture, frame.faces)
+                draw_faces(frame.picture, frame.faces, arrows=not options.blur)
+                if check is not None:
+                    check.search(frame.picture)
                 writer.write(np.vstack([frame.picture, strip.draw(float(frame.time))]), frame.time - start)
                 advance(float(frame.time - before))
                 before = frame.time

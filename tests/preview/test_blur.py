@@ -12,7 +12,7 @@ from fer_batch.config import DetectorConfig
 from fer_batch.detection import create_detector
 from fer_batch.detection.search import find_faces
 from fer_batch.media.image import frame_from_bgr
-from fer_batch.preview.blur import MARGIN, blur, blurred, face_finder
+from fer_batch.preview.blur import MARGIN, BlurCheck, blur, blurred, face_finder
 from fer_batch.preview.samples import Box, DrawnFrame
 from tests.helpers.clips import SAMPLES
 
@@ -64,6 +64,11 @@ def test_detector_finds_no_face_in_a_blurred_photograph() -> None:
     picture = np.asarray(Image.open(SAMPLES / "photos" / "two_people.png").convert("RGB"))[:, :, ::-1].copy()
     config = DetectorConfig("embedded")
     detector = create_detector(config)
+
+    check = BlurCheck()
+    check.search(picture)
+    assert (check.pictures, check.faces) == (1, 2)
+    assert str(check).startswith("2 faces in 1 blurred picture at the detector's threshold of 0.")
 
     def faces() -> int:
         return len(find_faces(frame_from_bgr(picture, colour=True), detector, config))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -171,13 +172,17 @@ def test_folder_among_the_media_is_wrong_usage(results: Path, footage: Path) -> 
     assert "where a run would read it" in done.stderr
 
 
-def test_no_face_is_found_where_all_were_blurred(results: Path, tmp_path: Path) -> None:
+def test_no_face_is_found_where_all_were_blurred(
+    results: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     options = DrawOptions(start=1.0, end=2.0, fps=10, blur=True)
-    assert preview(results, tmp_path, ["pan_and_zoom.mp4", "two_people.png"], options, progress=False)
+    with caplog.at_level(logging.INFO, "fer_batch"):
+        assert preview(results, tmp_path, ["pan_and_zoom.mp4", "two_people.png"], options, progress=False)
     config = DetectorConfig("embedded")
     detector = create_detector(config)
     pictures = [picture for _, picture in frames_of(tmp_path / "clips/pan_and_zoom.mp4.preview.mp4")]
     assert len(pictures) >= 10
+    assert f"found 0 faces in {len(pictures) + 1} blurred pictures at the detector's threshold" in caplog.text
     pictures.append(np.asarray(Image.open(tmp_path / "photos/two_people.png.preview.jpg").convert("RGB"))[:, :, ::-1])
     for picture in pictures:
         assert not find_faces(frame_from_bgr(picture, colour=True), detector, config)
