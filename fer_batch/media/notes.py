@@ -45,7 +45,8 @@ def losses(stats: ReadStats, stated_end: Fraction | None, frame_interval: Fracti
         yield Code.DAMAGED, f"{float(stats.gaps_s):.1f} s are missing: time stamps jump ahead"
     if stats.errors:
         rest = "; the rest was given up" if stats.given_up else ""
-        yield Code.DAMAGED, f"{stats.errors} errors while decoding{rest} (last: {stats.last_error})"
+        errors = "1 error" if stats.errors == 1 else f"{stats.errors} errors"
+        yield Code.DAMAGED, f"{errors} while decoding{rest} (last: {stats.last_error})"
 
 
 def unlikely_rate(stats: ReadStats, stated: Fraction | None, tick: Fraction) -> Iterator[Note]:
