@@ -99,7 +99,7 @@ def test_other_options_draw_again(results: Path, tmp_path: Path) -> None:
 def test_interrupted_preview_leaves_nothing_behind(
     results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(video, "draw_faces", interrupt)
