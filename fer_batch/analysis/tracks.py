@@ -19,7 +19,7 @@ def by_track(part: Part, labels: tuple[str, ...]) -> pa.Table:
     values = tracked[[*keys, "timestamp_s", *labels, *FACE_MEASURES]].assign(
         attention=face_attention(tracked), engagement=face_engagement(tracked)
     )
-    # The mean of a float32 column would be float32, and depend on the order in which pandas adds its values up.
+    # Older versions of pandas average a float32 column in float32, where the order of the rows shows.
     groups = values.astype(dict.fromkeys(averaged, "float64")).groupby(keys, observed=True)
     rows = groups[averaged].mean()
     rows.insert(0, "first_s", groups["timestamp_s"].min())

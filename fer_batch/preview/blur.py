@@ -47,7 +47,7 @@ class FaceFinder:
     """Finds what might be a face.
 
     Attributes:
-        threshold: The least score, 0..1, of what a run takes for a face.
+        threshold: The lowest score, 0..1, of what a run takes for a face.
     """
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageFile
 
 from fer_batch.media import image as image_module
-from fer_batch.media.image import read_image
+from fer_batch.media.image import frame_from_bgr, read_image
 from fer_batch.records import Code, Failure, MediaError, MediaInfo, Stage
 from tests.helpers.clips import (
     BRIGHT,
@@ -249,3 +249,12 @@ def test_sample_photos_stand_upright() -> None:
     info, frame, _ = read_image(str(SAMPLES / "photos" / "grace_hopper.jpg"))
     assert info == MediaInfo(512, 600, None, "jpeg")
     assert frame.luma.shape == (600, 512)
+
+
+def test_frame_of_a_picture_in_memory_is_gray_by_bt_601() -> None:
+    blue = np.zeros((2, 3, 3), np.uint8)
+    blue[..., 0] = 255
+    plain, coloured = frame_from_bgr(blue, colour=False), frame_from_bgr(blue, colour=True)
+    assert (plain.width, plain.height, plain.bgr) == (3, 2, None)
+    assert plain.luma.tolist() == [[29] * 3] * 2
+    assert coloured.bgr is blue

@@ -169,6 +169,15 @@ def test_a_matroska_file_without_a_length(tmp_path: Path) -> None:
         assert reader.info((5, 6)) == MediaInfo(5, 6, None, "h264", stream_index=0)
 
 
+@pytest.mark.parametrize(("name", "tick"), [("a.mkv", Fraction(1, 1000)), ("a.mp4", Fraction(1, 12800))])
+def test_stated_end_of_a_video_that_starts_late_is_on_the_players_clock(
+    tmp_path: Path, name: str, tick: Fraction
+) -> None:
+    path = make_video(tmp_path / name, [10 + time for time in steady(25, 50)], tick=tick)
+    with open_video(str(path)) as reader:
+        assert float(reader.stated_end or 0) == pytest.approx(2.0, abs=0.05)
+
+
 def test_key_frames_alone(tmp_path: Path) -> None:
     path = make_video(tmp_path / "a.mp4", steady(25, 49), b_frames=3, gop=12)
     assert read(path, "NONKEY") == ([(Fraction(number, 25), number) for number in (0, 12, 24, 36, 48)], None)

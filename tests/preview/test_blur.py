@@ -12,7 +12,7 @@ from fer_batch.config import DetectorConfig
 from fer_batch.detection import create_detector
 from fer_batch.detection.search import find_faces
 from fer_batch.media.image import frame_from_bgr
-from fer_batch.preview.blur import MARGIN, BlurCheck, blur, blurred, face_finder
+from fer_batch.preview.blur import MARGIN, BlurCheck, _merged, blur, blurred, face_finder
 from fer_batch.preview.samples import Box, DrawnFrame
 from tests.helpers.clips import SAMPLES
 
@@ -58,6 +58,12 @@ def test_face_is_not_blurred_beyond_a_cut() -> None:
     )
     changed = [index for index, frame in enumerate(blurred(frames)) if (frame.picture != noise()).any()]
     assert changed == [0, 1, 2, 3, 4]
+
+
+def test_boxes_that_overlap_by_half_are_blurred_as_one() -> None:
+    near, far = (0.05, 0.0, 0.3, 0.3), (0.15, 0.0, 0.3, 0.3)  # Intersection over union 0.71 and 0.33.
+    assert _merged([(0.0, 0.0, 0.3, 0.3), near]) == [pytest.approx((0.0, 0.0, 0.35, 0.3))]
+    assert _merged([(0.0, 0.0, 0.3, 0.3), far]) == [(0.0, 0.0, 0.3, 0.3), far]
 
 
 def test_detector_finds_no_face_in_a_blurred_photograph() -> None:
