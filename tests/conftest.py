@@ -30,6 +30,16 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
+#: What costs most to set up: a Ray cluster, Keras. These tests come first, so that they stay in one process; xdist's
+#: processes take from each other what comes last.
+_FIRST = ("tests/contracts/", "tests/emotion/", "tests/training/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the tests; those of a folder stay together."""
+    items.sort(key=lambda item: not item.nodeid.startswith(_FIRST))
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _signals_are_heard() -> None:
     """Tests begun in the background, or under nohup, ignore some signals, and so would the runs that they begin."""

@@ -94,8 +94,9 @@ def test_times_that_jump_back_are_told(tmp_path: Path, mode: str) -> None:
 @pytest.mark.usefixtures("detector")
 def test_times_that_jump_ahead_cost_nothing(tmp_path: Path) -> None:
     times = [*steady(25, 50), *(1_000_000 + time for time in steady(25, 50))]
+    video = make_video(tmp_path / "a.mkv", times, tick=Fraction(1, 1000))
     for sampling in (Sampling(), Sampling(fast=True)):
-        prepared, _ = merged(make_video(tmp_path / "a.mkv", times, tick=Fraction(1, 1000)), sampling)
+        prepared, _ = merged(video, sampling)
         expected = [0.0, 1.0, 1_000_000.0, 1_000_001.0]
         bound = 0.25 if sampling.fast else 0.0
         assert [float(frame.time or 0) for frame in prepared.frames] == pytest.approx(expected, abs=bound, rel=0)

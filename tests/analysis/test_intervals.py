@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.signal import lfilter
 from scipy.special import expit
 
 from fer_batch.analysis.intervals import MIN_SAMPLES, MIN_SAMPLES_OF_WINDOW, Means, series_means
@@ -17,11 +18,8 @@ SERIES = 2000
 def autoregressive(length: int, correlation: float, seed: int, series: int = SERIES) -> NDArray[np.float64]:
     """Stationary series of mean 0, (series, length)."""
     shocks = np.random.default_rng(seed).normal(size=(series, length))
-    values = np.empty_like(shocks)
-    values[:, 0] = shocks[:, 0] / np.sqrt(1 - correlation**2)
-    for time in range(1, length):
-        values[:, time] = correlation * values[:, time - 1] + shocks[:, time]
-    return values
+    shocks[:, 0] /= np.sqrt(1 - correlation**2)
+    return np.asarray(lfilter([1], [1, -correlation], shocks))
 
 
 def means_of(values: NDArray[np.float64], together: int = 1) -> Means:

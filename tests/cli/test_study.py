@@ -128,10 +128,10 @@ def test_study_on_a_store_is_the_same_as_here(folder: Path, tmp_path: Path, buck
             assert stored == (folder / "study" / name).read_bytes()
 
 
-def test_run_ends_with_its_study_and_again_only_where_something_changed(tmp_path: Path, tiny_model: Path) -> None:
+def test_run_ends_with_its_study_and_again_only_where_something_changed(tmp_path: Path, tiny_onnx_model: Path) -> None:
     study = write_csv(tmp_path / "S.csv", "media,respondent", "meeting.mp4,anna")
     segments = write_csv(tmp_path / "G.csv", "segment,start_s,end_s", "begin,0,2")
-    arguments = ("run", SAMPLES / "clips", "--out", tmp_path / "out", "--model", tiny_model)
+    arguments = ("run", SAMPLES / "clips", "--out", tmp_path / "out", "--model", tiny_onnx_model)
     with_study = (*arguments, "--study", study, "--segments", segments)
 
     assert fer_batch(*with_study).returncode == 0
@@ -163,15 +163,17 @@ def test_run_ends_with_its_study_and_again_only_where_something_changed(tmp_path
     ],
 )  # fmt: skip
 def test_run_checks_its_study_before_it_decodes(
-    tmp_path: Path, tiny_model: Path, lines: list[str], message: str
+    tmp_path: Path, tiny_onnx_model: Path, lines: list[str], message: str
 ) -> None:
     study = write_csv(tmp_path / "S.csv", *lines)
-    done = command("run", SAMPLES / "clips", "--out", tmp_path / "out", "--model", tiny_model, "--study", study)
+    done = command("run", SAMPLES / "clips", "--out", tmp_path / "out", "--model", tiny_onnx_model, "--study", study)
     assert done.exit_code == 2
     assert message in done.output
     assert not (tmp_path / "out").exists()
 
 
-def test_run_takes_segments_only_with_a_study(tmp_path: Path, tiny_model: Path) -> None:
-    done = command("run", SAMPLES, "--out", tmp_path / "out", "--model", tiny_model, "--segments", tmp_path / "G.csv")
+def test_run_takes_segments_only_with_a_study(tmp_path: Path, tiny_onnx_model: Path) -> None:
+    done = command(
+        "run", SAMPLES, "--out", tmp_path / "out", "--model", tiny_onnx_model, "--segments", tmp_path / "G.csv"
+    )
     assert (done.exit_code, done.output) == (2, "fer-batch: --segments goes with --study; leave it out or add that\n")

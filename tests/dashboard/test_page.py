@@ -57,20 +57,26 @@ def _answers(url: str) -> bool:
         return False
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as opened:
+        yield opened
+
+
 @pytest.fixture
-def page(served: tuple[str, subprocess.Popen[bytes]]) -> Iterator[Any]:
-    with chromium() as browser:
-        tab = browser.new_page(viewport={"width": 1280, "height": 1000})
-        tab.set_default_timeout(60_000)
-        tab.problems = []  # Whatever goes wrong in it, and whatever it asks of another machine.
-        tab.on("console", lambda message: message.type == "error" and tab.problems.append(message.text))
-        tab.on("pageerror", lambda error: tab.problems.append(str(error)))
-        tab.on("dialog", lambda dialog: (tab.problems.append("a dialog opened"), dialog.dismiss()))
-        near = (served[0], served[0].replace("http", "ws"), "data:", "blob:")
-        tab.on("request", lambda request: request.url.startswith(near) or tab.problems.append(request.url))
-        tab.goto(served[0])
-        tab.get_by_text("Strongest moments").wait_for()
-        yield tab
+def page(browser: Any, served: tuple[str, subprocess.Popen[bytes]]) -> Iterator[Any]:
+    tab = browser.new_page(viewport={"width": 1280, "height": 1000})
+    tab.set_default_timeout(60_000)
+    tab.problems = []  # Whatever goes wrong in it, and whatever it asks of another machine.
+    tab.on("console", lambda message: message.type == "error" and tab.problems.append(message.text))
+    tab.on("pageerror", lambda error: tab.problems.append(str(error)))
+    tab.on("dialog", lambda dialog: (tab.problems.append("a dialog opened"), dialog.dismiss()))
+    near = (served[0], served[0].replace("http", "ws"), "data:", "blob:")
+    tab.on("request", lambda request: request.url.startswith(near) or tab.problems.append(request.url))
+    tab.goto(served[0])
+    tab.get_by_text("Strongest moments").wait_for()
+    yield tab
+    tab.close()
 
 
 def figure(tab: Any, name: str) -> str:

@@ -57,6 +57,7 @@ def test_a_stream_without_a_container_is_read_and_its_times_are_counted(tmp_path
     assert prepared.failure is not None
     assert (prepared.failed, prepared.failure.code) == (False, Code.NO_TIMESTAMPS)
     assert f"{stated} frames a second" in prepared.failure.message
+    assert ("that it states" in prepared.failure.message) == (stated != 25)  # 25 is FFmpeg's guess.
     assert prepared.info.duration_s == pytest.approx(60 / stated)
 
 
@@ -157,10 +158,14 @@ DAMAGED = {
     "a.h264": "libx264",
     "a.hevc": "libx265",
 }
+#: A broadcast's container, one with an index, and none at all; the others are read as these are.
+DECIDING = ("a.ts", "a.mp4", "a.h264")
 
 
 @pytest.mark.usefixtures("detector")
-@pytest.mark.parametrize("name", DAMAGED)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in DECIDING else pytest.mark.slow) for name in DAMAGED]
+)
 def test_steady_damage_costs_a_sample_in_a_hundred_and_no_more(tmp_path: Path, name: str) -> None:
     """Three minutes, a byte of every 20 kB: some hundred errors."""
     path = make_noise(tmp_path / name, DAMAGED[name], seconds=200)

@@ -103,15 +103,15 @@ def test_nothing_is_shown_where_nobody_looks(monkeypatch: pytest.MonkeyPatch, te
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
-def test_the_command_shows_a_bar_on_a_terminal_alone(tmp_path: Path, tiny_model: Path, tiny_onnx_model: Path) -> None:
+def test_the_command_shows_a_bar_on_a_terminal_alone(tmp_path: Path, tiny_onnx_model: Path) -> None:
     import pty
     import termios
 
     photos = SAMPLES / "photos"
     screen, terminal = pty.openpty()
     termios.tcsetwinsize(terminal, (24, 120))
-    arguments = ["run", photos, "--out", tmp_path / "out", "--restart", "--model"]
-    process = subprocess.Popen([COMMAND, *map(str, [*arguments, tiny_model])], stderr=terminal)
+    arguments = ["run", photos, "--out", tmp_path / "out", "--restart", "--workers", 1, "--model", tiny_onnx_model]
+    process = subprocess.Popen([COMMAND, *map(str, arguments)], stderr=terminal)
     os.close(terminal)
     shown = b""
     with suppress(OSError):  # So the end of a terminal is told.
@@ -121,7 +121,7 @@ def test_the_command_shows_a_bar_on_a_terminal_alone(tmp_path: Path, tiny_model:
     assert process.wait(timeout=60) == 0
     assert b"4 of 4 files, 0 failed" in shown
     assert b"100%" in shown
-    silent = fer_batch(*arguments, tiny_onnx_model)
+    silent = fer_batch(*arguments)
     assert silent.returncode == 0
     assert "\r" not in silent.stderr
     assert "4 files: 4 done" in silent.stderr
