@@ -18,7 +18,8 @@ from fer_batch import storage, stores
 from fer_batch.atomic import write_atomic, write_json
 from fer_batch.errors import UsageError
 from fer_batch.media.video import open_video
-from fer_batch.pipeline.discover import discover, input_prefixes, outside
+from fer_batch.pipeline.discover import discover, input_prefixes, outside, survey
+from fer_batch.records import Code
 from fer_batch.stores import Status
 from fer_batch.tables import lock as lock_module
 from fer_batch.tables.layout import LOCK_FILE
@@ -124,6 +125,41 @@ def test_a_video_is_read_in_ranges_and_never_copied_first(
             assert (mine.luma() == theirs.luma()).all()
         assert there.info(None) == here.info(None)
     assert 0 < sum(fetched) < path.stat().st_size * share  # The last 2 of 8 seconds, and what lies around them.
+
+
+@needs_s3
+def test_side_files_of_a_bucket_are_left_out_as_those_of_a_folder_are(bucket: str, tmp_path: Path) -> None:
+    photo = (SAMPLES / "photos" / "astronaut.jpg").read_bytes()
+    movie = make_video(tmp_path / "a.mov", steady(25, 5)).read_bytes()
+    live = movie + b"com.apple.quicktime.content.identifier"
+    files = {"GX010001.LRV": movie, "@eaDir/a.jpg": photo, "one.mov": movie, "one.jpg": photo}
+    files |= {"IMG_1.JPG": photo, "IMG_1.MOV": live, "2/IMG_2.HEIC": photo, "2/img_2.mov": movie, "IMG_2.MOV": movie}
+    for name, content in files.items():
+        upload(bucket, f"in/{name}", content)
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(content)
+    there, here = survey([f"{bucket}/in"]), survey([str(tmp_path / "in")])
+    kept = ["2/IMG_2.HEIC", "IMG_1.JPG", "IMG_2.MOV", "one.jpg", "one.mov"]
+    assert [one.path for one in there.media] == [one.path for one in here.media] == kept
+    assert there.side_files == here.side_files == {".lrv": 1, ".mov": 2, "@eaDir/": 1}
+    assert len(survey([f"{bucket}/in"], all_files=True).media) == len(files)
+    assert [one.path for one in discover([f"{bucket}/in/IMG_1.MOV"])] == ["IMG_1.MOV"]
+
+
+@needs_s3
+@pytest.mark.parametrize("name", ["a.ts", "a.mkv", "a.mp4"])
+def test_joined_recordings_in_a_bucket_are_read_as_those_in_a_folder_are(
+    bucket: str, tmp_path: Path, name: str
+) -> None:
+    path = make_video(tmp_path / name, steady(25, 50), gop=25)
+    path.write_bytes(2 * path.read_bytes())
+    url = upload(bucket, name, path.read_bytes())
+    with open_video(url) as there, open_video(str(path)) as here:
+        assert [frame.time for frame in there.frames()] == [frame.time for frame in here.frames()]
+        found = there.partial_failure(read_to_end=True)
+        assert found == here.partial_failure(read_to_end=True)
+    assert found is not None
+    assert found.code == Code.TIME_JUMPS
 
 
 @needs_s3

@@ -8,7 +8,7 @@ from typing import Any
 
 from fer_batch.media.base import ReadStats
 from fer_batch.records import Code
-from fer_batch.storage import is_url, open_file
+from fer_batch.storage import open_file
 
 Note = tuple[Code, str]
 
@@ -85,7 +85,7 @@ def other_streams(stream: Any, others: int) -> Note:
 def next_recording(file: str, format_name: str, stats: ReadStats) -> Iterator[Note]:
     """Whether, behind the last packet, the bytes come again with which the file begins. Of joined files in formats that
     state their length FFmpeg reads the first, as players do."""
-    if format_name not in _ONE_RECORDING or is_url(file) or not stats.last_byte:
+    if format_name not in _ONE_RECORDING or not stats.last_byte:
         return
     with open_file(file) as stream:
         start = stream.read(_START_BYTES)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 from fer_batch import storage
@@ -159,14 +160,19 @@ class _Walk:
             files = storage.walk(given, prune=lambda relative: self._prunes(given, relative, to_table(relative)))
         else:
             files = self._local_files(given, to_table)
-        for file, relative, status in files:
-            path = to_table(relative)
-            if status is None and not storage.is_url(file) and os.path.isdir(file):  # It could not be listed.
-                yield file, path, None
-            elif self.exclude.match(path) or (self.include and not self.include.match(path)):
-                self.discovery.filtered += 1
-            else:
-                yield file, path, status
+        for _, group in groupby(files, key=lambda found: os.path.dirname(found[1])):
+            in_folder = list(group)
+            siblings = frozenset(os.path.basename(file).lower() for file, *_ in in_folder)
+            for file, relative, status in in_folder:
+                path = to_table(relative)
+                if status is None and not storage.is_url(file) and os.path.isdir(file):  # It could not be listed.
+                    yield file, path, None
+                elif is_folder and self._is_side_file(file, siblings):
+                    continue
+                elif self.exclude.match(path) or (self.include and not self.include.match(path)):
+                    self.discovery.filtered += 1
+                else:
+                    yield file, path, status
 
     def _local_files(self, given: str, to_table: Callable[[str], str]) -> Iterator[tuple[str, str, None]]:
         """Files below a folder, with their paths relative to it. A folder that can't be listed is passed on as if it
@@ -180,7 +186,6 @@ class _Walk:
             except OSError:
                 yield directory, relative, None
                 continue
-            siblings = frozenset(entry.name.lower() for entry in entries)
             for entry in entries:
                 below = f"{relative}/{entry.name}" if relative else entry.name
                 if entry.name.startswith(".") or (entry.is_symlink() and not self.follow_symlinks):
@@ -190,7 +195,7 @@ class _Walk:
                     if real not in seen and not self._prunes(entry.path, below, to_table(below)):
                         seen.add(real)
                         pending.append((entry.path, below))
-                elif _is(entry.is_file) and not self._is_side_file(entry.path, siblings):
+                elif _is(entry.is_file):
                     yield entry.path, below, None
 
     def _prunes(self, folder: str, relative: str, path: str) -> bool:
