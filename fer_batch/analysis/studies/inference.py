@@ -10,6 +10,7 @@ nearer to a normal variable, and are mapped back: they never leave the range.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +24,9 @@ ENOUGH_RESPONDENTS = 3
 _INTERVAL_TAIL, _BAND_TAIL = 0.6, 0.2
 #: A moderated variance is better known than its weights say, for many bins share in it. By how much, chosen likewise.
 _MODERATED_DEGREES = 1.5
-#: Random draws behind a simultaneous band, their seed, and how many bins are worked on at once.
-_DRAWS, _SEED, _BINS_AT_ONCE = 2000, 20240917, 4096
+#: Random draws behind a simultaneous band, their seed, and how many bins are worked on at once: as many as a
+#: processor's cache holds of all draws.
+_DRAWS, _SEED, _BINS_AT_ONCE = 2000, 20240917, 256
 #: Standard deviations below this, as a share of the range, are rounding errors.
 _NO_SPREAD = 1e-7
 
@@ -42,12 +44,14 @@ class Estimate:
 @dataclass(frozen=True)
 class _Moments:
     """What intervals are made of, per column: share: the mean as a share 0..1 of the range; spread: the standard
-    deviation over respondents, in the same unit."""
+    deviation over respondents, in the same unit. apart: each respondent's distance from the mean, (respondents,
+    columns), 0 where there is no value."""
 
     respondents: NDArray[np.int64]
     share: Floats
     spread: Floats
     skewness: Floats
+    apart: Floats
 
 
 def mean_interval(values: Floats, limits: tuple[float, float], confidence: float = 0.95) -> Estimate:
@@ -63,12 +67,7 @@ def mean_interval(values: Floats, limits: tuple[float, float], confidence: float
     Returns:
         Arrays of (columns,); no interval below `ENOUGH_RESPONDENTS` respondents.
     """
-    from scipy.special import stdtrit
-
-    moments = _moments(values, limits)
-    degrees = np.maximum(moments.respondents - 1, 1)
-    factor = stdtrit(degrees, 0.5 + confidence / 2)
-    return _estimate(moments, moments.spread, factor, _INTERVAL_TAIL, limits)
+    return _pointwise(_moments(values, limits), limits, confidence)
 
 
 def simultaneous_band(values: Floats, limits: tuple[float, float], confidence: float = 0.95) -> Estimate:
@@ -82,11 +81,32 @@ def simultaneous_band(values: Floats, limits: tuple[float, float], confidence: f
 
     Args: as of `mean_interval`; columns are the bins of the curve, in order.
     """
+    return curve_intervals(values, limits, confidence)[1]
+
+
+def curve_intervals(values: Floats, limits: tuple[float, float], confidence: float = 0.95) -> tuple[Estimate, Estimate]:
+    """Both of a curve: what `mean_interval` and `simultaneous_band` give."""
+    moments = _moments(values, limits)
+    pointwise = _pointwise(moments, limits, confidence)
+    band = _band(moments, limits, confidence)
+    # Where a column's own spread is far above the others' the pointwise interval may reach farther; a band holds it.
+    low, high = np.minimum(band.low, pointwise.low), np.maximum(band.high, pointwise.high)
+    return pointwise, Estimate(band.respondents, band.mean, low, high)
+
+
+def _pointwise(moments: _Moments, limits: tuple[float, float], confidence: float) -> Estimate:
+    from scipy.special import stdtrit
+
+    degrees = np.maximum(moments.respondents - 1, 1)
+    factor = stdtrit(degrees, 0.5 + confidence / 2)
+    return _estimate(moments, moments.spread, factor, _INTERVAL_TAIL, limits)
+
+
+def _band(moments: _Moments, limits: tuple[float, float], confidence: float) -> Estimate:
     from scipy.special import ndtr, stdtrit
 
-    moments = _moments(values, limits)
     own = np.maximum(moments.respondents - 1, 0).astype(float)
-    prior = max(len(values) - 1, 1)
+    prior = max(len(moments.apart) - 1, 1)
     binomial = moments.share * (1 - moments.share)
     usable = (moments.respondents >= ENOUGH_RESPONDENTS) & (binomial > 0)
     if not usable.any():
@@ -94,14 +114,9 @@ def simultaneous_band(values: Floats, limits: tuple[float, float], confidence: f
     relative = np.divide(moments.spread**2, binomial, out=np.zeros_like(binomial), where=usable)
     pooled = np.average(relative[usable], weights=own[usable])
     moderated = np.sqrt((prior * pooled + own * relative) / (prior + own) * binomial)
-    level = ndtr(_sup_quantile(values, moments, usable, confidence))
+    level = ndtr(_sup_quantile(moments.apart[:, usable], confidence))
     factor = np.maximum(stdtrit(_MODERATED_DEGREES * (prior + own), level), 0.0)
-    band = _estimate(moments, moderated, factor, _BAND_TAIL, limits)
-    # Where a column's own spread is far above the others' the pointwise interval may reach farther; a band holds it.
-    pointwise = mean_interval(values, limits, confidence)
-    return Estimate(
-        band.respondents, band.mean, np.minimum(band.low, pointwise.low), np.maximum(band.high, pointwise.high)
-    )
+    return _estimate(moments, moderated, factor, _BAND_TAIL, limits)
 
 
 def _moments(values: Floats, limits: tuple[float, float]) -> _Moments:
@@ -112,12 +127,14 @@ def _moments(values: Floats, limits: tuple[float, float]) -> _Moments:
     counted = np.maximum(respondents, 1)
     share = np.clip(np.where(there, shares, 0.0).sum(axis=0) / counted, 0.0, 1.0)
     apart = np.where(there, shares - share, 0.0)
-    squares = (apart**2).sum(axis=0)
+    squared = apart**2
+    squares = squared.sum(axis=0)
     spread = np.sqrt(squares / np.maximum(respondents - 1, 1))
     spread[spread < _NO_SPREAD] = 0.0
     deviation = np.sqrt(squares / counted)
-    skewness = np.divide((apart**3).sum(axis=0) / counted, deviation**3, out=np.zeros_like(share), where=spread > 0)
-    return _Moments(respondents, np.where(respondents > 0, share, np.nan), spread, skewness)
+    cubes = (squared * apart).sum(axis=0)  # NumPy's power of 3 takes ten times as long.
+    skewness = np.divide(cubes / counted, deviation**3, out=np.zeros_like(share), where=spread > 0)
+    return _Moments(respondents, np.where(respondents > 0, share, np.nan), spread, skewness, apart)
 
 
 def _estimate(moments: _Moments, spread: Floats, factor: Floats, tail: float, limits: tuple[float, float]) -> Estimate:
@@ -142,16 +159,20 @@ def _estimate(moments: _Moments, spread: Floats, factor: Floats, tail: float, li
     return Estimate(moments.respondents, mean, np.minimum(low, mean), np.maximum(high, mean))
 
 
-def _sup_quantile(values: Floats, moments: _Moments, usable: NDArray[np.bool_], confidence: float) -> float:
-    """The quantile of the largest absolute value over the usable columns of a normal process that is correlated as the
-    columns are."""
-    weights = np.random.default_rng(_SEED).standard_normal((_DRAWS, len(values)), np.float32)
-    largest = np.zeros(_DRAWS, np.float32)
-    columns = np.flatnonzero(usable)
-    for start in range(0, len(columns), _BINS_AT_ONCE):
-        some = values[:, columns[start : start + _BINS_AT_ONCE]]
-        apart = np.nan_to_num(some - np.nanmean(some, axis=0))
-        size = np.sqrt((apart**2).sum(axis=0))
-        apart = np.divide(apart, size, out=np.zeros_like(apart), where=size > 0)
-        np.maximum(largest, np.abs(weights @ apart.astype(np.float32)).max(axis=1), out=largest)
+def _sup_quantile(apart: Floats, confidence: float) -> float:
+    """The quantile of the largest absolute value over all columns of a normal process that is correlated as they are.
+    `apart`: (respondents, columns), see `_Moments`."""
+    weights, largest = _weights(len(apart)), np.zeros(_DRAWS, np.float32)
+    size = np.sqrt((apart**2).sum(axis=0))
+    scaled = np.divide(apart, size, out=np.zeros_like(apart), where=size > 0).astype(np.float32)
+    for start in range(0, scaled.shape[1], _BINS_AT_ONCE):
+        process = weights @ scaled[:, start : start + _BINS_AT_ONCE]
+        np.maximum(largest, process.max(axis=1), out=largest)
+        np.maximum(largest, -process.min(axis=1), out=largest)
     return float(np.quantile(largest, confidence))
+
+
+@lru_cache(maxsize=1)
+def _weights(respondents: int) -> NDArray[np.float32]:
+    """Standard normal numbers, (draws, respondents)."""
+    return np.random.default_rng(_SEED).standard_normal((_DRAWS, respondents), np.float32)

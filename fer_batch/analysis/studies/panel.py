@@ -36,12 +36,12 @@ class Panel:
         for name, unit in units:
             self._units[name].append(unit)
 
-    @property
+    @cached_property
     def bins(self) -> int:
         """How many bins there are from the grid's first one on: up to the end of the longest recording."""
         return max(0, int(np.ceil(round(self.end_s / self.grid.width, 6)))) - self.grid.first_bin
 
-    @property
+    @cached_property
     def starts(self) -> Floats:
         """Where the bins begin, in seconds of stimulus time."""
         return np.asarray((np.arange(self.bins) + self.grid.first_bin) * self.grid.width)

@@ -16,6 +16,7 @@ from fer_batch.analysis.studies.inference import (
     ENOUGH_RESPONDENTS,
     Estimate,
     Floats,
+    curve_intervals,
     mean_interval,
     simultaneous_band,
 )
@@ -115,8 +116,8 @@ class StimulusResults:
             }
             for name in self._names:
                 curve = panel.curve(name)[:, shown]
-                band = simultaneous_band(curve, _limits(name), self.confidence)
-                columns |= _interval_columns(name, mean_interval(curve, _limits(name), self.confidence))
+                pointwise, band = curve_intervals(curve, _limits(name), self.confidence)
+                columns |= _interval_columns(name, pointwise)
                 columns |= {f"{name}_band_low": band.low, f"{name}_band_high": band.high}
             yield _table(columns, self.schemas.curve)
 

@@ -118,15 +118,14 @@ def _shift_p(series: _Series, shifts: int | None) -> float:
         shifts = int(np.clip(affordable, _LEAST_SHIFTS, _MOST_SHIFTS))
     starts = np.random.default_rng(_SEED).integers(0, bins, (shifts, count))
     # Each curve twice in a row: a circular shift is a slice of it.
-    curves = [np.concatenate([curve, curve]).astype(np.float32) for curve in series.centred]
-    own = (series.centred**2).sum(axis=1)
+    twice = np.concatenate([series.centred, series.centred], axis=1).astype(np.float32)
+    slices = np.lib.stride_tricks.sliding_window_view(twice, bins, axis=1)
+    own, rows = (series.centred**2).sum(axis=1), np.arange(count)
 
     def alike(begin: NDArray[np.int64]) -> float:
-        shifted = [curve[at : at + bins] for curve, at in zip(curves, begin, strict=True)]
-        total = np.zeros(bins, np.float32)
-        for curve in shifted:
-            total += curve
-        sums = np.array([curve @ total for curve in shifted], float)
+        shifted = slices[rows, begin]
+        total = shifted.sum(axis=0)
+        sums = np.einsum("ij,j->i", shifted, total).astype(float)  # BLAS would wake its threads each time.
         return float(_leave_one_out(own, sums, 0.0, float(total @ total), 1.0).mean())
 
     observed = alike(np.zeros(count, np.int64))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fer_batch.analysis.studies.inference import mean_interval, simultaneous_band
+from fer_batch.analysis.studies.inference import curve_intervals, mean_interval, simultaneous_band
 
 LIMITS = (0.0, 1.0)
 
@@ -107,3 +107,12 @@ def test_band_of_a_wider_confidence_is_wider() -> None:
     values, _ = curves(np.random.default_rng(6), 12)
     narrow, wide = (simultaneous_band(values, LIMITS, confidence) for confidence in (0.8, 0.99))
     assert (wide.high - wide.low > narrow.high - narrow.low).all()
+
+
+def test_intervals_of_a_curve_are_those_of_either_function() -> None:
+    values, _ = curves(np.random.default_rng(0), 6)
+    values[0, :50] = np.nan
+    both = curve_intervals(values, LIMITS, 0.9)
+    for found, alone in zip(both, (mean_interval, simultaneous_band), strict=True):
+        expected = alone(values, LIMITS, 0.9)
+        assert all(np.array_equal(getattr(found, name), of) for name, of in vars(expected).items())
