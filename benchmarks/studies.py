@@ -46,6 +46,8 @@ Floats = NDArray[np.float64]
 
 CARRIED_OVER, NOISE, MISSING, GAP_S = 0.8, 1.2, 0.1, 5
 SEGMENT_S, CURVE_S = 30, 300
+#: Respondents of a study whose intervals are tried, and whose bands.
+GROUP_SIZES, BAND_SIZES = (3, 5, 10, 30, 100), (5, 10, 30, 100)
 #: The middle of the logits, and the mean that it gives.
 LEVELS = {"0.05": -4.0, "0.1": -3.0, "0.2": -2.0, "0.5": 0.0}
 LIMITS = (0.0, 1.0)
@@ -94,13 +96,13 @@ def coverage(draws: int, rng: np.random.Generator) -> None:
         for spread in (0.5, 1.0, 1.5):
             row: dict[str, object] = {"mean": mean, "spread of levels": spread}
             truth = float(mean_probability(level, spread))
-            for count in (3, 5, 10, 30):
+            for count in GROUP_SIZES:
                 found = mean_interval(segment_values(rng, draws, count, level, spread), LIMITS)
                 row[f"{count} respondents"] = percent((found.low <= truth) & (truth <= found.high))
             rows.append(row)
     rare: dict[str, object] = {"mean": "a fifth react", "spread of levels": 1.0}
     truth = float(0.8 * mean_probability(-4.0, 1.0) + 0.2 * mean_probability(1.0, 1.0))
-    for count in (3, 5, 10, 30):
+    for count in GROUP_SIZES:
         react = rng.random((count, draws)) < 0.2
         some, others = (segment_values(rng, draws, count, level, 1.0) for level in (1.0, -4.0))
         found = mean_interval(np.where(react, some, others), LIMITS)
@@ -130,7 +132,7 @@ def bands(draws: int, rng: np.random.Generator) -> None:
     for mean in ("0.1", "0.2", "0.5"):
         for name, share in (("nobody reacts", 0.0), ("all react", 1.0), ("two in ten react", 0.2)):
             row: dict[str, object] = {"mean at rest": mean, "reaction": name}
-            for count in (5, 10, 30):
+            for count in BAND_SIZES:
                 made, truth = curves(rng, draws, count, mean, share)
                 found = [simultaneous_band(curve, LIMITS) for curve in made]
                 row[f"{count} respondents"] = percent([not ((b.low > truth) | (truth > b.high)).any() for b in found])

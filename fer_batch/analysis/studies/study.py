@@ -11,6 +11,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from fer_batch.analysis.studies.collection import Collection, Grid, MediaRows, choose_faces, main_track
 from fer_batch.analysis.studies.design import Design, read_design
 from fer_batch.analysis.studies.folder import METADATA_KEY
@@ -94,10 +96,12 @@ def study(out: Path, options: StudyOptions) -> None:
     collections = {
         stimulus: Collection(Grid(width, design.segments_of(stimulus), names)) for stimulus in design.stimuli
     }
-    _collect(collections, recordings, read_rows(out, used, paths, names))
+    faces = _collect(collections, recordings, read_rows(out, used, paths, names))
     schemas = Schemas.of(names, design.factors).with_metadata({METADATA_KEY: _origin(out, options, width)})
     compared = _compared(design, options.factors)
     _report(design, media, recordings, collections)
+    if faces.in_no_row:
+        log.info("%d of %d faces in the study's recordings are meant by no row of it", faces.in_no_row, faces.all)
     _write(
         out / STUDY_FOLDER,
         schemas,
@@ -150,18 +154,33 @@ def _bin_width(options: StudyOptions, interval: float | None) -> float:
     return wider
 
 
-def _collect(collections: dict[str, Collection], recordings: Sequence[Recording], files: Iterator[MediaRows]) -> None:
+@dataclass
+class _Faces:
+    """How many faces the files of a study have, and how many of them no row means: other tracks, other regions."""
+
+    all: int = 0
+    in_no_row: int = 0
+
+
+def _collect(collections: dict[str, Collection], recordings: Sequence[Recording], files: Iterator[MediaRows]) -> _Faces:
     """Have each recording's rows in its stimulus's collection."""
+    faces = _Faces()
     by_path: dict[str, list[Recording]] = {}
     for recording in recordings:
         collections[recording.stimulus].expect(recording)
         by_path.setdefault(recording.media_path, []).append(recording)
     for media in files:
         claimed: dict[int, Recording] = {}
+        in_no_row = np.ones(len(media.face_frames), bool)
         for recording in by_path[media.path]:
             main = main_track(recording, media) if recording.faces.main else recording.faces.track
             _check_track(recording, media, main, claimed)
-            collections[recording.stimulus].add(recording, media, choose_faces(recording, media, main))
+            chosen = choose_faces(recording, media, main)
+            collections[recording.stimulus].add(recording, media, chosen)
+            in_no_row &= ~chosen
+        faces.all += len(in_no_row)
+        faces.in_no_row += int(in_no_row.sum())
+    return faces
 
 
 def _check_track(recording: Recording, media: MediaRows, track: int | None, claimed: dict[int, Recording]) -> None:
@@ -220,9 +239,6 @@ def _report(
         for segment in design.segments_of(stimulus):
             if segment.start_s >= collection.end_s:
                 log.warning("%s: nothing was recorded of segment %s", stimulus, segment.name)
-        left_out = sum(int(unit.left_out[0]) for unit in collection.units.values())
-        if left_out:
-            log.info("%s: %d faces of its recordings are other people's than each row's", stimulus, left_out)
 
 
 def _write(folder: Path, schemas: Schemas, results: Sequence[StimulusResults]) -> None:

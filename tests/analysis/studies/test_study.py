@@ -277,7 +277,7 @@ def test_stimulus_shown_twice_is_pooled_and_parts_of_a_recording_are_apart(tmp_p
     assert not curve["enough_respondents"].any()
 
 
-def test_tracks_and_regions_choose_among_the_faces(tmp_path: Path) -> None:
+def test_tracks_and_regions_choose_among_the_faces(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A call with two tiles, of which the left one has a poster; and a room in which one face is seen longest."""
     nan = np.nan
     call = [Person([0.2] * 6, track=0, centre=(0.2, 0.5)), Person([0.9] * 6, track=1, centre=(0.4, 0.9))]
@@ -296,7 +296,10 @@ def test_tracks_and_regions_choose_among_the_faces(tmp_path: Path) -> None:
         "room.mp4,longest,room,main,,,,",
         "room.mp4,second,room,track 2,,,,",
     )
-    rows = tables(out, design)["by_respondent"].set_index("respondent")
+    with caplog.at_level(logging.INFO):
+        rows = tables(out, design)["by_respondent"].set_index("respondent")
+    # The poster's 6 and the 3 of the room's first track; those of each other's rows are meant by one.
+    assert "9 of 28 faces in the study's recordings are meant by no row of it" in caplog.text
     assert rows["happy"].to_dict() == pytest.approx(
         {"left": 0.2, "right": 0.6, "longest": 0.7, "second": 0.4}, abs=1e-6
     )
