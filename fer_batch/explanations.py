@@ -41,6 +41,10 @@ EXPLANATIONS: dict[Code, tuple[str, str]] = {
         "it holds several video streams; the largest that moves was read (stream_index), the others were not",
         "extract another stream with FFmpeg if that is the one you want",
     ),
+    Code.OTHER_PAGES: (
+        "a TIFF of several pages; the first was read, the others were not",
+        "split it into a file for each page",
+    ),
     Code.DETECTOR_ERROR: ("the detector failed on a frame", "report it, with the file if you can"),
     Code.OUT_OF_MEMORY: ("it needs more memory than there is", "fewer --workers"),
     Code.TIMEOUT: ("its worker gave no result for --timeout seconds, twice", "allow more"),

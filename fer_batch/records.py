@@ -41,6 +41,7 @@ class Code(StrEnum):
     TIME_JUMPS = "time_jumps"
     UNLIKELY_RATE = "unlikely_rate"
     OTHER_STREAMS = "other_streams"
+    OTHER_PAGES = "other_pages"
     DETECTOR_ERROR = "detector_error"
     OUT_OF_MEMORY = "out_of_memory"
     TIMEOUT = "timeout"
@@ -49,7 +50,7 @@ class Code(StrEnum):
 
 
 #: Codes of files that nothing was lost of; those of losses go before them.
-REMARKS = frozenset([Code.NO_TIMESTAMPS, Code.UNLIKELY_RATE, Code.OTHER_STREAMS])
+REMARKS = frozenset([Code.NO_TIMESTAMPS, Code.UNLIKELY_RATE, Code.OTHER_STREAMS, Code.OTHER_PAGES])
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,7 @@ SMALL: dict[str, Callable[[Path], Path]] = {
 OF_THE_FILE = {
     Code.EMPTY_FILE, Code.INVALID_DATA, Code.NO_VIDEO_STREAM, Code.NO_FRAMES, Code.NO_TIMESTAMPS, Code.UNSUPPORTED,
     Code.TOO_LARGE, Code.DAMAGED, Code.TRUNCATED, Code.TIME_JUMPS, Code.UNLIKELY_RATE, Code.OTHER_STREAMS,
+    Code.OTHER_PAGES,
 }  # fmt: skip
 
 

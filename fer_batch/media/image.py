@@ -31,6 +31,8 @@ _EMPTY_SHARE = 0.99
 #: Bytes by which formats are told that Pillow does not tell apart or does not know.
 _HEADER_BYTES = 32
 _ORIENTATION_TAG = 0x0112
+#: TIFF's tag for what a picture in the file is, and the bits of a reduced copy and of a mask (TIFF 6.0, section 8).
+_NEW_SUBFILE_TYPE, _NOT_A_PAGE = 254, 0b101
 #: Formats that hold a JPEG first, for Pillow: MPO is a phone's or a stereo camera's JPEG with others behind it.
 _JPEGS = ("JPEG", "MPO")
 _HEIF_BRANDS = frozenset([b"heic", b"heix", b"heim", b"heis", b"mif1", b"mif2", b"miaf"])
@@ -88,7 +90,21 @@ def _read_any(stream: BinaryIO, header: bytes, file: str, colour: bool) -> tuple
             raise
         failure = Failure(Stage.DECODE, Code.TRUNCATED, "its end is missing; the rest of the picture was read")
         return info, frame, failure
-    return info, frame, missing_end(file)
+    return info, frame, missing_end(file) or (_other_pages(stream) if info.codec == "tiff" else None)
+
+
+def _other_pages(stream: BinaryIO) -> Failure | None:
+    """That a TIFF has more pages than the first, which is read. Reduced copies of a page and masks are none."""
+    stream.seek(0)
+    with Image.open(stream) as image:
+        pages = 0
+        for index in range(getattr(image, "n_frames", 1)):
+            image.seek(index)
+            pages += not image.tag_v2.get(_NEW_SUBFILE_TYPE, 0) & _NOT_A_PAGE  # type: ignore[attr-defined]
+    if pages < 2:
+        return None
+    message = f"page 1 of {pages} was read, the others not; split it into a file for each page"
+    return Failure(Stage.DECODE, Code.OTHER_PAGES, message)
 
 
 @cache

@@ -127,7 +127,7 @@ def _sources_of_part(directory: Path, part: str, moved_to: str | None) -> Iterat
     if (version := metadata.get(b"fer_batch.schema_version", b"").decode()) != str(SCHEMA_VERSION):
         raise UsageError(
             f"{directory}: holds tables of version {version}, whose times are not those of version {SCHEMA_VERSION}; "
-            "run again, then preview"
+            "run again with another --out, and preview that"
         )
     fingerprint = metadata.get(b"fer_batch.fingerprint", b"").decode()
     roots = json.loads(metadata.get(b"fer_batch.inputs", b"{}"))

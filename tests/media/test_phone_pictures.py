@@ -104,6 +104,33 @@ def test_a_jpeg_of_a_header_alone_is_invalid(tmp_path: Path) -> None:
     assert caught.value.failure.code == Code.INVALID_DATA
 
 
+def make_tiff(path: Path, *pages: tuple[int, int]) -> Path:
+    """A TIFF with a picture of each number, of each type (tag 254: 0 a page, 1 a reduced copy of one)."""
+    first, *others = (Image.fromarray(numbered(number, (320, 240))) for number, _ in pages)
+    for picture, (_, kind) in zip([first, *others], pages, strict=True):
+        picture.encoderinfo = {"tiffinfo": {254: kind}}
+    first.save(path, save_all=True, append_images=others, tiffinfo={254: pages[0][1]})
+    return path
+
+
+def test_of_a_tiff_with_several_pages_the_first_is_read_and_the_others_are_told(tmp_path: Path) -> None:
+    path = make_tiff(tmp_path / "scan.tif", (37, 0), (5, 0), (6, 0))
+    _, frame, failure = read_image(str(path))
+    assert number_in(frame.luma) == 37
+    assert failure is not None
+    assert (failure.code, failure.message[:17]) == (Code.OTHER_PAGES, "page 1 of 3 was r")
+
+
+@pytest.mark.parametrize("others", [(), ((5, 1), (6, 1))])
+def test_a_tiff_of_one_page_has_no_remark_whatever_copies_it_holds(
+    tmp_path: Path, others: tuple[tuple[int, int], ...]
+) -> None:
+    path = make_tiff(tmp_path / "scan.tif", (37, 0), *others)
+    with Image.open(path) as image:
+        assert getattr(image, "n_frames", 1) == 1 + len(others)
+    assert read_image(str(path))[2] is None
+
+
 def test_an_mpo_is_reduced_as_a_jpeg_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_PIXELS", 6_000_000)
     path = make_mpo(tmp_path / "a.jpg", numbered(37, (5200, 3900)), numbered(5, (640, 480)))
