@@ -24,15 +24,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "benchmarks")]
 
 import footage  # noqa: E402
+from speed_page import table, write_page  # noqa: E402
 
-PAGE = REPOSITORY / "docs" / "development" / "speed.md"
 RIVALS = str(REPOSITORY / "benchmarks" / "rivals.py")
 FER = ["fer==25.10.3", "setuptools<80", "opencv-contrib-python<5"]
 
@@ -220,11 +219,11 @@ def timed(entry: Entry) -> dict[str, Any]:
     if done.returncode:
         raise SystemExit(f"{entry.command}: exit status {done.returncode}\n{done.stderr[-2000:]}")
     cpu = after.children_user + after.children_system - before.children_user - before.children_system
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1]) if done.stdout.startswith("{") else {}
+    printed: dict[str, Any] = json.loads(done.stdout.splitlines()[-1]) if done.stdout.startswith("{") else {}
     if entry.out:
         counts = json.loads((entry.out / "run.json").read_text())["counts"]
-        told = {"frames": counts["processed_frames"], "faces": counts["processed_faces"]}
-    return {"wall": told.get("seconds", wall), "cpu": cpu, **{k: v for k, v in told.items() if k != "seconds"}}
+        printed = {"frames": counts["processed_frames"], "faces": counts["processed_faces"]}
+    return {"wall": printed.get("seconds", wall), "cpu": cpu, **{k: v for k, v in printed.items() if k != "seconds"}}
 
 
 def measure(name: str, bench: Bench, rounds: int, store: Path) -> dict[str, Any]:
@@ -246,43 +245,6 @@ def measure(name: str, bench: Bench, rounds: int, store: Path) -> dict[str, Any]
     return known
 
 
-def table(figures: dict[str, Any]) -> str:
-    """A scenario as Markdown."""
-    names, rounds = list(figures["amounts"]), figures["rounds"]
-    lines = [
-        f"## {figures['title']}",
-        "",
-        f"{figures['machine']}; {figures['date']}; {len(rounds)} rounds; ratios: median (least to most).",
-        "",
-        f"| | {figures['unit']} a second | wall, s | ratio, for a unit | processor, s | ratio, for a unit | found |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for name in names:
-        amount, first = figures["amounts"][name], figures["amounts"][names[0]]
-        cells = [name, f"{amount / median(one[name]['wall'] for one in rounds):.1f}"]
-        for what in ("wall", "cpu"):
-            ratios = [one[name][what] / amount / (one[names[0]][what] / first) for one in rounds]
-            cells.append(f"{median(one[name][what] for one in rounds):.1f}")
-            cells.append(f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
-        lines.append(f"| {' | '.join([*cells, _found(rounds[-1][name])])} |")
-    return "\n".join(lines)
-
-
-def _found(last: dict[str, Any]) -> str:
-    if "faces" in last:
-        return f"{last['faces']} faces in {last['frames']} frames"
-    return f"a face in {last['with_a_face']} of {last['done']}" if "with_a_face" in last else ""
-
-
-def write_page(store: dict[str, Any]) -> None:
-    """Put tables in the place of those of the same title; others stay, each says when it was measured."""
-    head, *sections = PAGE.read_text(encoding="utf-8").split("<!-- figures -->")
-    tables = {section.split("\n")[0]: f"## {section}".strip() for section in "".join(sections).split("\n## ")[1:]}
-    tables |= {store[name]["title"]: table(store[name]) for name in SCENARIOS if name in store}
-    figures = "\n\n".join(["<!-- figures -->", *tables.values()])
-    PAGE.write_text(f"{head.rstrip()}\n\n{figures}\n", encoding="utf-8")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=", ".join(SCENARIOS))
@@ -298,7 +260,7 @@ def main() -> None:
     for name in options.scenarios or ([] if options.page else SCENARIOS):
         store = measure(name, bench, options.rounds, path)
         print(table(store[name]), flush=True)
-    write_page(store)
+    write_page([store[name] for name in SCENARIOS if name in store])
 
 
 if __name__ == "__main__":
