@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
+from fer_batch.analysis.studies import synchrony
 from fer_batch.analysis.studies.study import StudyOptions, study
 from fer_batch.analysis.summarize import summarize
 from fer_batch.emotions import EMOTIONS
@@ -65,8 +68,17 @@ def make_study(
     if baseline:
         segments.insert(0, ["baseline", 0, seconds / 6])
     _write(out / "segments.csv", ["stimulus", "segment", "start_s", "end_s"], [["film", *row] for row in segments])
-    study(out, StudyOptions(out / "study.csv", out / "segments.csv"))
+    with few_shifts():
+        study(out, StudyOptions(out / "study.csv", out / "segments.csv"))
     return out
+
+
+@contextmanager
+def few_shifts() -> Iterator[None]:
+    """Fewer random shifts behind the p values of synchrony, which take most of the time of a small study."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(synchrony, "_MOST_SHIFTS", 199)
+        yield
 
 
 def _write(path: Path, heading: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

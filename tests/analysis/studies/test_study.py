@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from fer_batch.analysis.studies.study import METADATA_KEY, StudyOptions, is_up_t
 from fer_batch.errors import UsageError
 from fer_batch.tables.layout import STUDY_FILES, STUDY_TABLES
 from tests.helpers.studies import NAMES, Person, failed, picture, recording, write_csv, write_run
+from tests.helpers.study_folder import few_shifts
 
 MEASURE = "happy"
 
@@ -33,6 +35,12 @@ def smile(rng: np.random.Generator, count: int, at: float | None = None, size: f
         seconds = np.arange(count)
         happy[(seconds >= at) & (seconds < at + 4)] += size
     return happy
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_shifts() -> Iterator[None]:
+    with few_shifts():
+        yield
 
 
 @pytest.fixture(scope="module")
