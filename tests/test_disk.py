@@ -70,15 +70,15 @@ def test_a_small_disk_that_fills_up_in_the_middle_and_grows(tmp_path: Path, tiny
         ls {out}
     """
     arguments = ["run", SAMPLES / "photos", "--out", out, "--model", tiny_onnx_model, "--workers", 1]
-    told = on_disks(script, COMMAND, *arguments)
-    assert told == ["1", "0", "faces", "frames", "media", *other_results(told), "run.json", "summary"]
+    printed = on_disks(script, COMMAND, *arguments)
+    assert printed == ["1", "0", "faces", "frames", "media", *other_results(printed), "run.json", "summary"]
     *_, last = (tmp_path / "full").read_text().splitlines()
     assert f"No space left on device: '{out}" in last
     assert "run the same command again, which resumes where it stopped" in last
 
 
-def other_results(told: list[str]) -> list[str]:
-    return [name for name in told if name == "report.html"]
+def other_results(printed: list[str]) -> list[str]:
+    return [name for name in printed if name == "report.html"]
 
 
 def test_a_disk_that_can_only_be_read(tmp_path: Path, tiny_onnx_model: Path) -> None:
@@ -134,7 +134,7 @@ def test_an_input_folder_that_vanishes_and_comes_back(tmp_path: Path, tiny_onnx_
     try:
         wait_for_a_part(process, out)
         folder.rename(tmp_path / "away")  # As a share that was disconnected.
-        _, told = process.communicate(timeout=120)
+        _, stderr = process.communicate(timeout=120)
     finally:
         process.kill()
     assert process.returncode == 1
@@ -142,7 +142,7 @@ def test_an_input_folder_that_vanishes_and_comes_back(tmp_path: Path, tiny_onnx_
     gone = media[media.status == "failed"]
     assert 0 < len(gone) < len(media) == 5
     assert set(gone.error_code) == {"changed"}
-    assert all(f"{path}: has gone since the run began [changed]" in told for path in gone.media_path)
+    assert all(f"{path}: has gone since the run began [changed]" in stderr for path in gone.media_path)
     refused = fer_batch(*arguments)
     assert (refused.returncode, refused.stderr) == (
         2,
@@ -162,9 +162,9 @@ def test_an_output_folder_that_vanishes(tmp_path: Path, tiny_onnx_model: Path) -
         process.send_signal(signal.SIGSTOP)  # So that nothing is written while it is taken away.
         shutil.rmtree(out)
         process.send_signal(signal.SIGCONT)
-        _, told = process.communicate(timeout=120)
+        _, stderr = process.communicate(timeout=120)
     finally:
         process.kill()
     assert process.returncode == 1
-    assert "the output folder has gone since the run began" in told.splitlines()[-1]
+    assert "the output folder has gone since the run began" in stderr.splitlines()[-1]
     assert not os.path.exists(out)

@@ -348,9 +348,9 @@ def test_interrupted_run_ends_with_130_and_goes_on(run: Path, tmp_path: Path, se
     process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
     wait_for(lambda: len(children(process.pid)) >= 2)  # Workers are at work.
     process.send_signal(sent)
-    _, told = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "resumes where it stopped" in told
+    assert "resumes where it stopped" in stderr
     assert json.loads((out / "run.json").read_text())["status"] == "interrupted"
     assert fer_batch("run", SAMPLES, "--out", out, "--fps", 2, "--workers", 2).returncode == 0
     assert_same_rows(run, out)

@@ -85,9 +85,9 @@ def test_a_signal_ends_a_run_within_seconds(
     time.sleep(2.0)
     workers = children(long_run.pid)
     long_run.send_signal(sent)
-    _, told = long_run.communicate(timeout=20)
+    _, stderr = long_run.communicate(timeout=20)
     assert long_run.returncode == 130
-    assert "resumes where it stopped" in told
+    assert "resumes where it stopped" in stderr
     wait_for(lambda: not any(map(alive, workers)), 5.0)
     assert json.loads((tmp_path / "out" / "run.json").read_text())["status"] == "interrupted"
 

@@ -23,8 +23,8 @@ def test_nothing_is_left_that_a_terminal_obeys() -> None:
 def test_names_reach_neither_the_terminal_nor_the_log_raw(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     set_up_logging(log_file=tmp_path / "log")
     logging.getLogger("fer_batch.x").warning("%s: bad", WILD, extra={"fields": {"media_path": WILD}})
-    told = capfd.readouterr().err
-    assert told == r"fer-batch: \x1b[31mred\x07\x9b\u202egnp\udcff new line.jpg: bad" + "\n"
+    stderr = capfd.readouterr().err
+    assert stderr == r"fer-batch: \x1b[31mred\x07\x9b\u202egnp\udcff new line.jpg: bad" + "\n"
     written = (tmp_path / "log").read_bytes()
     assert written.endswith(b"\n")
     assert all(32 <= byte < 127 for byte in written[:-1])
@@ -52,8 +52,8 @@ def test_a_full_disk_costs_the_log_and_one_message(capfd: pytest.CaptureFixture[
     set_up_logging(log_file=Path("/dev/full"))
     for number in range(3):
         logging.getLogger("fer_batch.x").info("message %d", number)
-    told = capfd.readouterr().err.splitlines()
-    assert sorted(told) == sorted(
+    stderr = capfd.readouterr().err.splitlines()
+    assert sorted(stderr) == sorted(
         [
             "fer-batch: the log file can't be written any more ([Errno 28] No space left on device)",
             *(f"fer-batch: message {number}" for number in range(3)),

@@ -86,13 +86,13 @@ def test_a_bucket_is_walked_like_a_folder(bucket: str, tmp_path: Path) -> None:
     upload(bucket, "in/marker/", b"")  # A folder as consoles make it.
     upload(bucket, "input/other.jpg", photo)  # Not below `in`.
     there, here = discover([f"{bucket}/in"]), discover([str(tmp_path)])
-    assert [(one.path, one.media_type, one.size_bytes, one.failure) for one in there] == [
-        (one.path, one.media_type, one.size_bytes, one.failure) for one in here
+    assert [(media.path, media.media_type, media.size_bytes, media.failure) for media in there] == [
+        (media.path, media.media_type, media.size_bytes, media.failure) for media in here
     ]
-    assert [one.path for one in there] == ["a.jpg", "deep/er/b.bin", "empty.mp4"]
-    for one in there:
-        assert storage.status(one.file) == Status(one.size_bytes, one.modified_ns)
-    assert [one.path for one in discover([f"{bucket}/in/a.jpg"])] == ["a.jpg"]
+    assert [media.path for media in there] == ["a.jpg", "deep/er/b.bin", "empty.mp4"]
+    for media in there:
+        assert storage.status(media.file) == Status(media.size_bytes, media.modified_ns)
+    assert [media.path for media in discover([f"{bucket}/in/a.jpg"])] == ["a.jpg"]
     assert input_prefixes([f"{bucket}/in", str(tmp_path)]) == {"in": f"{bucket}/in", tmp_path.name: str(tmp_path)}
     assert not outside(storage.location(f"{bucket}/in/out"), [f"{bucket}/in"])
     assert outside(storage.location(f"{bucket}/input"), [f"{bucket}/in"])

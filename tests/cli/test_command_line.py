@@ -121,13 +121,13 @@ def test_report_says_what_to_give_it(tmp_path: Path) -> None:
 
 def test_info_names_models_decoders_and_devices() -> None:
     done = fer_batch("info")
-    told = json.loads(done.stdout)
+    values = json.loads(done.stdout)
     assert done.returncode == 0
     for name in ("emotion", "face_detector"):
-        assert len(told["models"][name]["sha256"]) == len(told["models"][name]["int8_sha256"]) == 64
-    assert {"h264", "hevc"} <= set(told["video_decoders"])
-    assert told["device"]
-    assert told["versions"]["tensorflow"]
+        assert len(values["models"][name]["sha256"]) == len(values["models"][name]["int8_sha256"]) == 64
+    assert {"h264", "hevc"} <= set(values["video_decoders"])
+    assert values["device"]
+    assert values["versions"]["tensorflow"]
     assert "CUDA" not in done.stderr
 
 

@@ -66,7 +66,7 @@ def write_run(out: Path, *parts: Sequence[Mapping[str, pd.DataFrame]]) -> Path:
     for number, recordings in enumerate(parts, 1):
         tables = {}
         for name, schema in schemas.items():
-            rows = pd.concat([one[name] for one in recordings])
+            rows = pd.concat([recorded[name] for recorded in recordings])
             tables[name] = pa.Table.from_pandas(_complete(rows, schema), schema, preserve_index=False)
         commit_part(out, number, tables, {}, {})
     return out

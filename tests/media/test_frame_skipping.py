@@ -46,7 +46,7 @@ def chosen(path: Path, sampling: Sampling, leave_out: bool) -> tuple[list[tuple[
         plan = partial(skip_unneeded, is_needed=is_due(sampling, reader.tick)) if leave_out else None
         pictures = counted(reader.frames("DEFAULT", sampling.start, plan))
         frames = [
-            (one.time, one.luma().tobytes()) for one in select(pictures, sampling, reader.tick, reader.stated_end)
+            (frame.time, frame.luma().tobytes()) for frame in select(pictures, sampling, reader.tick, reader.stated_end)
         ]
     return frames, decoded
 
@@ -101,7 +101,7 @@ def in_haste(path: Path, sampling: Sampling, up_to: bool) -> tuple[dict[Fraction
             shown = list(select(counted(), sampling, reader.tick, reader.stated_end))
         except FramesTooSparseError:
             return None, decoded
-    return {one.time: one.luma().tobytes() for one in shown}, decoded
+    return {frame.time: frame.luma().tobytes() for frame in shown}, decoded
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_where_order_is_not_sure_all_is_decoded(tmp_path: Path, name: str) -> No
     path = make_video(tmp_path / name, steady(25, 100), b_frames=0, gop=20, codec=codec, tick=tick)
     plan = partial(skip_unneeded, is_needed=lambda time: False)
     with open_video(str(path)) as reader:
-        numbers = [number_in(one.luma()) for one in reader.frames("DEFAULT", 0, plan)]
+        numbers = [number_in(frame.luma()) for frame in reader.frames("DEFAULT", 0, plan)]
     assert numbers == list(range(100))
 
 
@@ -182,6 +182,6 @@ def test_packets_without_a_time_stamp_are_needed() -> None:
         asked.append(int(time))
         return time == 1
 
-    told = [skip for _, skip in skip_unneeded(packets, Fraction, want)]
-    assert told == ["NONREF"] * 2 + ["DEFAULT"] * 5
+    decisions = [skip for _, skip in skip_unneeded(packets, Fraction, want)]
+    assert decisions == ["NONREF"] * 2 + ["DEFAULT"] * 5
     assert asked == [0, 1, 2, 3, 5]

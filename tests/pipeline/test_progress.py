@@ -68,7 +68,7 @@ def test_chunks_that_come_again_or_have_no_known_share_do_not_move_the_bar_back(
     assert again == [600, 600, 600, 1000, 1000, 1010]
 
 
-def told(monkeypatch: pytest.MonkeyPatch, terminal: bool, **options: Any) -> str:
+def printed(monkeypatch: pytest.MonkeyPatch, terminal: bool, **options: Any) -> str:
     screen = Screen(terminal)
     monkeypatch.setattr(sys, "stderr", screen)
     done = Processed()
@@ -80,7 +80,7 @@ def told(monkeypatch: pytest.MonkeyPatch, terminal: bool, **options: Any) -> str
 
 
 def test_files_failures_and_media_seconds_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = told(monkeypatch, True, enabled=True)
+    text = printed(monkeypatch, True, enabled=True)
     assert "2 of 2 files, 0 failed" not in text
     assert "2 of 2 files, 1 failed, 60 s of video" in text
 
@@ -99,7 +99,7 @@ def test_the_end_is_estimated_from_the_whole_run(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize(("terminal", "enabled"), [(False, True), (True, False), (False, False)])
 def test_nothing_is_shown_where_nobody_looks(monkeypatch: pytest.MonkeyPatch, terminal: bool, enabled: bool) -> None:
-    assert told(monkeypatch, terminal, enabled=enabled) == ""
+    assert printed(monkeypatch, terminal, enabled=enabled) == ""
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")

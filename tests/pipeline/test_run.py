@@ -68,8 +68,8 @@ def test_the_ledger_knows_what_is_left(tmp_path: Path) -> None:
     commit(made, result(media("a.jpg")), failed)
     found = [media("a.jpg"), media("bad.jpg"), media("new.jpg")]
     ledger = Ledger(made.out)
-    assert [one.path for one in ledger.outstanding(found, retry_failed=False)] == ["new.jpg"]
-    assert [one.path for one in ledger.outstanding(found, retry_failed=True)] == ["bad.jpg", "new.jpg"]
+    assert [file.path for file in ledger.outstanding(found, retry_failed=False)] == ["new.jpg"]
+    assert [file.path for file in ledger.outstanding(found, retry_failed=True)] == ["bad.jpg", "new.jpg"]
     touched = replace(media("a.jpg"), modified_ns=5_000)
     assert ledger.outstanding([touched], retry_failed=False) == [touched]
 
@@ -302,21 +302,21 @@ def test_a_defect_still_leaves_run_json(tmp_path: Path, monkeypatch: pytest.Monk
 
 def committed_with_digest(made: ResolvedConfig, path: Path) -> Media:
     """A file that is done and whose digest is kept, as a run leaves it."""
-    one = Media(str(path), path.name, "image", path.stat().st_size, path.stat().st_mtime_ns)
+    file = Media(str(path), path.name, "image", path.stat().st_size, path.stat().st_mtime_ns)
     ledger = Ledger(made.out)
-    commit(made, FileResult(one, MediaInfo(digest=content_digest(str(path))), None, 0.0), ledger=ledger)
+    commit(made, FileResult(file, MediaInfo(digest=content_digest(str(path))), None, 0.0), ledger=ledger)
     ledger.digests.save()
-    return one
+    return file
 
 
 def test_another_time_alone_does_not_make_a_file_new(tmp_path: Path) -> None:
     made = config(tmp_path)
     path = tmp_path / "a.jpg"
     path.write_bytes(bytes(range(256)) * 4000)
-    one = committed_with_digest(made, path)
+    file = committed_with_digest(made, path)
     hour = 3600 * 10**9
-    for moved in (one.modified_ns + hour, one.modified_ns - hour, 0):
-        assert Ledger(made.out).outstanding([replace(one, modified_ns=moved)], retry_failed=False) == []
+    for moved in (file.modified_ns + hour, file.modified_ns - hour, 0):
+        assert Ledger(made.out).outstanding([replace(file, modified_ns=moved)], retry_failed=False) == []
 
 
 @pytest.mark.parametrize("place", [0, 100, 1_023_999])
@@ -324,11 +324,11 @@ def test_another_content_of_the_same_size_makes_a_file_new(tmp_path: Path, place
     made = config(tmp_path)
     path = tmp_path / "a.jpg"
     path.write_bytes(bytes(1_024_000))
-    one = committed_with_digest(made, path)
+    file = committed_with_digest(made, path)
     changed = bytearray(1_024_000)
     changed[place] = 1
     path.write_bytes(changed)
-    later = replace(one, modified_ns=one.modified_ns + 10**6)
+    later = replace(file, modified_ns=file.modified_ns + 10**6)
     assert Ledger(made.out).outstanding([later], retry_failed=False) == [later]
 
 

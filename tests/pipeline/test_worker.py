@@ -299,8 +299,8 @@ def test_one_broken_file_harms_no_other_in_its_task(tmp_path: Path) -> None:
     for place, (name, (make, _, _)) in enumerate(BROKEN.items()):
         files += [make(tmp_path / name), photo(tmp_path / f"good{place}.png", place)]
     prepared = prepare(*files)
-    assert [one.failed for one in prepared] == [True, False] * len(BROKEN)
-    assert all(len(one.crops) == 2 for one in prepared[1::2])
+    assert [file.failed for file in prepared] == [True, False] * len(BROKEN)
+    assert all(len(file.crops) == 2 for file in prepared[1::2])
 
 
 @pytest.mark.usefixtures("detector")
@@ -359,7 +359,7 @@ def test_a_detector_that_fails_on_one_file_goes_on_with_the_next(tmp_path: Path,
     detector.error = cv2.error("bad picture")
     detector.when = lambda picture: number_in(picture) == 2
     prepared = prepare(*(photo(tmp_path / f"{number}.png", number) for number in range(4)))
-    assert [one.failed for one in prepared] == [False, False, True, False]
+    assert [file.failed for file in prepared] == [False, False, True, False]
 
 
 @pytest.mark.parametrize("odd", [float("nan"), float("inf")])

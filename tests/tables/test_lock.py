@@ -72,12 +72,12 @@ def test_a_disk_without_locks_is_used_with_a_warning(tmp_path: Path, monkeypatch
     def no_locks(*_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    told: list[str] = []
+    warnings: list[str] = []
     monkeypatch.setattr(fcntl, "flock", no_locks)
-    monkeypatch.setattr("fer_batch.tables.lock.log.warning", lambda message, *values: told.append(message % values))
+    monkeypatch.setattr("fer_batch.tables.lock.log.warning", lambda message, *values: warnings.append(message % values))
     with SystemLock(tmp_path) as lock:
         lock.check()
-    assert told == [f"{tmp_path} can't be locked (No locks available); see that no other run uses it"]
+    assert warnings == [f"{tmp_path} can't be locked (No locks available); see that no other run uses it"]
 
 
 def test_a_stopped_holder_still_holds(tmp_path: Path) -> None:

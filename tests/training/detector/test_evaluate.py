@@ -143,12 +143,12 @@ def test_head_angles_tell_a_detector_that_gives_every_face_the_same_landmarks(
 
     labelled = [photograph([(20, 20, 60, 60)], [0.9]) for _ in rolls]
     labelled = [replace(one, landmarks=tilted(roll)[None]) for one, roll in zip(labelled, rolls, strict=True)]
-    told = iter((rolls if follows else 0 * rolls).tolist())
+    rolls_in_turn = iter((rolls if follows else 0 * rolls).tolist())
 
     class Following(_Fixed):
         def detect(self, picture: object, min_face: float) -> list[Detection]:
             noise = np.random.default_rng(0).normal(0, 0.01, (5, 2))
-            return [Detection(20, 20, 60, 60, 0.9, (tilted(next(told)) + noise).astype(np.float32))]
+            return [Detection(20, 20, 60, 60, 0.9, (tilted(next(rolls_in_turn)) + noise).astype(np.float32))]
 
     monkeypatch.setattr(e, "create_detector", lambda config: Following([]))
     figures = e.evaluate_detector(DetectorConfig("yunet", min_score=0.5, min_face=1), labelled)
