@@ -35,6 +35,15 @@ def test_choices_are_those_of_the_study(tables: StudyTables) -> None:
     assert tables.facts.measures[:2] == ("valence", "expressiveness")
 
 
+def test_segments_in_sight_are_shaded_and_named() -> None:
+    altair = pytest.importorskip("altair", reason="the extra dashboard is not installed")
+    audience = pytest.importorskip("fer_batch.dashboard.audience", reason="the extra dashboard is not installed")
+    spans = [("before", 0.0, 10.0), ("first", 5.0, 15.0), ("last", 18.0, 25.0), ("after", 20.0, 30.0)]
+    segments = pd.DataFrame(spans, columns=["segment", "start_s", "end_s"])
+    for layer in audience._segment_layers(segments, (10.0, 20.0), altair.Scale()):
+        assert layer.data.to_numpy().tolist() == [["first", 10.0, 15.0], ["last", 18.0, 20.0]]
+
+
 def test_curve_equals_the_table(out: Path, tables: StudyTables) -> None:
     table = pd.read_parquet(out / "study" / "curve.parquet")
     found = tables.curve("film", "group", "happy")

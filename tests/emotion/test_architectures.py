@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fer_batch.emotion.architectures import ARCHITECTURES, all_options, fold, network_side
+from fer_batch.emotion.architectures import ARCHITECTURES, _excitation, all_options, fold, network_side
 
 
 def build(classes: int = 7, **options: Any) -> Any:
@@ -151,3 +151,17 @@ def test_how_it_is_built_is_no_option_of_the_trained_network() -> None:
 def test_the_side_of_what_a_network_sees(options: dict[str, Any], side: int) -> None:
     assert network_side(options) == side
     assert compact(**options).input_shape[1:3] == (side, side)
+
+
+def test_se_block_weighs_each_channel_by_a_factor_between_minus_one_and_one() -> None:
+    import keras
+
+    rng = np.random.default_rng(0)
+    inputs = keras.Input((2, 3, 4))
+    block = keras.Model(inputs, _excitation(inputs, "block", 2))
+    block.set_weights([rng.normal(size=weight.shape) for weight in block.get_weights()])
+    squeeze, bias, excite, offset = block.get_weights()
+    y = rng.normal(size=(5, 2, 3, 4)).astype(np.float32)
+    factors = np.tanh(np.maximum(y.mean(axis=(1, 2)) @ squeeze + bias, 0) @ excite + offset)
+    assert factors.min() < -0.1
+    np.testing.assert_allclose(np.asarray(block(y)), y * factors[:, None, None], rtol=1e-4, atol=1e-5)
