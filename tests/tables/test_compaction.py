@@ -109,7 +109,7 @@ def test_a_reader_that_lists_finds_every_row_once(fill: Callable[..., Path], tmp
                     continue
                 seen.append(found == rows)
 
-    readers = [threading.Thread(target=read) for _ in range(3)]
+    readers = [threading.Thread(target=read) for _ in range(2)]
     for reader in readers:
         reader.start()
     for rows in (8, 16, 32, 1000):

@@ -75,9 +75,10 @@ def lessons(voted: Faces, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"], indirect=True)
+@pytest.mark.parametrize("backend", ["jax", "torch"], indirect=True)
 def test_a_recipe_trains_and_goes_on(backend: str, lessons: Path, voted: Faces, tmp_path: Path) -> None:
-    """In half precision, with teachers in turn. TensorFlow then gives the answers of the very weights."""
+    """In half precision, with teachers in turn. TensorFlow then gives the answers of the very weights. How it trains
+    itself is in the tests of each part, and in the next one."""
     from fer_batch.emotion.keras_model import KerasModel
     from fer_batch.emotion.model_folder import read_config
 

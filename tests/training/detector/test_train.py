@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -115,21 +116,22 @@ def test_a_layer_without_a_rule_is_refused(training: Any, tmp_path: Path) -> Non
 def test_training_resumes_from_a_checkpoint_of_its_own_recipe_with_the_same_weights(
     training: Any, photographs: list[Photograph], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    straight = training.train_detector(photographs, TINY, tmp_path / "straight").get_weights()
+    checkpoint = tmp_path / "resumed" / training.CHECKPOINT_FILE
+    checkpoint.parent.mkdir()
     with monkeypatch.context() as patch:
-        saved = training._Trainer.save
+        save = training._Trainer.save
 
-        def save_and_stop(trainer: Any, path: Path) -> None:
-            saved(trainer, path)
-            raise KeyboardInterrupt
+        def save_and_keep_the_first(trainer: Any, path: Path) -> None:
+            save(trainer, path)
+            if trainer.epoch == 1:
+                shutil.copy(path, checkpoint)
 
-        patch.setattr(training._Trainer, "save", save_and_stop)
-        with pytest.raises(KeyboardInterrupt):
-            training.train_detector(photographs, TINY, tmp_path / "resumed")
+        patch.setattr(training._Trainer, "save", save_and_keep_the_first)
+        straight = training.train_detector(photographs, TINY, tmp_path / "straight").get_weights()
     with pytest.raises(DatasetError, match="belongs to another recipe"):
         training.train_detector(photographs, replace(TINY, seed=1), tmp_path / "resumed")
     longer = training._Trainer(replace(TINY, epochs=3))
-    longer.load(tmp_path / "resumed" / training.CHECKPOINT_FILE)
+    longer.load(checkpoint)
     assert longer.epoch == 1
     resumed = training.train_detector(photographs, TINY, tmp_path / "resumed").get_weights()
     for one, two in zip(straight, resumed, strict=True):
