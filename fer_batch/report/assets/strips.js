@@ -5,7 +5,7 @@
   // Viridis; and for values on both sides of 0 purple to orange (ColorBrewer PuOr). Both are safe for colour-blind readers.
   const RISING = ["#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"];
   const BOTH = ["#542788", "#998ec3", "#d8daeb", "#f7f7f7", "#fee0b6", "#f1a340", "#b35806"];
-  const MISSING = 255, FOOT = 52, HEAD = 18;
+  const MISSING = 255, FOOT = 52, LANE = 13;
 
   function scale(stops) {
     const rgb = stops.map((text) => [1, 3, 5].map((i) => parseInt(text.slice(i, i + 2), 16)));
@@ -27,6 +27,18 @@
         return level === MISSING ? null : low + (level / raw.levels) * (high - low);
       },
     };
+  }
+
+  // Segments in order, each in the first lane that is free when it begins, so that names of overlapping ones lie below
+  // each other.
+  function lanes(segments, from, to) {
+    const ends = [];
+    return [...segments].sort((a, b) => a.start - b.start).filter((mark) => mark.end > from && mark.start < to).map((mark) => {
+      let lane = ends.findIndex((end) => end <= mark.start + 1e-6);
+      if (lane < 0) lane = ends.length;
+      ends[lane] = mark.end;
+      return { ...mark, lane };
+    });
   }
 
   // The strips of an element's section, or null; the curve chart draws respondents from them.
@@ -103,9 +115,9 @@
     } else ({ rows, share } = videoRows(element, state));
     const groups = new Set(rows.map((row) => row.group)).size, gap = rows.some((row) => row.group !== null) ? 20 : 0;
     const tall = Math.max(2, Math.min(single ? 22 : 20, Math.floor(560 / rows.length))), named = tall >= 11, font = getComputedStyle(element).fontFamily;
-    const marks = section ? data(section.querySelector('.chart[data-kind="curve"]')).segments : [];
-    const left = named ? Math.min(190, Math.round(width * 0.28)) : 6, right = 10, head = marks.length ? HEAD : 4, height = head + rows.length * tall + gap * groups + FOOT + (width < 480 ? 20 : 0);
     const from = Math.min(...rows.map((row) => row.cells[0]?.start ?? 0)), to = Math.max(...rows.map((row) => Math.max(row.missing || 0, row.cells[row.cells.length - 1]?.end ?? 1)));
+    const marks = section ? lanes(data(section.querySelector('.chart[data-kind="curve"]')).segments, from, to) : [];
+    const left = named ? Math.min(190, Math.round(width * 0.28)) : 6, right = 10, head = marks.length ? LANE * (1 + Math.max(...marks.map((mark) => mark.lane))) + 5 : 4, height = head + rows.length * tall + gap * groups + FOOT + (width < 480 ? 20 : 0);
     const x = (seconds) => left + ((Math.min(to, Math.max(from, seconds)) - from) / (to - from || 1)) * (width - left - right);
 
     let canvas = element.querySelector("canvas");
@@ -148,15 +160,12 @@
       y += tall;
     }
     pen.strokeStyle = c.ink;
-    let free = -Infinity;
     for (const mark of marks) {
-      if (mark.end <= from || mark.start >= to) continue;
       pen.globalAlpha = 0.45;
       for (const at of [mark.start, mark.end]) if (at > from && at < to) { pen.beginPath(); pen.moveTo(Math.round(x(at)) + 0.5, head); pen.lineTo(Math.round(x(at)) + 0.5, y); pen.stroke(); }
       pen.globalAlpha = 1;
-      const begin = Math.max(x(mark.start), free);
-      const words = fitted(mark.name, x(mark.end) - begin - 4);
-      if (words) { text(words, begin + 2, head / 2); free = begin + pen.measureText(words).width + 8; }
+      const begin = x(mark.start);
+      text(fitted(mark.name, x(mark.end) - begin - 4), begin + 2, LANE * (mark.lane + 0.5) + 2);
     }
     const ticks = share ? 25 : step(to - from, width - left - right);
     for (let at = Math.ceil(from / ticks) * ticks; at <= to + 1e-9; at += ticks) if (share || at < to - ticks * 0.3 || at === from) text(share ? `${at}%` : time(at), x(at), y + 12, at <= from ? "left" : share && at === 100 ? "right" : "center");
