@@ -68,11 +68,10 @@ def make_part(out: Path, number: int, videos: int, rng: np.random.Generator) -> 
             {"media_path": path, "media_type": "video", "status": "done", "duration_s": FRAMES * INTERVAL_S,
              "frames_sampled": FRAMES, "faces_found": len(rows)}
         )  # fmt: skip
-    tables = {
-        "faces": pa.Table.from_pandas(pd.concat(faces), faces_schema(EMOTIONS), preserve_index=False),
-        "frames": pa.Table.from_pandas(pd.concat(frames), frames_schema(EMOTIONS), preserve_index=False),
-        "media": pa.Table.from_pylist(media, media_schema()),
-    }
+    tables = {"media": pa.Table.from_pylist(media, media_schema())}
+    for name, rows, schema in (("faces", faces, faces_schema(EMOTIONS)), ("frames", frames, frames_schema(EMOTIONS))):
+        complete = pd.concat(rows).reindex(columns=schema.names)  # Columns that summaries don't read are null.
+        tables[name] = pa.Table.from_pandas(complete, schema, preserve_index=False)
     commit_part(out, number, tables, {}, {}, CORRECTION)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import altair as alt
+import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -14,6 +16,8 @@ from fer_batch.palette import GROUP_STYLES
 WHOLE = "whole stimulus"
 ALL = "all respondents"
 _MISSING = "no face was found"
+#: How wide the numbers at the top are, relative to each other.
+_COLUMNS = (4, 4, 3, 6, 4)
 
 
 @st.cache_resource  # type: ignore[untyped-decorator]
@@ -70,7 +74,7 @@ def numbers(tables: StudyTables, stimulus: str, measure: str, segment: str | Non
             "Inter-subject correlation: how alike the respondents' curves are",
         ),
     )
-    for column, (name, text, explanation) in zip(st.columns(len(values)), values, strict=True):
+    for column, (name, text, explanation) in zip(st.columns(_COLUMNS), values, strict=True):
         column.metric(name, text, help=explanation)
 
 
@@ -100,19 +104,20 @@ def curve(
     base = alt.Chart(rows).transform_filter(
         alt.FieldRangePredicate(field="second", range=[domain[0] - tables.facts.bin_s, domain[1]])
     )
-    colour, dash = _line_styles(sorted(rows["line"].unique()), with_legend=factor is not None)
+    lines = sorted(rows["line"].unique())
+    colour, dash = _line_styles(lines, with_legend=factor is not None)
     layers = [*_segment_layers(segments, domain, scale), *_mean_layers(base, scale, measure, colour, dash, len(rows))]
     if factor is None:
         band = alt.Y("band_low:Q"), alt.Y2("band_high:Q")
-        layers.insert(2, base.mark_area(opacity=0.15, clip=True).encode(_time(scale), *band, colour))
+        layers.insert(len(layers) - 2, base.mark_area(opacity=0.15, clip=True).encode(_time(scale), *band, colour))
     st.altair_chart(alt.layer(*layers).properties(height=320), width="stretch")
     axis = alt.Axis(tickCount=2, format="d", minExtent=30)
     count = base.mark_line(interpolate="step-after", clip=True).encode(
         alt.X("second:Q", title="seconds of the stimulus", scale=scale),
         alt.Y("respondents:Q", title="respondents", scale=alt.Scale(zero=True), axis=axis),
-        colour, tooltip=["second", "line", "respondents"],
+        _line_styles(lines, with_legend=False)[0], tooltip=["second", "line", "respondents"],
     )  # fmt: skip
-    st.altair_chart(count.properties(height=120), width="stretch")
+    st.altair_chart(count.properties(height=140), width="stretch")
 
 
 def _time(scale: alt.Scale) -> alt.X:
@@ -131,16 +136,32 @@ def _line_styles(lines: list[str], with_legend: bool) -> tuple[alt.Color, alt.St
 
 
 def _segment_layers(segments: pd.DataFrame, domain: tuple[float, float], scale: alt.Scale) -> list[alt.Chart]:
-    """Gray columns and the names of the segments in sight."""
+    """Gray columns and the names of the segments in sight; those of overlapping ones lie below each other."""
     shown = segments[(segments["end_s"] > domain[0]) & (segments["start_s"] < domain[1])]
     shown = shown.assign(start_s=shown["start_s"].clip(*domain), end_s=shown["end_s"].clip(*domain))
     shading = alt.Chart(shown).mark_rect(opacity=0.08, color="#767676", stroke="#767676").encode(
         alt.X("start_s:Q", scale=scale), alt.X2("end_s:Q"), tooltip=["segment", "start_s", "end_s"]
     )  # fmt: skip
-    names = alt.Chart(shown).mark_text(align="left", baseline="top", dx=3, dy=3, color="#767676", fontSize=11).encode(
-        alt.X("start_s:Q", scale=scale), alt.Text("segment:N"), y=alt.value(0)
-    )  # fmt: skip
-    return [shading, names]
+    shown = shown.sort_values("start_s")
+    rows = np.array(_rows_of_names(shown["start_s"], shown["end_s"]), int)
+    names = [
+        alt.Chart(shown[rows == row])
+        .mark_text(align="left", baseline="top", dx=3, dy=3, color="#767676", fontSize=11)
+        .encode(alt.X("start_s:Q", scale=scale), alt.Text("segment:N"), y=alt.value(14 * row))
+        for row in range(rows.max(initial=-1) + 1)
+    ]
+    return [shading, *names]
+
+
+def _rows_of_names(starts: Iterable[float], ends: Iterable[float]) -> list[int]:
+    """For each of the spans, sorted by their starts, the first row in which no earlier one reaches so far."""
+    taken: list[float] = []
+    rows = []
+    for start, end in zip(starts, ends, strict=True):
+        row = next((row for row, until in enumerate(taken) if until <= start), len(taken))
+        taken[row : row + 1] = [end]
+        rows.append(row)
+    return rows
 
 
 def _mean_layers(
@@ -229,4 +250,4 @@ def _number(value: float) -> str:
 
 
 def _range(low: float, high: float) -> str:
-    return "–" if pd.isna(low) else f"{_number(low)} … {_number(high)}"
+    return "–" if pd.isna(low) else f"{_number(low)} to {_number(high)}"

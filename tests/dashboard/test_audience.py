@@ -102,3 +102,20 @@ def test_page_of_a_study_without_a_face_says_so(
     next(box for box in page.selectbox if box.label == "Factor").set_value("group").run()
     assert not page.exception
     assert "No face was found" in page.info[0].value
+
+
+@pytest.mark.parametrize(
+    ("spans", "rows"),
+    [
+        ([], []),
+        ([(0, 10), (10, 30), (30, 60)], [0, 0, 0]),
+        ([(30, 60), (36, 42), (45, 60)], [0, 1, 1]),
+        ([(0, 60), (0, 30), (10, 20), (30, 60)], [0, 1, 2, 1]),
+    ],
+)
+def test_names_of_overlapping_segments_lie_below_each_other(spans: list[tuple[float, float]], rows: list[int]) -> None:
+    pytest.importorskip("streamlit", reason="the extra dashboard is not installed")
+    from fer_batch.dashboard.audience import _rows_of_names
+
+    starts, ends = [start for start, _ in spans], [end for _, end in spans]
+    assert _rows_of_names(starts, ends) == rows
