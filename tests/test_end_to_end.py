@@ -21,7 +21,7 @@ import pytest
 from fer_batch.emotions import EMOTIONS
 from fer_batch.tables.schema import faces_schema, frames_schema, media_schema
 from tests.helpers.clips import SAMPLES
-from tests.helpers.command import COMMAND, fer_batch
+from tests.helpers.command import COMMAND, fer_batch, in_process
 from tests.helpers.privacy import assert_no_pictures
 from tests.helpers.processes import children, wait_for
 from tests.helpers.tables import assert_same_rows, rows
@@ -103,7 +103,7 @@ def test_the_report_is_written_and_rebuilt_from_the_tables_alone(run: Path, tmp_
     assert "meeting.mp4" in text
     shutil.copytree(run, tmp_path / "out")
     (tmp_path / "out" / "report.html").unlink()
-    assert fer_batch("report", tmp_path / "out").returncode == 0
+    assert in_process("report", tmp_path / "out").returncode == 0
     assert (tmp_path / "out" / "report.html").read_text() == text
 
 
@@ -112,9 +112,9 @@ def test_without_a_report_there_is_none_and_the_next_run_writes_just_it(run: Pat
     again = ("run", SAMPLES, "--out", tmp_path / "out", "--fps", 2, "--workers", 2)
     (tmp_path / "out" / "report.html").unlink()
     before = snapshot(tmp_path / "out")
-    assert fer_batch(*again, "--no-report").returncode == 0
+    assert in_process(*again, "--no-report").returncode == 0
     assert snapshot(tmp_path / "out") == before
-    assert fer_batch(*again).returncode == 0
+    assert in_process(*again).returncode == 0
     after = snapshot(tmp_path / "out")
     assert after.pop("report.html")
     assert after == before
@@ -203,7 +203,7 @@ def test_killed_half_way_and_started_again(run: Path, tmp_path: Path) -> None:
 
 def test_another_configuration_is_refused_by_name(run: Path) -> None:
     before = snapshot(run)
-    done = fer_batch("run", SAMPLES, "--out", run, "--fps", 1)
+    done = in_process("run", SAMPLES, "--out", run, "--fps", 1)
     assert done.returncode == 2
     assert "sampling.fps: 2.0 -> 1.0" in done.stderr
     assert "--restart" in done.stderr
@@ -212,7 +212,7 @@ def test_another_configuration_is_refused_by_name(run: Path) -> None:
 
 def test_summarize_with_another_window(run: Path, tmp_path: Path) -> None:
     shutil.copytree(run, tmp_path / "out")
-    assert fer_batch("summarize", tmp_path / "out", "--window", 2).returncode == 0
+    assert in_process("summarize", tmp_path / "out", "--window", 2).returncode == 0
     timeline = pd.read_parquet(tmp_path / "out" / "summary" / "timeline.parquet")
     pan = timeline[timeline.media_path == "clips/pan_and_zoom.mp4"]
     assert list(pan.start_s) == [0.0, 2.0, 4.0, 6.0]

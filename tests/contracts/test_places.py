@@ -17,7 +17,7 @@ import pytest
 
 from fer_batch import storage
 from tests.helpers.clips import SAMPLES
-from tests.helpers.command import fer_batch
+from tests.helpers.command import fer_batch, in_process
 from tests.helpers.processes import wait_for
 from tests.helpers.ray_cluster import SETTINGS
 from tests.helpers.s3 import needs_s3, s3_on_loopback
@@ -124,7 +124,7 @@ def test_from_a_bucket_to_a_bucket_killed_half_way_and_finished_by_the_same_comm
     assert "nothing to do" in fer_batch(*arguments).stderr
     again = download(str(out), tmp_path / "again")
     assert {path.relative_to(again): path.read_bytes() for path in again.rglob("*") if path.is_file()} == before
-    done = fer_batch("summarize", str(out), "--window", 2)
+    done = in_process("summarize", str(out), "--window", 2)
     assert done.returncode == 0, done.stderr
     refused = fer_batch(*arguments[:-1], "1")
     assert refused.returncode == 2

@@ -17,7 +17,7 @@ def fer_batch(*arguments: object, cwd: Path | None = None) -> subprocess.Complet
 
 
 def in_process(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run the command in this process: for usage errors, which do no work."""
+    """Run the command in this process, where no process of its own is the subject."""
     from fer_batch.cli import app
 
     texts = list(map(str, arguments))

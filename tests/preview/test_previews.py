@@ -25,7 +25,7 @@ from fer_batch.preview import video
 from fer_batch.preview.drawing import track_colour
 from fer_batch.preview.previews import preview
 from fer_batch.preview.video import DrawOptions
-from tests.helpers.command import fer_batch
+from tests.helpers.command import fer_batch, in_process
 from tests.preview.conftest import FOOTAGE
 
 VIDEOS = [name for name in FOOTAGE if name.endswith(".mp4")]
@@ -128,7 +128,7 @@ def test_changed_source_is_refused_and_the_others_drawn(moved: tuple[Path, Path]
     media, results = moved
     with (media / "photos/no_face.jpg").open("ab") as stream:
         stream.write(b"more")
-    done = fer_batch("preview", results, "photos/*", "--out", tmp_path / "out", "--source", media)
+    done = in_process("preview", results, "photos/*", "--out", tmp_path / "out", "--source", media)
     assert done.returncode == 1
     assert "photos/no_face.jpg: has changed since the run" in done.stderr
     assert "run again" in done.stderr
