@@ -6,6 +6,8 @@ Only `page.py` imports Streamlit, in a process of its own; without the extra not
 from __future__ import annotations
 
 import logging
+import os
+import socket
 import subprocess
 import sys
 import time
@@ -20,16 +22,27 @@ log = logging.getLogger(__name__)
 
 ADDRESS = "127.0.0.1"
 _START_S = 60.0
+#: Ports that are tried from the wanted one on.
+_PORTS_TRIED = 100
 
 
 def serve(out: Path, port: int, browser: bool) -> int:
     """Serve the page on this machine alone until it is interrupted; returns an exit status.
 
-    Raises UsageError where the extra is not installed.
+    Args:
+        out: The output folder.
+        port: The port, or where it is taken the first free one above it.
+        browser: Whether to open the page.
+
+    Raises:
+        UsageError: The extra is not installed, or no port is free.
     """
     missing = [name for name in ("streamlit", "duckdb", "altair") if find_spec(name) is None]
     if missing:
         raise UsageError(f"dashboard needs {', '.join(missing)}; install it with: pip install 'fer-batch[dashboard]'")
+    wanted, port = port, _free_port(port)
+    if port != wanted:
+        print(f"port {wanted} is taken, perhaps by another dashboard; using {port}", file=sys.stderr, flush=True)
     server = subprocess.Popen([*_command(port), "--", str(out.absolute())], stdout=subprocess.DEVNULL)
     try:
         url = f"http://{ADDRESS}:{port}"
@@ -60,12 +73,33 @@ def _command(port: int) -> list[str]:
     return [sys.executable, "-m", "streamlit", "run", str(page), *options]
 
 
+def _free_port(wanted: int) -> int:
+    """The first port from `wanted` on that nobody listens at. Raises UsageError."""
+    ports = range(wanted, min(wanted + _PORTS_TRIED, 65536))
+    free = next((port for port in ports if _is_free(port)), None)
+    if free is None:
+        raise UsageError(f"--port {wanted}: this port and those up to {ports[-1]} are taken; give another one")
+    return free
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        if os.name == "posix":  # Not taken by connections that have just ended; elsewhere it would share a port.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((ADDRESS, port))
+        except OSError:
+            return False
+    return True
+
+
 def _is_up(server: subprocess.Popen[bytes], url: str) -> bool:
     """Wait until the page answers; False where the server ended or took too long."""
+    directly = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # A proxy can't reach this machine's own.
     end = time.monotonic() + _START_S
     while server.poll() is None and time.monotonic() < end:
         try:
-            with urllib.request.urlopen(f"{url}/_stcore/health", timeout=1.0):
+            with directly.open(f"{url}/_stcore/health", timeout=1.0):
                 return True
         except OSError:
             time.sleep(0.2)

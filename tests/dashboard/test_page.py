@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -25,6 +26,40 @@ def test_without_the_extra_one_line_says_what_installs_it(tmp_path: Path, monkey
     monkeypatch.setattr(dashboard, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"dashboard needs streamlit, .* pip install 'fer-batch\[dashboard\]'"):
         dashboard.serve(tmp_path, 8501, browser=False)
+
+
+#: Answers one question as the page does, and ends.
+ONE_ANSWER = """
+import http.server, sys
+class Page(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Page).handle_request()
+"""
+
+
+def test_a_port_that_is_taken_is_passed_over_and_no_proxy_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(dashboard, "_command", lambda port: [sys.executable, "-c", ONE_ANSWER, str(port)])
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with socket.create_server((dashboard.ADDRESS, 0)) as other:  # Such as another run's page.
+        taken = other.getsockname()[1]
+        assert dashboard.serve(tmp_path, taken, browser=False) == 0
+    told = capfd.readouterr().err
+    found = re.search(rf"port {taken} is taken, perhaps by another dashboard; using (\d+)", told)
+    assert found is not None
+    assert int(found[1]) > taken
+    assert f"the page is at http://127.0.0.1:{found[1]}; Ctrl-C ends it" in told
+
+
+def test_no_free_port_is_an_error_that_says_what_to_do(run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dashboard, "_is_free", lambda port: False)
+    with pytest.raises(UsageError, match="--port 65500: this port and those up to 65535 are taken; give another one"):
+        dashboard.serve(run_folder, 65500, browser=False)
 
 
 @pytest.fixture(scope="module")
