@@ -19,6 +19,7 @@ from fer_batch.preview.sources import Source, read_samples
 from fer_batch.preview.text import Colour, draw_text, fitted
 from fer_batch.preview.video import sized
 from fer_batch.records import MediaError
+from fer_batch.report.formatting import format_tenths
 from fer_batch.report.highlights import Moment, clear_moments, shown_moments
 from fer_batch.report.loader import read_measured, read_moments, read_overall
 
@@ -29,6 +30,9 @@ SHEET_FILE = "moments.jpg"
 _WIDTH, _HEIGHT, _LINE = 480, 270, 20
 _MARGIN = 12
 _COLUMNS = 4
+#: The heading, and the height of its first line, in pixels.
+_HEADING, _HEADING_LINE = "Moments that stand out", 28
+_NOTE = "Apparent expressions, not what people feel. Each picture is the frame with the window's strongest value."
 _GROUND: Colour = (24, 24, 24)
 _LETTERS: Colour = (235, 235, 235)
 _FAINT: Colour = (170, 170, 170)
@@ -63,16 +67,16 @@ def contact_sheet(
         source = by_path[moment.path]
         try:
             source.check()
-            picture = _picture(source, read_samples(directory, source, labels), moment, blurred)
+            picture, time = _picture(source, read_samples(directory, source, labels), moment, blurred)
         except (MediaError, OSError) as error:
             log.warning("%s", one_line(str(error)))
             continue
-        tiles.append(_tile(picture, moment))
+        tiles.append(_tile(picture, time, moment))
     return (_arranged(tiles) if tiles else None), len(tiles) == len(moments)
 
 
-def _picture(source: Source, samples: Samples, moment: Moment, blurred: bool) -> NDArray[np.uint8]:
-    """The sampled frame of a moment in which its measure was strongest, with its faces."""
+def _picture(source: Source, samples: Samples, moment: Moment, blurred: bool) -> tuple[NDArray[np.uint8], float]:
+    """The sampled frame of a moment in which its measure was strongest, with its faces, and its second."""
     inside = np.flatnonzero((samples.times >= moment.start) & (samples.times < moment.end))
     sign = 1 if moment.direction == "high" else -1
     values = np.nan_to_num(sign * samples.values[moment.estimate.name][inside], nan=-np.inf)
@@ -86,11 +90,11 @@ def _picture(source: Source, samples: Samples, moment: Moment, blurred: bool) ->
     if blurred:
         blur(picture, [*face_finder().boxes(picture), *(face.box for face in faces)])
     draw_faces(picture, faces, arrows=not blurred)
-    return picture
+    return picture, time
 
 
-def _tile(picture: NDArray[np.uint8], moment: Moment) -> NDArray[np.uint8]:
-    """A picture, fitted into a tile, above what it shows."""
+def _tile(picture: NDArray[np.uint8], time: float, moment: Moment) -> NDArray[np.uint8]:
+    """A picture, that of a time in seconds, fitted into a tile above what it shows."""
     tile = np.full((_HEIGHT + 3 * _LINE, _WIDTH, 3), _GROUND, np.uint8)
     scale = min(_WIDTH / picture.shape[1], _HEIGHT / picture.shape[0])
     width, height = (max(1, round(scale * side)) for side in (picture.shape[1], picture.shape[0]))
@@ -98,19 +102,28 @@ def _tile(picture: NDArray[np.uint8], moment: Moment) -> NDArray[np.uint8]:
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     tile[top : top + height, left : left + width] = cv2.resize(picture, (width, height), interpolation=interpolation)
     estimate = moment.estimate
-    lines = (f"{moment.what} {estimate.text}", f"95% interval {estimate.interval}", f"{moment.when}  {moment.path}")
+    lines = (
+        f"{moment.what} {estimate.text}",
+        f"mean of {moment.when}, 95% interval {estimate.interval}",
+        f"{moment.path} at {format_tenths(time)}",
+    )
     for row, (line, colour) in enumerate(zip(lines, (_LETTERS, _FAINT, _FAINT), strict=True)):
         draw_text(tile, fitted(line, _LINE, _WIDTH), 0, _HEIGHT + row * _LINE, _LINE, colour)
     return tile
 
 
 def _arranged(tiles: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Tiles in rows, in their order."""
+    """Tiles in rows, in their order, below a heading."""
     columns = min(_COLUMNS, len(tiles))
     rows = -(-len(tiles) // columns)
     height, width = (side + _MARGIN for side in tiles[0].shape[:2])
-    sheet = np.full((_MARGIN + rows * height, _MARGIN + columns * width, 3), _GROUND, np.uint8)
+    top = 2 * _MARGIN + _HEADING_LINE + _LINE
+    sheet = np.full((top + rows * height, _MARGIN + columns * width, 3), _GROUND, np.uint8)
+    draw_text(sheet, _HEADING, _MARGIN, _MARGIN, _HEADING_LINE, _LETTERS)
+    note = fitted(_NOTE, _LINE, sheet.shape[1] - 2 * _MARGIN)
+    draw_text(sheet, note, _MARGIN, _MARGIN + _HEADING_LINE, _LINE, _FAINT)
     for index, tile in enumerate(tiles):
-        top, left = _MARGIN + index // columns * height, _MARGIN + index % columns * width
-        sheet[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
+        row, column = divmod(index, columns)
+        upper, left = top + row * height, _MARGIN + column * width
+        sheet[upper : upper + tile.shape[0], left : left + tile.shape[1]] = tile
     return sheet

@@ -12,7 +12,7 @@ from fer_batch.measures import MEASURES, RANGES
 from fer_batch.preview.drawing import text_size
 from fer_batch.preview.samples import Samples
 from fer_batch.preview.text import Colour, draw_text, fitted, text_width
-from fer_batch.report.formatting import format_time, format_value, title
+from fer_batch.report.formatting import format_tenths, format_value, title
 
 _GROUND: Colour = (24, 24, 24)
 _FIELD: Colour = (44, 44, 44)
@@ -68,7 +68,7 @@ class Strip:
             if not self._moving and not isnan(values[measure]):
                 self._draw_bar(strip, row, values[measure])
         if self._moving:
-            text = f"{_time(time)} / {_time(self._span[1])}"
+            text = f"{format_tenths(time)} / {format_tenths(self._span[1])}"
             left = strip.shape[1] - self._pad - text_width(text, self._size)
             draw_text(strip, text, left, self._pad, self._size, _LETTERS)
             x = round(self._column(time))
@@ -92,7 +92,9 @@ class Strip:
         ground = np.full((self.height, width, 3), _GROUND, np.uint8)
         room = width - 2 * self._pad
         if self._moving:
-            room -= 2 * self._pad + text_width(f"{_time(self._span[1])} / {_time(self._span[1])}", self._size)
+            room -= 2 * self._pad + text_width(
+                f"{format_tenths(self._span[1])} / {format_tenths(self._span[1])}", self._size
+            )
         name = fitted(name, self._size, room)
         draw_text(ground, name, self._pad, self._pad, self._size, _LETTERS)
         note = _NOTE if self._moving else _NOTE_OF_IMAGES
@@ -139,9 +141,3 @@ class Strip:
         )
         bottom = self._top(row) + self._row - 2
         cv2.rectangle(strip, (min(zero, end), self._top(row)), (max(zero, end), bottom), _COLOURS[row], cv2.FILLED)
-
-
-def _time(seconds: float) -> str:
-    """A time with its tenth, always, so that it keeps its width."""
-    tenths = int(10 * seconds + 1e-6)
-    return f"{format_time(tenths // 10)}.{tenths % 10}"

@@ -131,6 +131,12 @@ def format_time(seconds: float) -> str:
     return f"{text}.{tenth}" if tenth else text
 
 
+def format_tenths(seconds: float) -> str:
+    """A time with its tenth, always, so that it keeps its width: 0:04.3."""
+    tenths = int(10 * seconds + 1e-6)
+    return f"{format_time(tenths // 10)}.{tenths % 10}"
+
+
 def format_span(start: float, end: float) -> str:
     """A span of time within a video: 1:30–1:40."""
     return f"{format_time(start)}–{format_time(end)}"

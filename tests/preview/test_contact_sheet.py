@@ -39,7 +39,7 @@ def test_sheet_has_a_tile_for_each_moment_of_the_report(folder: Path, tmp_path: 
     assert count >= 2
     with Image.open(tmp_path / "sheet" / SHEET_FILE) as sheet:
         assert sheet.width == 12 + min(count, 4) * (480 + 12)
-        assert sheet.height == 12 + -(-count // 4) * (270 + 60 + 12)
+        assert sheet.height == 12 + 28 + 20 + 12 + -(-count // 4) * (270 + 60 + 12)  # Below a heading of two lines.
 
 
 def test_moment_of_a_changed_source_is_left_out_with_a_warning(
