@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
@@ -37,6 +38,8 @@ _LONGEST_SIDES = (1280, 320, 160)
 _BEFORE_S, _AFTER_S = Fraction(1, 4), Fraction(1, 2)
 #: Frames that wait for those after them, at most: 25 MB each at 4K.
 _MOST_WAITING = 8
+#: Frames that are searched while earlier ones are drawn.
+_SEARCHED_AHEAD = 2
 #: So many pixels across and down are left of a face. Of 3 by 3 the detector still takes some for a face.
 _LEFT = 2
 #: Boxes whose intersection over union is at least this are blurred as one.
@@ -44,38 +47,48 @@ _MIN_IOU = 0.5
 
 
 class FaceFinder:
-    """Finds what might be a face.
+    """Finds what might be a face. One thread at a time.
 
     Attributes:
         threshold: The lowest score, 0..1, of what a run takes for a face.
     """
 
-    def __init__(self) -> None:
-        """Load the embedded detector. Raises UsageError where it is missing."""
+    def __init__(self, longest_sides: Sequence[int]) -> None:
+        """Load the embedded detector. Raises UsageError where it is missing.
+
+        Args:
+            longest_sides: Longest sides, in pixels, of the sizes at which pictures are searched.
+        """
         self.threshold = create_detector(DetectorConfig("embedded")).min_score or 1.0
-        self._as_a_run = DetectorConfig("embedded", min_score=SCORE_SHARE * self.threshold)
-        self._detector = create_detector(self._as_a_run)
-        self._searches = [replace(self._as_a_run, longest_side=side) for side in _LONGEST_SIDES]
+        config = DetectorConfig("embedded", min_score=SCORE_SHARE * self.threshold)
+        self._detector = create_detector(config)
+        self._searches = [replace(config, longest_side=side) for side in longest_sides]
 
     def boxes(self, picture: NDArray[np.uint8]) -> list[Box]:
         """The boxes of what might be faces in a picture, uint8 (h, w, 3), BGR."""
         height, width = picture.shape[:2]
-        faces = self._found(picture, self._searches)
+        faces = self._found(picture)
         return [(face.x / width, face.y / height, face.width / width, face.height / height) for face in faces]
 
     def scores(self, picture: NDArray[np.uint8]) -> list[float]:
-        """The scores, from `SCORE_SHARE` of the threshold on, of what a run might take for faces in a picture."""
-        return [face.score or 0.0 for face in self._found(picture, [self._as_a_run])]
+        """The scores of what might be faces in a picture, from `SCORE_SHARE` of the threshold on."""
+        return [face.score or 0.0 for face in self._found(picture)]
 
-    def _found(self, picture: NDArray[np.uint8], searches: Sequence[DetectorConfig]) -> list[Detection]:
+    def _found(self, picture: NDArray[np.uint8]) -> list[Detection]:
         frame = frame_from_bgr(picture, self._detector.needs_colour)
-        return [face for search in searches for face in find_faces(frame, self._detector, search)]
+        return [face for search in self._searches for face in find_faces(frame, self._detector, search)]
 
 
 @cache
 def face_finder() -> FaceFinder:
-    """The one of this process, loaded at the first call."""
-    return FaceFinder()
+    """The one that searches before blurring, loaded at the first call."""
+    return FaceFinder(_LONGEST_SIDES)
+
+
+@cache
+def _checker() -> FaceFinder:
+    """The one that searches what was drawn, at the size of a run; the other may be at work meanwhile."""
+    return FaceFinder([DetectorConfig.longest_side])
 
 
 @dataclass
@@ -94,7 +107,7 @@ class BlurCheck:
 
     def search(self, picture: NDArray[np.uint8]) -> None:
         """Search a picture, uint8 (h, w, 3), BGR."""
-        finder = face_finder()
+        finder = _checker()
         scores = finder.scores(picture)
         self.pictures += 1
         self.faces += sum(score >= finder.threshold for score in scores)
@@ -104,7 +117,7 @@ class BlurCheck:
         return BlurCheck(self.pictures + other.pictures, self.faces + other.faces, self.possible + other.possible)
 
     def __str__(self) -> str:
-        threshold = face_finder().threshold
+        threshold = _checker().threshold
         return (
             f"{format_count(self.faces, 'face')} in {format_count(self.pictures, 'blurred picture')} at the detector's "
             f"threshold of {threshold:g}, {self.possible:,} at {SCORE_SHARE * threshold:g}"
@@ -148,6 +161,24 @@ def _union(first: Box, second: Box) -> Box:
     left, top = min(first[0], second[0]), min(first[1], second[1])
     right, bottom = max(first[0] + first[2], second[0] + second[2]), max(first[1] + first[3], second[1] + second[3])
     return left, top, right - left, bottom - top
+
+
+def searched(frames: Iterable[DrawnFrame]) -> Iterator[tuple[DrawnFrame, Sequence[Box]]]:
+    """Frames, each with the boxes to blur in it. Some are searched ahead, in a thread: the networks leave the other
+    cores free for decoding and drawing."""
+    waiting: deque[tuple[DrawnFrame, Future[list[Box]]]] = deque()
+
+    def first() -> tuple[DrawnFrame, Sequence[Box]]:
+        frame, boxes = waiting.popleft()
+        return frame, [*boxes.result(), *(face.box for face in frame.faces)]
+
+    with ThreadPoolExecutor(1) as thread:
+        for frame in frames:
+            waiting.append((frame, thread.submit(face_finder().boxes, frame.picture)))
+            if len(waiting) > _SEARCHED_AHEAD:
+                yield first()
+        while waiting:
+            yield first()
 
 
 def blurred(frames: Iterable[tuple[DrawnFrame, Sequence[Box]]]) -> Iterator[DrawnFrame]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,9 +19,9 @@ from fer_batch.media.cuts import CutDetector
 from fer_batch.media.frame import DecodedFrame
 from fer_batch.media.image import read_image
 from fer_batch.media.video import open_video
-from fer_batch.preview.blur import BlurCheck, blur, blurred, face_finder
+from fer_batch.preview.blur import BlurCheck, blur, blurred, face_finder, searched
 from fer_batch.preview.drawing import draw_faces
-from fer_batch.preview.samples import Box, DrawnFrame, Samples
+from fer_batch.preview.samples import DrawnFrame, Samples
 from fer_batch.preview.sound import open_sound
 from fer_batch.preview.strip import Strip
 from fer_batch.preview.writer import VideoWriter
@@ -121,7 +121,7 @@ def draw_video(
     with open_video(file) as reader:
         frames = _frames(reader.frames(start=start), samples, start, end, options.fps)
         if options.blur:
-            frames = blurred(_searched(frames))
+            frames = blurred(searched(frames))
         if (first := next(frames, None)) is None:
             raise reader.no_frames_error()
         height, width = first.picture.shape[:2]
@@ -131,12 +131,13 @@ def draw_video(
             open_sound(file, reader.clock_start, start, end) or nullcontext() as sound,
             VideoWriter(target, (width, height + strip.height), signature, sound) as writer,
         ):
-            before = start
+            before, canvas = start, np.empty((height + strip.height, width, 3), np.uint8)
             for frame in chain([first], frames):
                 draw_faces(frame.picture, frame.faces, arrows=not options.blur)
                 if check is not None:
                     check.search(frame.picture)
-                writer.write(np.vstack([frame.picture, strip.draw(float(frame.time))]), frame.time - start)
+                canvas[:height], canvas[height:] = frame.picture, strip.draw(float(frame.time))
+                writer.write(canvas, frame.time - start)
                 advance(float(frame.time - before))
                 before = frame.time
         failure = reader.partial_failure(read_to_end=end is None)
@@ -173,13 +174,6 @@ def sized(picture: DecodedFrame, size: tuple[int, int] | None = None) -> NDArray
     """A decoded frame at the size at which it is drawn, or at another, width and height; uint8 (h, w, 3), BGR."""
     bgr = picture.bgr(_LONGEST_SIDE)
     return _resized(bgr, *(size or _size(bgr.shape[1], bgr.shape[0])))
-
-
-def _searched(frames: Iterable[DrawnFrame]) -> Iterator[tuple[DrawnFrame, Sequence[Box]]]:
-    """Frames, each with the boxes to blur in it."""
-    finder = face_finder()
-    for frame in frames:
-        yield frame, [*finder.boxes(frame.picture), *(face.box for face in frame.faces)]
 
 
 def _size(width: int, height: int) -> tuple[int, int]:

@@ -82,7 +82,8 @@ class VideoWriter:
         if self._sound is not None:
             self._sound.write_until(time)
         height, width = self._stream.height, self._stream.width
-        whole = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture[:height, :width]), format="bgr24")
+        # The frame shares the picture's memory, which the conversion reads before this returns.
+        whole = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(picture[:height, :width]), format="bgr24")
         frame = whole.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
         frame.pts = self._last = max(round(time / _TICK), self._last + 1)
         frame.time_base = _TICK
