@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_batch.report.audience.highlights import format_change, format_p, moments
+from fer_batch.report.audience.highlights import format_change, format_p, headline, moments
 from fer_batch.report.audience.loader import LEVELS, MISSING, StimulusTables, join, read_study, to_levels
 from fer_batch.report.build import report
 from tests.helpers.chromium import chromium
@@ -72,6 +72,8 @@ def embedded(out: Path, identifier: str) -> Any:
 def test_report_with_a_study_opens_with_the_audience(two_groups: Path, opened: Callable) -> None:
     page = opened(two_groups)
     assert page.locator("main h2").first.inner_text() == "Audience: film"
+    headline = page.locator(".audience .headline").inner_text()
+    assert headline.startswith("Largest reaction: 0:36–0:42 in the joke, happy ")
     curve = drawn(page, "curve").inner_text()
     for segment in ("baseline", "opening", "the joke", "ending"):
         assert segment in curve
@@ -216,6 +218,19 @@ def test_adjacent_bins_are_one_moment_and_large_changes_come_first() -> None:
         ("happy", 9.0, 10.0),
     ]
     assert found[1].rank == 1
+
+
+def test_headline_names_each_stretch_of_time_once_and_its_segment() -> None:
+    table = pd.DataFrame([*bins(3, 4), *bins(3, measure="engagement"), *bins(20, change=0.2)])
+    segments = pd.DataFrame({"segment": [None, "joke"], "start_s": [0.0, 2.0], "end_s": [30.0, 6.0]})
+    empty = pd.DataFrame()
+    stimulus = StimulusTables("film", empty, segments, empty, empty, table, [], None)
+    text = headline(stimulus, moments(stimulus, 1.0))
+    assert text is not None
+    assert text.startswith("Largest reactions: 0:03–0:05 in joke, happy ")
+    assert "; 0:20–0:21, happy " in text
+    assert "engagement" not in text
+    assert headline(stimulus, []) is None
 
 
 def test_join_is_a_weighted_mean_of_the_known_values() -> None:

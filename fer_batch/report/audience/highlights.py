@@ -16,6 +16,8 @@ from fer_batch.report.highlights import Answer
 
 #: Moments in the page's table; the study's table has all bins.
 MAX_SHOWN_MOMENTS = 20
+#: Moments in the sentence at the top.
+_MAX_IN_HEADLINE = 3
 _TOLERANCE = 1e-6
 
 
@@ -89,6 +91,32 @@ def _moment(bins: pd.DataFrame) -> AudienceMoment:
         beyond=int(best["respondents_beyond"]),
         compared_with=best["compared_with"],
     )
+
+
+def headline(stimulus: StimulusTables, found: Sequence[AudienceMoment]) -> str | None:
+    """The largest changes in a sentence, one for each stretch of time; None without a moment."""
+    chosen: list[AudienceMoment] = []
+    for moment in found:
+        apart = all(moment.end <= other.start or other.end <= moment.start for other in chosen)
+        if apart and len(chosen) < _MAX_IN_HEADLINE:
+            chosen.append(moment)
+    if not chosen:
+        return None
+    parts = [
+        f"{moment.when}{_in_segment(stimulus, moment)}, {title(moment.measure).lower()} "
+        f"{format_value(moment.measure, moment.value)} ({_reference(moment.compared_with)} "
+        f"{format_value(moment.measure, moment.reference)})"
+        for moment in chosen
+    ]
+    return f"{'Largest reactions' if len(parts) > 1 else 'Largest reaction'}: {'; '.join(parts)}."
+
+
+def _in_segment(stimulus: StimulusTables, moment: AudienceMoment) -> str:
+    """The segment in which the middle of a moment lies."""
+    rows = stimulus.by_segment
+    middle = (moment.start + moment.end) / 2
+    there = rows[rows["segment"].notna() & (rows["start_s"] <= middle) & (middle < rows["end_s"])]
+    return f" in {there['segment'].iloc[0]}" if len(there) else ""
 
 
 def answers(study: StudyTables, stimulus: StimulusTables, found: Sequence[AudienceMoment]) -> list[Answer]:

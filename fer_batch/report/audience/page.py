@@ -14,7 +14,7 @@ import pandas as pd
 
 from fer_batch.analysis.studies.design import BASELINE
 from fer_batch.measures import RANGES
-from fer_batch.report.audience.highlights import MAX_SHOWN_MOMENTS, AudienceMoment, answers, moments
+from fer_batch.report.audience.highlights import MAX_SHOWN_MOMENTS, AudienceMoment, answers, headline, moments
 from fer_batch.report.audience.loader import (
     LEVELS,
     MAX_RESPONDENTS,
@@ -69,6 +69,11 @@ class Stimulus:
     def answers(self) -> list[Answer]:
         """The answers in words."""
         return answers(self.study, self.tables, self.moments)
+
+    @property
+    def headline(self) -> str | None:
+        """What happened, in a sentence."""
+        return headline(self.tables, self.moments)
 
     @property
     def shown_moments(self) -> Sequence[AudienceMoment]:
