@@ -220,6 +220,15 @@ def test_adjacent_bins_are_one_moment_and_large_changes_come_first() -> None:
     assert found[1].rank == 1
 
 
+def test_expressiveness_comes_before_neutral_where_both_change_as_much() -> None:
+    table = pd.DataFrame(
+        [*bins(4, measure="neutral", change=-0.6000001), *bins(4, measure="expressiveness", change=0.6)]
+    )
+    empty = pd.DataFrame()
+    found = moments(StimulusTables("film", empty, empty, empty, empty, table, [], None), 1.0)
+    assert [moment.measure for moment in found] == ["expressiveness", "neutral"]
+
+
 def test_headline_names_each_stretch_of_time_once_and_its_segment() -> None:
     table = pd.DataFrame([*bins(3, 4), *bins(3, measure="engagement"), *bins(20, change=0.2)])
     segments = pd.DataFrame({"segment": [None, "joke"], "start_s": [0.0, 2.0], "end_s": [30.0, 6.0]})

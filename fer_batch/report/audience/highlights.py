@@ -68,7 +68,8 @@ def moments(stimulus: StimulusTables, bin_s: float) -> list[AudienceMoment]:
     for _, group in rows.groupby(["measure", "direction"], sort=False):
         new_span = (group["bin_start_s"].diff() > bin_s + _TOLERANCE).cumsum()
         found += [_moment(span) for _, span in group.groupby(new_span)]
-    return sorted(found, key=lambda moment: (-moment.size, ORDER.index(moment.measure)))
+    # Rounded: neutral falls by as much as expressiveness rises, and the latter comes first.
+    return sorted(found, key=lambda moment: (-round(moment.size, 4), ORDER.index(moment.measure)))
 
 
 def _moment(bins: pd.DataFrame) -> AudienceMoment:
