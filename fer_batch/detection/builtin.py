@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,15 @@ from numpy.typing import NDArray
 
 from fer_batch.config import DetectorConfig
 from fer_batch.detection.base import NMS_THRESHOLD, CropRule, DetectorError
-from fer_batch.detection.model_folder import YUV, embedded_detector, network_file, read_detector
+from fer_batch.detection.model_folder import (
+    VERIFIER_FILE,
+    YUV,
+    embedded_detector,
+    network_file,
+    read_detector,
+)
 from fer_batch.detection.network import STRIDES, cells, in_pixels
+from fer_batch.detection.verifier import BLACK, Verifier
 from fer_batch.errors import UsageError
 from fer_batch.onnx.session import NetworkError, open_network
 from fer_batch.records import Detection
@@ -22,6 +30,23 @@ from fer_batch.records import Detection
 _PADDED = 32
 #: So many of the best boxes are looked at for overlaps, which takes time by the square.
 _TOP_K = 5000
+#: Pictures from this longest side up are also searched at a quarter of their size, for faces from this size up there:
+#: the network sees too little of a face that fills a large picture. Pixels.
+_SMALLEST_QUARTERED, _SMALLEST_IN_QUARTER = 256, 40.0
+#: The second stage looks at what the first one gives at least this score.
+CANDIDATE_SCORE = 0.2
+
+
+@dataclass(frozen=True)
+class _Found:
+    """n boxes x, y, width, height (n, 4), landmarks (n, 5, 2) and scores (n,), in pixels of a picture; float32."""
+
+    boxes: NDArray[np.float32]
+    landmarks: NDArray[np.float32]
+    scores: NDArray[np.float32]
+
+    def __getitem__(self, which: Any) -> _Found:
+        return _Found(self.boxes[which], self.landmarks[which], self.scores[which])
 
 
 class EmbeddedDetector:
@@ -38,52 +63,100 @@ class EmbeddedDetector:
         path = network_file(folder, model)
         outputs = [f"{kind}_{stride}" for kind in ("cls", "bbox", "kps") for stride in self._strides]
         self._network = open_network(path, threads=1, outputs=outputs)
+        has_verifier = model.verifier_sha256 is not None
+        self._verifier = Verifier(folder / VERIFIER_FILE, model.score_weights) if has_verifier else None
         try:
             self.detect(np.zeros((64, 64, 3) if self.needs_colour else (64, 64), np.uint8), 1.0)
-        except (DetectorError, ValueError, IndexError) as error:  # Other inputs, outputs or shapes.
+        except (DetectorError, ValueError, IndexError, KeyError) as error:  # Other inputs, outputs or shapes.
             raise UsageError(f"{path}: can't be used as a face detector ({error})") from error
 
     def detect(self, picture: NDArray[np.uint8], min_face: float) -> Sequence[Detection]:
         """See `Detector.detect`."""
-        batch = network_input(picture)
+        planes = as_yuv(picture) if self.needs_colour else picture
         try:
-            maps = self._network(batch)
+            found = self._scored(planes)
         except NetworkError as error:
             raise DetectorError(str(error)) from error
+        kept = found[(found.scores >= self.min_score) & (found.boxes[:, 2:].min(axis=1, initial=np.inf) >= min_face)]
+        return [
+            Detection(x, y, width, height, float(score), landmarks)
+            for (x, y, width, height), landmarks, score in zip(
+                kept.boxes.tolist(), kept.landmarks, kept.scores, strict=True
+            )
+        ]
+
+    def _scored(self, picture: NDArray[np.uint8]) -> _Found:
+        if self._verifier is None:
+            return self.candidates(picture, self.min_score)
+        found = self.candidates(picture, min(CANDIDATE_SCORE, self.min_score))
+        return replace(found, scores=self._verifier.scores(picture, found.boxes, found.scores))
+
+    def candidates(self, picture: NDArray[np.uint8], min_score: float) -> _Found:
+        """What the first stage finds, each face once.
+
+        Args:
+            picture: Y, U, V (h, w, 3), or gray (h, w) for a network of one channel; uint8.
+            min_score: The first stage's score from which a box is a candidate.
+
+        Raises:
+            NetworkError: Inference failed.
+        """
+        found = self._search(picture, min_score)
+        height, width = picture.shape[:2]
+        if self.needs_colour and max(height, width) >= _SMALLEST_QUARTERED:
+            size = (max(1, width // 4), max(1, height // 4))
+            quarter = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+            large = self._search(quarter, min_score)
+            large = large[np.sqrt(large.boxes[:, 2:].prod(axis=1)) >= _SMALLEST_IN_QUARTER]
+            found = _joined(found, _scaled(large, np.array((width, height), np.float32) / size))
+        kept = cv2.dnn.NMSBoxes(found.boxes.tolist(), found.scores.tolist(), 0.0, NMS_THRESHOLD, top_k=_TOP_K)
+        return found[np.asarray(kept, np.int64).reshape(-1)]
+
+    def _search(self, picture: NDArray[np.uint8], min_score: float) -> _Found:
+        maps = self._network(network_input(picture))
         score, box, landmarks = (
             np.concatenate([maps[f"{kind}_{stride}"][0] for stride in self._strides]) for kind in ("cls", "bbox", "kps")
         )
         score = score[:, 0]
-        found = np.flatnonzero(score >= self.min_score)
-        if not len(found):
-            return []
+        found = np.flatnonzero(score >= min_score)
         height, width = (side + -side % _PADDED for side in picture.shape[:2])
-        boxes, points = in_pixels(cells(height, width, self._strides)[found], box[found], landmarks[found])
-        kept = cv2.dnn.NMSBoxes(boxes.tolist(), score[found].tolist(), 0.0, NMS_THRESHOLD, top_k=_TOP_K)
-        return [
-            Detection(x, y, width, height, float(score[found[face]]), points[face])
-            for face in kept
-            for x, y, width, height in [boxes[face].tolist()]
-            if min(width, height) >= min_face
-        ]
+        grid = cells(height, width, self._strides)[found]
+        return _Found(*in_pixels(grid, box[found], landmarks[found]), score[found])
+
+
+def _joined(first: _Found, second: _Found) -> _Found:
+    return _Found(*(np.concatenate(pair) for pair in zip(vars(first).values(), vars(second).values(), strict=True)))
+
+
+def _scaled(found: _Found, factors: NDArray[np.float32]) -> _Found:
+    """`factors`: of x and y."""
+    return replace(found, boxes=found.boxes * np.tile(factors, 2), landmarks=found.landmarks * factors)
+
+
+def as_yuv(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture, BGR, as full-range Y, U, V (BT.601); uint8 (h, w, 3) both."""
+    yvu = cv2.cvtColor(picture, cv2.COLOR_BGR2YCrCb)
+    yuv = np.empty_like(picture)
+    cv2.mixChannels([yvu], [yuv], [0, 0, 2, 1, 1, 2])
+    return yuv
 
 
 def network_input(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A picture as the network reads it, with black added to the right and below up to sides that are multiples of 32.
 
     Args:
-        picture: Gray (h, w) or BGR (h, w, 3), uint8.
+        picture: Gray (h, w) or Y, U, V (h, w, 3); uint8.
 
     Returns:
-        Gray levels (1, 1, height, width), or full-range Y, U, V (BT.601) as `blocks` of pixels (1, 12, height / 2,
-        width / 2); uint8.
+        Gray levels (1, 1, height, width), or `blocks` of pixels (1, 12, height / 2, width / 2); uint8.
     """
     below, right = (-side % _PADDED for side in picture.shape[:2])
-    padded = cv2.copyMakeBorder(picture, 0, below, 0, right, cv2.BORDER_CONSTANT) if below or right else picture
+    padded = picture
+    if below or right:
+        padded = np.asarray(cv2.copyMakeBorder(picture, 0, below, 0, right, cv2.BORDER_CONSTANT, value=BLACK), np.uint8)
     if picture.ndim == 2:
         return np.ascontiguousarray(padded, np.uint8)[None, None]
-    y, v, u = cv2.split(cv2.cvtColor(padded, cv2.COLOR_BGR2YCrCb))
-    return blocks(np.stack([y, u, v])[None])
+    return blocks(padded.transpose(2, 0, 1)[None])
 
 
 def blocks(planes: NDArray[Any]) -> NDArray[Any]:

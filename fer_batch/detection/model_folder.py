@@ -16,7 +16,7 @@ from fer_batch.model_folder import (
     read_config_values,
 )
 
-ONNX_FILE = "detector.onnx"
+ONNX_FILE, VERIFIER_FILE = "detector.onnx", "verifier.onnx"
 FORMAT = 1
 #: What a network may read.
 GRAY, YUV = "gray 0..255, one channel", "YUV 0..255, three channels"
@@ -24,9 +24,21 @@ GRAY, YUV = "gray 0..255, one channel", "YUV 0..255, three channels"
 
 @dataclass(frozen=True)
 class DetectorModel:
-    """What config.json says. `input`: what the network reads; `min_score`: the default threshold, 0..1; `crop_scale`
-    and `crop_shift_y`: how a box becomes the classifier's square (see `CropRule`); `int8_sha256`: of the same network
-    in INT8, if the folder has it."""
+    """What config.json says.
+
+    Attributes:
+        name: The detector's name.
+        version: Its version.
+        min_score: The default threshold, 0..1.
+        crop_scale: With `crop_shift_y`: how a box becomes the classifier's square (see `CropRule`).
+        crop_shift_y: See `crop_scale`.
+        onnx_sha256: Of the network in float32.
+        int8_sha256: Of the same network in INT8, if the folder has it.
+        input: What the network reads.
+        format: Of the folder.
+        verifier_sha256: Of the second stage, if the folder has one.
+        score_weights: How both stages' logits make the score (see `combined_scores`).
+    """
 
     name: str
     version: str
@@ -37,6 +49,8 @@ class DetectorModel:
     int8_sha256: str | None = None
     input: str = YUV
     format: int = FORMAT
+    verifier_sha256: str | None = None
+    score_weights: tuple[float, float, float] = (1.0, 0.0, 0.0)
 
     @property
     def digest(self) -> str:
@@ -44,6 +58,8 @@ class DetectorModel:
         deciding = {name: value for name, value in asdict(self).items() if name not in ("name", "version")}
         if self.int8_sha256 is None:  # A folder made before there was such a file keeps its digest.
             del deciding["int8_sha256"]
+        if self.verifier_sha256 is None:  # Likewise.
+            del deciding["verifier_sha256"], deciding["score_weights"]
         return config_digest(deciding)
 
 
@@ -56,7 +72,9 @@ def read_detector(folder: Path) -> DetectorModel:
     """Read and check a detector's config and the digests of its networks. Raises ModelFolderError."""
     path = folder / CONFIG_FILE
     try:
-        model = DetectorModel(**read_config_values(folder, FORMAT))
+        values = read_config_values(folder, FORMAT)
+        first, second, offset = map(float, values.pop("score_weights", DetectorModel.score_weights))
+        model = DetectorModel(**values, score_weights=(first, second, offset))
         usable = 0 <= model.min_score <= 1 and model.crop_scale > 0 and model.crop_shift_y + 1 > 0
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise ModelFolderError(f"{path}: cannot be read as a detector's config ({error})") from error
@@ -65,6 +83,8 @@ def read_detector(folder: Path) -> DetectorModel:
     check_file(folder / ONNX_FILE, model.onnx_sha256)
     if model.int8_sha256 is not None:
         check_file(folder / INT8_FILE, model.int8_sha256)
+    if model.verifier_sha256 is not None:
+        check_file(folder / VERIFIER_FILE, model.verifier_sha256)
     return model
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fer_batch.detection.layers import Convolutions, copy_weights
 
 if TYPE_CHECKING:
     import keras
@@ -18,9 +19,6 @@ STRIDES = (8, 16, 32, 64)
 #: Channels of an output map: score (logit), box (4), five landmarks (10), in the units of cv2.FaceDetectorYN.
 SCORE, BOX, LANDMARKS = slice(0, 1), slice(1, 5), slice(5, 15)
 CHANNELS = 15
-
-#: Length of a standardized filter with a gain of 1: a layer behind a ReLU then keeps the variance of its input.
-AFTER_RELU = float(np.sqrt(2 / (1 - 1 / np.pi)))
 
 #: Logarithm of a box's largest side, in cells: far beyond any picture; larger values only overflow.
 _LARGEST = 10.0
@@ -72,8 +70,7 @@ def face_network(
     """Build the network, untrained.
 
     Plain 3x3 convolutions, which cost a processor far less per operation than depthwise ones, in residual blocks (He et
-    al. 2016), a top-down path (Lin et al. 2017, "Feature Pyramid Networks") and a head for each stride. Without batch
-    normalization, which would take half of the time of a training step; convolutions are standardized instead.
+    al. 2016), a top-down path (Lin et al. 2017, "Feature Pyramid Networks") and a head for each stride.
 
     Args:
         stem: Channels at strides 2 and 4.
@@ -89,19 +86,7 @@ def face_network(
     import keras
     from keras import layers
 
-    number = count(1)
-    standardized_convolution = _standardized_convolution() if standardized else None
-
-    def convolved(x: keras.KerasTensor, filters: int, stride: int = 1, relu: bool = True) -> keras.KerasTensor:
-        options = {"strides": stride, "activation": "relu" if relu else None, "name": f"convolution_{next(number)}"}
-        if standardized_convolution is not None:
-            return standardized_convolution(filters, gain=1.0 if relu else 0.0, **options)(x)
-        if stride == 2:  # Padded alike on both sides, as ONNX and PyTorch do it; Keras's "same" is not.
-            x = layers.ZeroPadding2D(1)(x)
-        return layers.Conv2D(filters, 3, padding="valid" if stride == 2 else "same", **options)(x)
-
-    def residual(x: keras.KerasTensor, filters: int) -> keras.KerasTensor:
-        return layers.ReLU()(layers.Add()([x, convolved(convolved(x, filters), filters, relu=False)]))
+    convolved = Convolutions(standardized)
 
     def head(x: keras.KerasTensor, stride: int) -> keras.KerasTensor:
         kernel = keras.initializers.RandomNormal(stddev=_OUTPUT_DEVIATION)
@@ -116,7 +101,7 @@ def face_network(
     for width, depth in zip(widths, blocks, strict=True):
         x = convolved(x, width, stride=2)
         for _ in range(depth):
-            x = residual(x, width)
+            x = convolved.residual(x, width)
         levels.append(x)
     maps = [convolved(x, neck, stride=2)]  # Stride 64: faces that fill the picture.
     for stride, level in zip(STRIDES[-2::-1], reversed(levels), strict=True):
@@ -136,54 +121,4 @@ def plain_network(network: keras.Model, **options: Any) -> keras.Model:
     Returns:
         A network of Keras's own layers alone, in float32, with the same answers.
     """
-    import keras
-
-    plain = face_network(**options, standardized=False)
-    for layer in plain.layers:
-        if layer.weights:
-            source = network.get_layer(layer.name)
-            kernel = source.scaled_kernel() if hasattr(source, "gain") else source.kernel
-            layer.set_weights([keras.ops.convert_to_numpy(kernel), keras.ops.convert_to_numpy(source.bias)])
-    return plain
-
-
-def _standardized_convolution() -> Any:
-    """A layer: 3x3 convolution whose kernels have mean 0 and a length set by a learnt gain (Brock et al. 2021,
-    "Characterizing signal propagation to close the performance gap in unnormalized ResNets")."""
-    import keras
-    from keras import ops
-
-    with_torch = keras.backend.backend() == "torch"
-
-    class StandardizedConv2D(keras.layers.Conv2D):  # type: ignore[misc]
-        def __init__(self, filters: int, gain: float, **options: Any) -> None:
-            super().__init__(filters, 3, padding="same", **options)
-            self.first_gain = gain
-
-        def build(self, shape: Any) -> None:
-            super().build(shape)
-            initializer = keras.initializers.Constant(self.first_gain)
-            self.gain = self.add_weight((self.filters,), initializer=initializer, name="gain")
-
-        def scaled_kernel(self) -> Any:
-            kernel = ops.convert_to_tensor(self.kernel, dtype="float32")
-            kernel = kernel - ops.mean(kernel, axis=(0, 1, 2), keepdims=True)
-            length = ops.sqrt(ops.sum(ops.square(kernel), axis=(0, 1, 2), keepdims=True) + 1e-6)
-            return kernel * (AFTER_RELU * ops.convert_to_tensor(self.gain, dtype="float32") / length)
-
-        def call(self, x: Any) -> Any:
-            kernel, bias = ops.cast(self.scaled_kernel(), x.dtype), ops.cast(self.bias, x.dtype)
-            if with_torch:  # One fused call, where Keras makes four and copies: a step takes two thirds of the time.
-                from torch.nn import functional
-
-                kernel, channels_first = kernel.permute(3, 2, 0, 1), x.permute(0, 3, 1, 2)
-                y = functional.conv2d(channels_first, kernel, bias, self.strides, 1).permute(0, 2, 3, 1)
-                return functional.relu(y, inplace=True) if self.activation is keras.activations.relu else y
-            x = ops.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]])
-            return self.activation(ops.conv(x, kernel, self.strides, "valid") + bias)
-
-        def compute_output_spec(self, x: Any) -> Any:
-            sides = [None if side is None else -(-side // self.strides[0]) for side in x.shape[1:3]]
-            return keras.KerasTensor((x.shape[0], *sides, self.filters), dtype=self.compute_dtype)
-
-    return StandardizedConv2D
+    return copy_weights(network, face_network(**options, standardized=False))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fer_batch.config import DetectorConfig
 from fer_batch.detection import create_detector
 from fer_batch.detection.base import DetectorError
-from fer_batch.detection.builtin import blocks, network_input
+from fer_batch.detection.builtin import EmbeddedDetector, _Found, as_yuv, blocks, network_input
 from fer_batch.detection.model_folder import GRAY, ONNX_FILE, DetectorModel, read_detector, write_detector
 from fer_batch.detection.network import STRIDES, cells, in_pixels
 from fer_batch.errors import UsageError
@@ -131,10 +131,10 @@ def test_a_file_that_is_no_network_is_named(folder: Path) -> None:
         create_detector(config(folder))
 
 
-@pytest.mark.parametrize("shape", [(64, 64), (97, 133), (320, 200)])
+@pytest.mark.parametrize("shape", [(64, 64), (97, 133), (240, 200)])
 def test_finds_what_the_outputs_say_and_each_face_once(folder: Path, shape: tuple[int, int]) -> None:
     picture = noise(*shape, seed=2)
-    batch = network_input(picture)
+    batch = network_input(as_yuv(picture))
     height, width = (-(-side // 32) * 32 for side in shape)
     assert batch.shape == (1, 12, height // 2, width // 2)
     maps = open_network(folder / ONNX_FILE, threads=1)(batch)
@@ -156,7 +156,7 @@ def test_finds_what_the_outputs_say_and_each_face_once(folder: Path, shape: tupl
 
 def test_a_picture_becomes_full_range_yuv_with_black_around() -> None:
     picture = np.full((40, 50, 3), (255, 0, 0), np.uint8)  # Blue.
-    batch = network_input(picture)
+    batch = network_input(as_yuv(picture))
     assert batch.shape == (1, 12, 32, 32)
     assert batch[0, ::4, 0, 0].tolist() == [29, 255, 107]  # ITU-R BT.601, full range.
     assert batch[0, ::4, -1, -1].tolist() == [0, 128, 128]
@@ -185,7 +185,7 @@ def test_the_network_in_8_bits_is_what_runs(folder: Path) -> None:
 
     picture = noise(160, 160)
     expected = create_detector(config(folder)).detect(picture, 1)
-    batches = [network_input(picture).astype(np.float32)]
+    batches = [network_input(as_yuv(picture)).astype(np.float32)]
     quantize(folder / ONNX_FILE, folder / INT8_FILE, batches)
     model = replace(read_detector(folder), int8_sha256=file_sha256(folder / INT8_FILE))
     assert model.digest != read_detector(folder).digest
@@ -227,3 +227,27 @@ def test_another_network_is_named(folder: Path, tmp_path: Path) -> None:
     write_detector(folder, DetectorModel("other", "1", 0.5, 1.0, 0.0, file_sha256(folder / ONNX_FILE)))
     with pytest.raises(UsageError, match=r"detector\.onnx: can't be used as a face detector \(.*cls_8"):
         create_detector(config(folder))
+
+
+def test_a_large_picture_is_also_searched_at_a_quarter_of_its_size_for_large_faces(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if the network found, at any size, a face of 50 and another of 20 pixels."""
+    searched = []
+
+    def search(picture: NDArray[np.uint8], min_score: float) -> _Found:
+        searched.append(picture.shape[:2])
+        boxes = np.array([(10, 10, 50, 50), (70, 10, 20, 20)], np.float32)
+        return _Found(boxes, np.ones((2, 5, 2), np.float32), np.array([0.6, 0.7], np.float32))
+
+    detector = create_detector(config(folder))
+    assert isinstance(detector, EmbeddedDetector)
+    monkeypatch.setattr(detector, "_search", search)
+    faces = detector.detect(noise(300, 400), 1)
+    assert searched == [(300, 400), (75, 100)]
+    found = sorted((face.x, face.y, face.width, face.height) for face in faces)
+    assert found == [(10, 10, 50, 50), (40, 40, 200, 200), (70, 10, 20, 20)]
+    assert sorted(face.landmarks[0, 0] for face in faces) == [1, 1, 4]
+    searched.clear()
+    assert len(detector.detect(noise(200, 250), 1)) == 2
+    assert searched == [(200, 250)]

@@ -12,14 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_batch.config import DetectorConfig
-from fer_batch.detection.builtin import blocks, network_input
-from fer_batch.detection.model_folder import ONNX_FILE, DetectorModel, embedded_detector, read_detector, write_detector
+from fer_batch.detection.builtin import EmbeddedDetector, as_yuv, blocks, network_input
+from fer_batch.detection.model_folder import (
+    ONNX_FILE,
+    VERIFIER_FILE,
+    DetectorModel,
+    embedded_detector,
+    read_detector,
+    write_detector,
+)
 from fer_batch.detection.network import plain_network
 from fer_batch.detection.search import reduced
+from fer_batch.detection.verifier import Verifier
 from fer_batch.errors import DatasetError
 from fer_batch.model_folder import INT8_FILE, file_sha256
 from fer_batch.onnx.export import check_onnx
 from fer_batch.onnx.quantization import quantize, take_levels
+from fer_batch.training.detector.candidates import collect_candidates, training_views, whole_views
 from fer_batch.training.detector.evaluate import threshold_for_false_faces
 from fer_batch.training.detector.export import export_onnx
 from fer_batch.training.detector.photographs import Photograph
@@ -32,6 +41,8 @@ if TYPE_CHECKING:
 _START_MIN_SCORE = 0.5
 #: So many photographs give the ranges of activations.
 _CALIBRATION_PHOTOGRAPHS = 300
+#: So many candidates give those of the verifier.
+_CALIBRATION_CANDIDATES = 1000
 #: A picture of black and white, so that the range of the input is 0 to 255 whatever the photographs.
 _ALL_LEVELS = blocks(np.repeat(np.array([0, 255], np.float32), 32)[None, None, None].repeat(3, 1).repeat(64, 2))
 
@@ -39,10 +50,12 @@ _ALL_LEVELS = blocks(np.repeat(np.array([0, 255], np.float32), 32)[None, None, N
 def write_detector_folder(
     network: keras.Model, photographs: list[Photograph], recipe: DetectorRecipe, out: Path, name: str, version: str
 ) -> None:
-    """Write a trained network as ONNX, in float32 and quantized to INT8, and config.json into `out`."""
+    """Write a trained network as ONNX, in float32 and quantized to INT8, its verifier, and config.json into `out`."""
     export_onnx(plain_network(network, **recipe.options), out / ONNX_FILE)
     write_detector(out, DetectorModel(name, version, _START_MIN_SCORE, 1.0, 0.0, file_sha256(out / ONNX_FILE)))
     quantize_detector(out, photographs, recipe)
+    if recipe.verifier.passes:
+        add_verifier(out, photographs, recipe)
 
 
 def quantize_detector(folder: Path, photographs: list[Photograph], recipe: DetectorRecipe) -> float:
@@ -73,15 +86,50 @@ def quantize_detector(folder: Path, photographs: list[Photograph], recipe: Detec
     take_levels(folder / INT8_FILE)
     model = replace(model, int8_sha256=file_sha256(folder / INT8_FILE))
     write_detector(folder, model)
+    return _choose_threshold(folder, photographs, recipe)
+
+
+def add_verifier(folder: Path, photographs: list[Photograph], recipe: DetectorRecipe) -> float:
+    """Train the folder's verifier on what its network finds, and choose the default threshold with it.
+
+    How both stages make the score is fitted on the held-out photographs of the recipe's sources for the threshold.
+
+    Returns:
+        The threshold.
+
+    Raises:
+        ModelFolderError: For a folder that can't be used.
+        DatasetError: Where the network finds no face on the photographs.
+        UsageError: Without the package onnx.
+    """
+    from fer_batch.training.detector.verifier import export_verifier, fit_score_weights, train_verifier
+
+    check_onnx()
+    model = replace(read_detector(folder), verifier_sha256=None, score_weights=DetectorModel.score_weights)
+    write_detector(folder, model)
+    detector = EmbeddedDetector(detector_config(str(folder)))
+    training = [photograph for photograph in photographs if not photograph.held_out]
+    views = training_views(training, recipe.views, recipe.verifier.passes, recipe.seed)
+    candidates = collect_candidates(views, detector, recipe.seed)
+    drawn = np.random.default_rng(recipe.seed).integers(0, len(candidates.crops), _CALIBRATION_CANDIDATES)
+    export_verifier(train_verifier(candidates, recipe), folder / VERIFIER_FILE, candidates.squares(drawn))
+    seen = collect_candidates(whole_views(_threshold_part(photographs, recipe)), detector, recipe.seed)
+    logits = Verifier(folder / VERIFIER_FILE, model.score_weights).logits(seen.squares())
+    weights = fit_score_weights(seen.scores, logits, seen.faces)
+    write_detector(folder, replace(model, verifier_sha256=file_sha256(folder / VERIFIER_FILE), score_weights=weights))
+    return _choose_threshold(folder, photographs, recipe)
+
+
+def _threshold_part(photographs: list[Photograph], recipe: DetectorRecipe) -> list[Photograph]:
     sources = recipe.threshold_sources or {photograph.source for photograph in photographs}
-    to_choose_on = [
-        photograph
-        for photograph in photographs
-        if photograph.held_out and photograph.none_found and photograph.source in sources
-    ]
-    lowest = threshold_for_false_faces(detector_config(str(folder)), to_choose_on, recipe.false_per_100)
+    return [photograph for photograph in photographs if photograph.held_out and photograph.source in sources]
+
+
+def _choose_threshold(folder: Path, photographs: list[Photograph], recipe: DetectorRecipe) -> float:
+    nobody = [photograph for photograph in _threshold_part(photographs, recipe) if photograph.none_found]
+    lowest = threshold_for_false_faces(detector_config(str(folder)), nobody, recipe.false_per_100)
     threshold = round(lowest + 0.005, 2)
-    write_detector(folder, replace(model, min_score=threshold))
+    write_detector(folder, replace(read_detector(folder), min_score=threshold))
     return threshold
 
 
@@ -89,7 +137,7 @@ def _as_searched(photograph: Photograph) -> NDArray[np.float32]:
     """A photograph as a run gives it to the network, at the default size."""
     bgr = photograph.frame(needs_colour=True).bgr
     assert bgr is not None
-    return network_input(reduced(bgr, DetectorConfig().longest_side)).astype(np.float32)
+    return network_input(as_yuv(reduced(bgr, DetectorConfig().longest_side))).astype(np.float32)
 
 
 def detector_config(name: str, model_file: Path | None = None, longest_side: int | None = None) -> DetectorConfig:

@@ -82,6 +82,10 @@ class Photograph:
             kept = self.__dict__["_yuv"] = np.ascontiguousarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2YCrCb)[..., [0, 2, 1]])
         return np.asarray(kept, np.uint8)
 
+    def forget(self) -> None:
+        """Let the picture that `yuv` kept go."""
+        self.__dict__.pop("_yuv", None)
+
     def gray(self) -> NDArray[np.uint8]:
         """The picture, uint8 (h, w). Raises DatasetError where it can't be read."""
         return self.frame(needs_colour=False).luma

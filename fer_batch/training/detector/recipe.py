@@ -15,6 +15,25 @@ RECIPE_FILE = "recipe.json"
 
 
 @dataclass(frozen=True)
+class VerifierRecipe:
+    """What decides the training of the verifier.
+
+    Attributes:
+        passes: How often each training photograph is searched for candidates; 0: the detector gets no verifier.
+        steps: Batches.
+        batch: Candidates of a batch, half of them faces.
+        learning_rate: The peak.
+        weight_decay: Of kernels.
+    """
+
+    passes: int = 1
+    steps: int = 12_000
+    batch: int = 256
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.03
+
+
+@dataclass(frozen=True)
 class DetectorRecipe:
     """Everything that decides a training run.
 
@@ -39,6 +58,7 @@ class DetectorRecipe:
         precision: float32 or bfloat16.
         seed: Of weights and views.
         views: How views are drawn.
+        verifier: How the second stage is trained.
     """
 
     options: dict[str, Any] = field(default_factory=dict)
@@ -60,6 +80,7 @@ class DetectorRecipe:
     precision: str = "bfloat16"
     seed: int = 0
     views: Views = field(default_factory=Views)
+    verifier: VerifierRecipe = field(default_factory=VerifierRecipe)
 
 
 def read_detector_recipe(path: Path) -> DetectorRecipe:
@@ -67,7 +88,8 @@ def read_detector_recipe(path: Path) -> DetectorRecipe:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         views = Views(**_with_tuples(values.pop("views", {})))
-        return DetectorRecipe(**_with_tuples(values), views=views)
+        verifier = VerifierRecipe(**values.pop("verifier", {}))
+        return DetectorRecipe(**_with_tuples(values), views=views, verifier=verifier)
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise DatasetError(f"{path}: cannot be read as a detector's recipe ({error})") from error
 
@@ -84,6 +106,7 @@ def check_detector_recipe(recipe: DetectorRecipe) -> None:
     """Raise DatasetError, naming the field, for values that make no sense."""
     check_types(recipe, DetectorRecipe())
     check_types(recipe.views, Views())
+    check_types(recipe.verifier, VerifierRecipe())
     check_choice("precision", recipe.precision, PRECISIONS)
     if not recipe.sides or any(side < 128 or side % 64 or share <= 0 for side, share in recipe.sides):
         raise DatasetError(f"recipe: sides {recipe.sides}; each must be a multiple of 64, from 128 up, with a share")

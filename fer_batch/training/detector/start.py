@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_batch.detection.layers import AFTER_RELU
 from fer_batch.detection.model_folder import ONNX_FILE
-from fer_batch.detection.network import AFTER_RELU
 from fer_batch.errors import DatasetError
 from fer_batch.onnx.export import check_onnx
 from fer_batch.training.detector.export import planes_kernel

@@ -13,7 +13,6 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
-from numpy.typing import NDArray
 
 from fer_batch.atomic import write_json
 from fer_batch.detection import network
@@ -27,15 +26,13 @@ from fer_batch.training.common.checkpoints import (
     save_checkpoint,
     write_log,
 )
-from fer_batch.training.common.schedule import compiled_whole, precision
+from fer_batch.training.common.schedule import precision
 from fer_batch.training.detector.batches import Batch, batch_stream
 from fer_batch.training.detector.loss import detector_loss
 from fer_batch.training.detector.photographs import Photograph
 from fer_batch.training.detector.recipe import RECIPE_FILE, DetectorRecipe, check_detector_recipe
 from fer_batch.training.detector.start import start_from
-
-_GRADIENT_NORM = 5.0
-_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+from fer_batch.training.detector.steps import make_steps
 
 
 def train_detector(photographs: list[Photograph], recipe: DetectorRecipe, out: Path) -> keras.Model:
@@ -107,84 +104,6 @@ class _Detector(keras.Model):  # type: ignore[misc]
         return detector_loss(self.recipe, targets, y_pred)["loss"]
 
 
-class _KerasSteps:
-    """Steps by Keras's own optimizer, on any backend."""
-
-    def __init__(self, recipe: DetectorRecipe, model: _Detector) -> None:
-        self.model, self.weights = model, model.bare.weights
-        self.optimizer = keras.optimizers.AdamW(weight_decay=recipe.weight_decay, clipnorm=_GRADIENT_NORM)
-        self.optimizer.exclude_from_weight_decay(var_names=["bias", "gain"])
-        model.compile(self.optimizer, jit_compile=compiled_whole())
-        self.optimizer.build(model.bare.trainable_variables)
-        # Copies, here and below: JAX gives a step's memory away to the next one.
-        self.average = [keras.Variable(weight, trainable=False, dtype="float32") for weight in model.bare.get_weights()]
-
-    def step(self, inputs: Any, wanted: Any, rate: float, decay: float) -> float:
-        """One step; the averaged weights follow by `decay`. Returns the loss."""
-        self.optimizer.learning_rate = rate
-        self.model.reset_metrics()
-        loss = float(self.model.train_on_batch(inputs, wanted))
-        for average, weight in zip(self.average, self.weights, strict=True):
-            average.assign(decay * average + (1 - decay) * ops.cast(weight, "float32"))
-        return loss
-
-    def state(self) -> dict[str, Any]:
-        """The optimizer's variables by name."""
-        return {f"optimizer{i}": variable for i, variable in enumerate(self.optimizer.variables)}
-
-
-class _TorchSteps(_KerasSteps):
-    """Steps by PyTorch's fused optimizer, which takes a tenth of the time of Keras's."""
-
-    def __init__(self, recipe: DetectorRecipe, model: _Detector) -> None:
-        import torch
-
-        self.model, self.weights = model, model.bare.weights
-        self.average = [keras.Variable(weight, trainable=False, dtype="float32") for weight in model.bare.get_weights()]
-        self.parameters = [variable.value for variable in self.weights]
-        kernels = [parameter for parameter in self.parameters if parameter.ndim > 1]
-        vectors = [parameter for parameter in self.parameters if parameter.ndim == 1]
-        groups = [{"params": kernels, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, fused=True)
-        for parameter in self.parameters:  # As the first step makes it, so that a checkpoint can be loaded before.
-            moments = {name: torch.zeros_like(parameter) for name in _MOMENTS[1:]}
-            self.optimizer.state[parameter] = {"step": torch.zeros((), device=parameter.device), **moments}
-
-    def step(self, inputs: Any, wanted: Any, rate: float, decay: float) -> float:
-        """See `_KerasSteps.step`."""
-        import torch
-
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.zero_grad()
-        loss = self.model.compute_loss(None, wanted, self.model(ops.convert_to_tensor(inputs)))
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.parameters, _GRADIENT_NORM)
-        self.optimizer.step()
-        with torch.no_grad():
-            torch._foreach_lerp_([average.value for average in self.average], self.parameters, 1 - decay)
-        return float(loss.detach())
-
-    def state(self) -> dict[str, Any]:
-        """See `_KerasSteps.state`."""
-        states = [self.optimizer.state[parameter] for parameter in self.parameters]
-        return {f"{name}{i}": _Assignable(state[name]) for i, state in enumerate(states) for name in _MOMENTS}
-
-
-class _Assignable:
-    """A PyTorch tensor that is saved and loaded like a Keras variable."""
-
-    def __init__(self, tensor: Any) -> None:
-        self.tensor = tensor
-
-    def assign(self, value: NDArray[Any]) -> None:
-        """Take the values of an array."""
-        self.tensor.copy_(ops.convert_to_tensor(value))
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        return np.array(self.tensor.detach().cpu(), dtype)
-
-
 class _Trainer:
     """A network in training with averaged weights, and its state on disk as plain arrays for any backend."""
 
@@ -192,7 +111,8 @@ class _Trainer:
         self.recipe = recipe
         with precision(recipe.precision):
             model = _Detector(recipe, face_network(**recipe.options))
-        self.steps = (_TorchSteps if keras.backend.backend() == "torch" else _KerasSteps)(recipe, model)
+        self.network = model.bare
+        self.steps = make_steps(model, model.bare, recipe.weight_decay)
         self.history: list[dict[str, float]] = []
 
     @property
@@ -202,7 +122,7 @@ class _Trainer:
 
     def begin(self, folder: Path) -> None:
         """Take the network of an earlier training; see `start_from`."""
-        start_from(folder, self.steps.model.bare)
+        start_from(folder, self.network)
         for weight, average in zip(self.steps.weights, self.steps.average, strict=True):
             average.assign(ops.convert_to_numpy(weight))
 
@@ -219,9 +139,7 @@ class _Trainer:
 
     def averaged_network(self) -> keras.Model:
         """A network in float32 with the averaged weights."""
-        bare = face_network(**self.recipe.options)
-        bare.set_weights([ops.convert_to_numpy(average) for average in self.steps.average])
-        return bare
+        return self.steps.average_into(face_network(**self.recipe.options))
 
     def _state(self) -> dict[str, Any]:
         named = {f"average{i}": variable for i, variable in enumerate(self.steps.average)}
