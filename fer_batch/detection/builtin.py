@@ -30,11 +30,11 @@ from fer_batch.records import Detection
 _PADDED = 32
 #: So many of the best boxes are looked at for overlaps, which takes time by the square.
 _TOP_K = 5000
-#: Pictures from this longest side up are also searched at a quarter of their size, for faces from this size up there:
-#: the network sees too little of a face that fills a large picture. Pixels.
-_SMALLEST_QUARTERED, _SMALLEST_IN_QUARTER = 256, 40.0
+#: Pictures from this longest side up are also searched at about a quarter of their size, for faces from this size up
+#: there: the network sees too little of a face that fills a large picture. Pixels.
+_SMALLEST_REDUCED, _SMALLEST_IN_REDUCED = 256, 32.0
 #: The second stage looks at what the first one gives at least this score.
-CANDIDATE_SCORE = 0.2
+CANDIDATE_SCORE = 0.3
 
 
 @dataclass(frozen=True)
@@ -103,12 +103,12 @@ class EmbeddedDetector:
         """
         found = self._search(picture, min_score)
         height, width = picture.shape[:2]
-        if self.needs_colour and max(height, width) >= _SMALLEST_QUARTERED:
-            size = (max(1, width // 4), max(1, height // 4))
-            quarter = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
-            large = self._search(quarter, min_score)
-            large = large[np.sqrt(large.boxes[:, 2:].prod(axis=1)) >= _SMALLEST_IN_QUARTER]
-            found = _joined(found, _scaled(large, np.array((width, height), np.float32) / size))
+        if self.needs_colour and max(height, width) >= _SMALLEST_REDUCED:
+            small = _about_a_quarter(picture)
+            large = self._search(small, min_score)
+            large = large[np.sqrt(large.boxes[:, 2:].prod(axis=1)) >= _SMALLEST_IN_REDUCED]
+            factors = np.array((width, height), np.float32) / np.array(small.shape[1::-1], np.float32)
+            found = _joined(found, _scaled(large, factors))
         kept = cv2.dnn.NMSBoxes(found.boxes.tolist(), found.scores.tolist(), 0.0, NMS_THRESHOLD, top_k=_TOP_K)
         return found[np.asarray(kept, np.int64).reshape(-1)]
 
@@ -122,6 +122,15 @@ class EmbeddedDetector:
         height, width = (side + -side % _PADDED for side in picture.shape[:2])
         grid = cells(height, width, self._strides)[found]
         return _Found(*in_pixels(grid, box[found], landmarks[found]), score[found])
+
+
+def _about_a_quarter(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The picture at a quarter of its size or somewhat less, so that its longest side needs no padding."""
+    height, width = picture.shape[:2]
+    longest = max(height, width)
+    scale = max(2, longest // (4 * _PADDED)) * _PADDED / longest
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _joined(first: _Found, second: _Found) -> _Found:

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from fer_batch.detection.base import CropRule
-from fer_batch.detection.model_folder import ONNX_FILE, read_detector
+from fer_batch.detection.model_folder import ONNX_FILE, VERIFIER_FILE, read_detector
 from fer_batch.errors import DatasetError
 from fer_batch.model_folder import INT8_FILE
 from fer_batch.training.detector.recipe import RECIPE_FILE, DetectorRecipe, read_detector_recipe
 
 _TEXT = """# {name}, version {version}
 
-Finds faces: box, score and five landmarks (eyes, nose, corners of the mouth). A fully convolutional network, trained
-from scratch by `fer-batch train-detector`{training}.
+Finds faces: box, score and five landmarks (eyes, nose, corners of the mouth). A fully convolutional network, and a
+verifier for what it finds, both trained from scratch by `fer-batch train-detector`{training}.
 
 {files}
 - Input: {input}. Default threshold: {min_score}, the lowest with which at most {false_per_100:g} in 100 held-out
@@ -79,6 +79,8 @@ def detector_card(folder: Path, figures: Sequence[dict[str, Any]]) -> str:
     files = [_file("Network", folder / ONNX_FILE, model.onnx_sha256)]
     if model.int8_sha256 is not None:
         files.append(_file("In INT8, as runs and the figures below use it", folder / INT8_FILE, model.int8_sha256))
+    if model.verifier_sha256 is not None:
+        files.append(_file("Verifier, in INT8", folder / VERIFIER_FILE, model.verifier_sha256))
     rule = CropRule(model.crop_scale, model.crop_shift_y)
     return _TEXT.format(
         files="\n".join(files),
