@@ -1,4 +1,4 @@
-"""Makes faces unrecognizable, those that the tables do not hold too.
+"""Make faces unrecognizable, also those that the tables do not hold.
 
 Drawing needs no model, with this one exception: the tables hold the faces of sampled frames that reached the threshold,
 and a face that must not be recognized is there between samples and below the threshold as well. So the embedded

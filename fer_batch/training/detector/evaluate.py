@@ -1,4 +1,4 @@
-"""The figures of a face detector on labelled photographs, whatever the detector: found by the job's own code."""
+"""The figures of a face detector on labelled photographs, whatever the detector: found by the code of a run."""
 
 from __future__ import annotations
 
