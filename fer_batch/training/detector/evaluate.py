@@ -116,7 +116,8 @@ def evaluate_detector(config: DetectorConfig, photographs: Sequence[Photograph])
 
 
 def threshold_for_false_faces(config: DetectorConfig, photographs: Sequence[Photograph], per_100: float = 1.0) -> float:
-    """The lowest threshold that leaves at most `per_100` detections on 100 photographs in which no face is expected.
+    """The threshold that leaves at most `per_100` detections on 100 photographs in which no face is expected: midway
+    between the scores of the last one that may stay and of the next one.
 
     Raises DatasetError without photographs.
     """
@@ -125,7 +126,10 @@ def threshold_for_false_faces(config: DetectorConfig, photographs: Sequence[Phot
     found = _search(replace(config, min_score=_LOW_SCORE), photographs)
     scores = np.sort(np.concatenate([search.scores for search in found]))[::-1]
     allowed = int(len(photographs) * per_100 / 100)
-    return float(scores[allowed]) if len(scores) > allowed else _LOW_SCORE
+    if len(scores) < allowed:
+        return _LOW_SCORE
+    last, following = np.concatenate([[1.0], scores, [_LOW_SCORE]])[allowed : allowed + 2]
+    return float((last + following) / 2)
 
 
 def report(figures: dict[str, Any]) -> str:

@@ -62,8 +62,8 @@ def quantize_detector(folder: Path, photographs: list[Photograph], recipe: Detec
     """Write the folder's network in INT8, with ranges from photographs that it was trained on, and choose its default
     threshold.
 
-    The threshold is the lowest that leaves at most the recipe's `false_per_100` on held-out photographs in which no
-    face was found (role `none_found`) of the recipe's sources for it, searched at the default size. Photographs without
+    The threshold leaves at most the recipe's `false_per_100` on held-out photographs in which no face was found
+    (role `none_found`) of the recipe's sources for it, searched at the default size. Photographs without
     a face (role `negative`) are not looked at: false faces are reported on them. Until the file is complete, the folder
     is one without it.
 
@@ -127,8 +127,7 @@ def _threshold_part(photographs: list[Photograph], recipe: DetectorRecipe) -> li
 
 def _choose_threshold(folder: Path, photographs: list[Photograph], recipe: DetectorRecipe) -> float:
     nobody = [photograph for photograph in _threshold_part(photographs, recipe) if photograph.none_found]
-    lowest = threshold_for_false_faces(detector_config(str(folder)), nobody, recipe.false_per_100)
-    threshold = round(lowest + 0.005, 2)
+    threshold = round(threshold_for_false_faces(detector_config(str(folder)), nobody, recipe.false_per_100), 2)
     write_detector(folder, replace(read_detector(folder), min_score=threshold))
     return threshold
 

@@ -27,7 +27,7 @@ class VerifierRecipe:
     """
 
     passes: int = 1
-    steps: int = 12_000
+    steps: int = 9_000
     batch: int = 256
     learning_rate: float = 2e-3
     weight_decay: float = 0.03

@@ -18,7 +18,6 @@ from fer_batch.atomic import write_json
 from fer_batch.detection import network
 from fer_batch.detection.network import face_network
 from fer_batch.errors import DatasetError
-from fer_batch.model_folder import WEIGHTS_FILE
 from fer_batch.training.common.checkpoints import (
     CHECKPOINT_FILE,
     LOG_FILE,
@@ -36,7 +35,7 @@ from fer_batch.training.detector.steps import make_steps
 
 
 def train_detector(photographs: list[Photograph], recipe: DetectorRecipe, out: Path) -> keras.Model:
-    """Train on the photographs that are not held out; leave weights, recipe and log in `out`.
+    """Train on the photographs that are not held out; leave recipe and log in `out`.
 
     A checkpoint is written every epoch, and the same call goes on from it.
 
@@ -72,9 +71,7 @@ def train_detector(photographs: list[Photograph], recipe: DetectorRecipe, out: P
             trainer.save(out / CHECKPOINT_FILE)
             write_log(out / LOG_FILE, trainer.history)
             print(" ".join(f"{key} {value:.4g}" for key, value in trainer.history[-1].items()), flush=True)
-    averaged = trainer.averaged_network()
-    averaged.save_weights(out / WEIGHTS_FILE)
-    return averaged
+    return trainer.averaged_network()
 
 
 def learning_rate(recipe: DetectorRecipe, step: int) -> float:
