@@ -19,9 +19,9 @@ Finds faces: box, score and five landmarks (eyes, nose, corners of the mouth). A
 verifier for what it finds, both trained from scratch by `fer-batch train-detector`{training}.
 
 {files}
-- Input: {input}. Default threshold: {min_score}, the lowest with which at most {false_per_100:g} in 100 held-out
-  photographs without anybody has a false face. In videos a face below it, down to three quarters of it, counts where
-  a track leads to it.
+- Input: {input}. Default threshold: {min_score}. With it at most {false_per_100:g} things are taken for a face
+  on 100 held-out photographs in which a teacher detector found none. In videos a face
+  below it, down to three quarters of it, counts where a track leads to it.
 - Crop for the classifier: square, {crop_scale} times the longer side of the box, moved down by {crop_shift_y} heights,
   turned upright where the head leans by {upright_from:.0f} degrees or more.
 
@@ -58,9 +58,9 @@ correlation. Most of these landmarks are YuNet's, so this says how far two detec
 """
 
 _LIMITS = """Very small, turned-away, covered and dark faces are missed, and now and then something else is taken for
-a face. The photographs it learnt from are not balanced by age, skin colour or culture. Recall by apparent skin tone,
-sex and age has not been measured: no data set at hand has such labels together with boxes. It finds faces; it
-recognizes nobody."""
+a face. Drawn and printed faces are faces to it. The photographs it learnt from are not balanced by age, skin colour or
+culture. Recall by apparent skin tone, sex and age has not been measured: no data set at hand has such labels together
+with boxes. It finds faces; it recognizes nobody."""
 
 
 def detector_card(folder: Path, figures: Sequence[dict[str, Any]]) -> str:
