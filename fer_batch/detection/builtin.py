@@ -107,7 +107,7 @@ class EmbeddedDetector:
             small = _about_a_quarter(picture)
             large = self._search(small, min_score)
             large = large[np.sqrt(large.boxes[:, 2:].prod(axis=1)) >= _SMALLEST_IN_REDUCED]
-            factors = np.array((width, height), np.float32) / np.array(small.shape[1::-1], np.float32)
+            factors = np.array((width / small.shape[1], height / small.shape[0]), np.float32)
             found = _joined(found, _scaled(large, factors))
         kept = cv2.dnn.NMSBoxes(found.boxes.tolist(), found.scores.tolist(), 0.0, NMS_THRESHOLD, top_k=_TOP_K)
         return found[np.asarray(kept, np.int64).reshape(-1)]
