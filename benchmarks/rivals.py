@@ -32,6 +32,7 @@ def fer(video: str, frames: int) -> tuple[int, int, float]:
 
 def opencv(folder: str, count: int) -> tuple[int, int, float]:
     import cv2
+    import numpy as np
 
     from fer_batch.config import DetectorConfig
     from fer_batch.detection import create_detector
@@ -43,7 +44,9 @@ def opencv(folder: str, count: int) -> tuple[int, int, float]:
     for path in paths:
         picture = cv2.imread(str(path))
         assert picture is not None
-        found += bool(detector.detect(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), config.min_face))
+        if not detector.needs_colour:
+            picture = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
+        found += bool(detector.detect(np.asarray(picture, np.uint8), config.min_face))
     return len(paths), found, time.perf_counter() - started
 
 

@@ -58,7 +58,8 @@ def cut_out_faces(detector: DetectorConfig) -> list[NDArray[np.uint8]]:
         photo = cv2.imread(str(PHOTOS / name))
         scale = 640 / max(photo.shape)
         photo = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        for face in finder.detect(cv2.cvtColor(photo, cv2.COLOR_BGR2GRAY), 20):
+        picture = photo if finder.needs_colour else cv2.cvtColor(photo, cv2.COLOR_BGR2GRAY)
+        for face in finder.detect(np.asarray(picture, np.uint8), 20):
             side = max(face.width, face.height) * 2
             left, top = face.x + face.width / 2 - side / 2, face.y + face.height / 2 - side / 2
             into = np.array(

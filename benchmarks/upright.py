@@ -69,8 +69,8 @@ def main() -> None:
         angles = [head_angles(face.landmarks) or (0.0, 0.0, 0.0) for _, face in found]
         rolls = np.array(angles)[:, 2] * signs[rows]
         plain = np.stack([crop_face(frame, face, detector.crop_rule) for frame, face in found])
-        turned = [(frame, replace(face, angles=head)) for (frame, face), head in zip(found, angles, strict=True)]
-        straight = np.stack([crop_face(frame, face, detector.crop_rule) for frame, face in turned])
+        leaning = [(frame, replace(face, angles=head)) for (frame, face), head in zip(found, angles, strict=True)]
+        straight = np.stack([crop_face(frame, face, detector.crop_rule) for frame, face in leaning])
         (label, votes), (label_up, votes_up) = (accuracies(network, c, faces.take(rows)) for c in (plain, straight))
         print(f"| {tilt}° | {len(rows)} of {len(faces)} | {np.median(rolls):.0f}° "
               f"| {label:.3f} | {label_up:.3f} | {votes:.3f} | {votes_up:.3f} |", flush=True)  # fmt: skip
