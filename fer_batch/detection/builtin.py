@@ -38,15 +38,15 @@ CANDIDATE_SCORE = 0.3
 
 
 @dataclass(frozen=True)
-class _Found:
+class RawDetections:
     """n boxes x, y, width, height (n, 4), landmarks (n, 5, 2) and scores (n,), in pixels of a picture; float32."""
 
     boxes: NDArray[np.float32]
     landmarks: NDArray[np.float32]
     scores: NDArray[np.float32]
 
-    def __getitem__(self, which: Any) -> _Found:
-        return _Found(self.boxes[which], self.landmarks[which], self.scores[which])
+    def __getitem__(self, which: Any) -> RawDetections:
+        return RawDetections(self.boxes[which], self.landmarks[which], self.scores[which])
 
 
 class EmbeddedDetector:
@@ -85,13 +85,13 @@ class EmbeddedDetector:
             )
         ]
 
-    def _scored(self, picture: NDArray[np.uint8]) -> _Found:
+    def _scored(self, picture: NDArray[np.uint8]) -> RawDetections:
         if self._verifier is None:
             return self.candidates(picture, self.min_score)
         found = self.candidates(picture, min(CANDIDATE_SCORE, self.min_score))
         return replace(found, scores=self._verifier.scores(picture, found.boxes, found.scores))
 
-    def candidates(self, picture: NDArray[np.uint8], min_score: float) -> _Found:
+    def candidates(self, picture: NDArray[np.uint8], min_score: float) -> RawDetections:
         """What the first stage finds, each face once.
 
         Args:
@@ -112,7 +112,7 @@ class EmbeddedDetector:
         kept = cv2.dnn.NMSBoxes(found.boxes.tolist(), found.scores.tolist(), 0.0, NMS_THRESHOLD, top_k=_TOP_K)
         return found[np.asarray(kept, np.int64).reshape(-1)]
 
-    def _search(self, picture: NDArray[np.uint8], min_score: float) -> _Found:
+    def _search(self, picture: NDArray[np.uint8], min_score: float) -> RawDetections:
         maps = self._network(network_input(picture))
         score, box, landmarks = (
             np.concatenate([maps[f"{kind}_{stride}"][0] for stride in self._strides]) for kind in ("cls", "bbox", "kps")
@@ -121,7 +121,7 @@ class EmbeddedDetector:
         found = np.flatnonzero(score >= min_score)
         height, width = (side + -side % _PADDED for side in picture.shape[:2])
         grid = cells(height, width, self._strides)[found]
-        return _Found(*in_pixels(grid, box[found], landmarks[found]), score[found])
+        return RawDetections(*in_pixels(grid, box[found], landmarks[found]), score[found])
 
 
 def _about_a_quarter(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -133,11 +133,13 @@ def _about_a_quarter(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _joined(first: _Found, second: _Found) -> _Found:
-    return _Found(*(np.concatenate(pair) for pair in zip(vars(first).values(), vars(second).values(), strict=True)))
+def _joined(first: RawDetections, second: RawDetections) -> RawDetections:
+    return RawDetections(
+        *(np.concatenate(pair) for pair in zip(vars(first).values(), vars(second).values(), strict=True))
+    )
 
 
-def _scaled(found: _Found, factors: NDArray[np.float32]) -> _Found:
+def _scaled(found: RawDetections, factors: NDArray[np.float32]) -> RawDetections:
     """`factors`: of x and y."""
     return replace(found, boxes=found.boxes * np.tile(factors, 2), landmarks=found.landmarks * factors)
 

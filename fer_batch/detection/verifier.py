@@ -1,8 +1,8 @@
 """The second stage of the embedded detector: candidates are cut out at one size, and a small network judges each.
 
-The first network sees faces of all sizes at once; what it is unsure of is mostly round things. At one size and place a
-face is told from those by far fewer operations (a cascade, as in Viola and Jones 2001 and Zhang et al. 2016, "Joint
-Face Detection and Alignment Using Multitask Cascaded Convolutional Networks").
+The first network sees faces of all sizes at once; what it is unsure of is mostly round things. At one size and place
+far fewer operations suffice to reject those (a cascade, as in Viola and Jones 2001 and Zhang et al. 2016, "Joint Face
+Detection and Alignment Using Multitask Cascaded Convolutional Networks").
 """
 
 from __future__ import annotations

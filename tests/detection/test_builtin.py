@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fer_batch.config import DetectorConfig
 from fer_batch.detection import create_detector
 from fer_batch.detection.base import DetectorError
-from fer_batch.detection.builtin import EmbeddedDetector, _Found, as_yuv, blocks, network_input
+from fer_batch.detection.builtin import EmbeddedDetector, RawDetections, as_yuv, blocks, network_input
 from fer_batch.detection.model_folder import GRAY, ONNX_FILE, DetectorModel, read_detector, write_detector
 from fer_batch.detection.network import STRIDES, cells, in_pixels
 from fer_batch.errors import UsageError
@@ -235,10 +235,10 @@ def test_a_large_picture_is_also_searched_at_about_a_quarter_of_its_size_for_lar
     """As if the network found, at any size, a face of 50 and another of 20 pixels."""
     searched = []
 
-    def search(picture: NDArray[np.uint8], min_score: float) -> _Found:
+    def search(picture: NDArray[np.uint8], min_score: float) -> RawDetections:
         searched.append(picture.shape[:2])
         boxes = np.array([(10, 10, 50, 50), (70, 10, 20, 20)], np.float32)
-        return _Found(boxes, np.ones((2, 5, 2), np.float32), np.array([0.6, 0.7], np.float32))
+        return RawDetections(boxes, np.ones((2, 5, 2), np.float32), np.array([0.6, 0.7], np.float32))
 
     detector = create_detector(config(folder))
     assert isinstance(detector, EmbeddedDetector)

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fer_batch.detection import create_detector
-from fer_batch.detection.builtin import _Found
+from fer_batch.detection.builtin import RawDetections
 from fer_batch.detection.model_folder import ONNX_FILE, VERIFIER_FILE, DetectorModel, read_detector, write_detector
 from fer_batch.errors import DatasetError
 from fer_batch.model_folder import file_sha256
@@ -31,7 +31,7 @@ def finds(*boxes: tuple[float, ...]) -> Any:
     """A first stage that finds these boxes on any picture, with falling scores."""
     array = np.array(boxes, np.float32).reshape(-1, 4)
     scores = np.linspace(0.9, 0.3, len(array), dtype=np.float32)
-    found = _Found(array, np.zeros((len(array), 5, 2), np.float32), scores)
+    found = RawDetections(array, np.zeros((len(array), 5, 2), np.float32), scores)
     return SimpleNamespace(candidates=lambda picture, min_score: found)
 
 
