@@ -135,3 +135,12 @@ def scored_file() -> Callable[..., ClassifiedFile]:
         return ClassifiedFile(FileResult(file, MediaInfo(640, 360), failure, 0.5, len(sampled), len(rows)), (chunk,))
 
     return build
+
+
+@pytest.fixture(autouse=True)
+def ordinary_scheduling() -> Iterator[None]:
+    """SVT-AV1, which some tests encode with, gives its caller real-time priority where that is allowed (to root): what
+    the process starts later, Chromium for example, would starve everything else on the machine."""
+    yield
+    if hasattr(os, "sched_getscheduler") and os.sched_getscheduler(0) != os.SCHED_OTHER:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
