@@ -21,6 +21,7 @@ from fer_batch.detection.model_folder import (
     read_detector,
 )
 from fer_batch.detection.network import STRIDES, cells, in_pixels
+from fer_batch.detection.search import reduced
 from fer_batch.detection.verifier import BLACK, Verifier
 from fer_batch.errors import UsageError
 from fer_batch.onnx.session import NetworkError, open_network
@@ -33,8 +34,8 @@ _TOP_K = 5000
 #: Pictures from this longest side up are also searched at about a quarter of their size, for faces from this size up
 #: there: the network sees too little of a face that fills a large picture. Pixels.
 _SMALLEST_REDUCED, _SMALLEST_IN_REDUCED = 256, 32.0
-#: The second stage looks at what the first one gives at least this score.
-CANDIDATE_SCORE = 0.3
+#: The verifier scores what the first stage gives at least this score.
+_CANDIDATE_SCORE = 0.3
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class EmbeddedDetector:
     def _scored(self, picture: NDArray[np.uint8]) -> RawDetections:
         if self._verifier is None:
             return self.candidates(picture, self.min_score)
-        found = self.candidates(picture, min(CANDIDATE_SCORE, self.min_score))
+        found = self.candidates(picture, min(_CANDIDATE_SCORE, self.min_score))
         return replace(found, scores=self._verifier.scores(picture, found.boxes, found.scores))
 
     def candidates(self, picture: NDArray[np.uint8], min_score: float) -> RawDetections:
@@ -126,11 +127,7 @@ class EmbeddedDetector:
 
 def _about_a_quarter(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The picture at a quarter of its size or somewhat less, so that its longest side needs no padding."""
-    height, width = picture.shape[:2]
-    longest = max(height, width)
-    scale = max(2, longest // (4 * _PADDED)) * _PADDED / longest
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return reduced(picture, max(2, max(picture.shape[:2]) // (4 * _PADDED)) * _PADDED)
 
 
 def _joined(first: RawDetections, second: RawDetections) -> RawDetections:

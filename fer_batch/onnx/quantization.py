@@ -71,11 +71,19 @@ def quantize(network: Path, out: Path, batches: Iterable[NDArray[np.float32]]) -
         root.setLevel(level)
 
 
+def all_levels(channels: int, side: int) -> NDArray[np.float32]:
+    """A calibration batch for `take_levels`: 0 on the left and 255 on the right, so that the range of the input is 0 to
+    255 whatever the other batches hold; (1, channels, side, side)."""
+    row = np.repeat(np.array([0, 255], np.float32), side // 2)
+    return np.broadcast_to(row, (1, channels, side, side)).copy()
+
+
 def take_levels(network: Path) -> None:
     """Let a quantized network that reads levels 0..255 take them as bytes, which saves it a pass over the picture.
 
     Args:
-        network: The ONNX file, changed in place. Its input must have been calibrated to a step of 1.
+        network: The ONNX file, changed in place. Its input must have been calibrated to a step of 1, by
+            `all_levels`.
 
     Raises:
         ValueError: Where the input has another step.

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_batch.config import DetectorConfig
-from fer_batch.detection.builtin import EmbeddedDetector, as_yuv, blocks, network_input
+from fer_batch.detection.builtin import EmbeddedDetector, as_yuv, network_input
 from fer_batch.detection.model_folder import (
     ONNX_FILE,
     VERIFIER_FILE,
@@ -27,7 +27,7 @@ from fer_batch.detection.verifier import Verifier
 from fer_batch.errors import DatasetError
 from fer_batch.model_folder import INT8_FILE, file_sha256
 from fer_batch.onnx.export import check_onnx
-from fer_batch.onnx.quantization import quantize, take_levels
+from fer_batch.onnx.quantization import all_levels, quantize, take_levels
 from fer_batch.training.detector.candidates import collect_candidates, training_views, whole_views
 from fer_batch.training.detector.evaluate import threshold_for_false_faces
 from fer_batch.training.detector.export import export_onnx
@@ -41,10 +41,10 @@ if TYPE_CHECKING:
 _START_MIN_SCORE = 0.5
 #: So many photographs give the ranges of activations.
 _CALIBRATION_PHOTOGRAPHS = 300
+#: Of the network's input: three planes, as blocks of 2 x 2 pixels.
+_CHANNELS = 12
 #: So many candidates give those of the verifier.
 _CALIBRATION_CANDIDATES = 1000
-#: A picture of black and white, so that the range of the input is 0 to 255 whatever the photographs.
-_ALL_LEVELS = blocks(np.repeat(np.array([0, 255], np.float32), 32)[None, None, None].repeat(3, 1).repeat(64, 2))
 
 
 def write_detector_folder(
@@ -62,10 +62,10 @@ def quantize_detector(folder: Path, photographs: list[Photograph], recipe: Detec
     """Write the folder's network in INT8, with ranges from photographs that it was trained on, and choose its default
     threshold.
 
-    The threshold leaves at most the recipe's `false_per_100` on held-out photographs in which no face was found
-    (role `none_found`) of the recipe's sources for it, searched at the default size. Photographs without
-    a face (role `negative`) are not looked at: false faces are reported on them. Until the file is complete, the folder
-    is one without it.
+    The threshold leaves at most the recipe's `false_per_100` on held-out photographs in which no face was found (role
+    `none_found`) of the recipe's sources for it, searched at the default size. Photographs without a face (role
+    `negative`) are not looked at: false faces are reported on them. Until the file is complete, the folder is one
+    without it.
 
     Returns:
         The threshold.
@@ -82,7 +82,7 @@ def quantize_detector(folder: Path, photographs: list[Photograph], recipe: Detec
         raise DatasetError("all photographs are held out; none is left to calibrate with")
     write_detector(folder, model)
     drawn = random.Random(recipe.seed).sample(training, min(_CALIBRATION_PHOTOGRAPHS, len(training)))
-    quantize(folder / ONNX_FILE, folder / INT8_FILE, chain([_ALL_LEVELS], map(_as_searched, drawn)))
+    quantize(folder / ONNX_FILE, folder / INT8_FILE, chain([all_levels(_CHANNELS, 32)], map(_as_searched, drawn)))
     take_levels(folder / INT8_FILE)
     model = replace(model, int8_sha256=file_sha256(folder / INT8_FILE))
     write_detector(folder, model)

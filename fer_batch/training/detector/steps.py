@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -24,6 +25,13 @@ def make_steps(model: keras.Model, network: keras.Model, weight_decay: float) ->
         weight_decay: Of kernels.
     """
     return (_TorchSteps if keras.backend.backend() == "torch" else KerasSteps)(model, network, weight_decay)
+
+
+def rate_share(step: int, warmup: int, start: float, end: float) -> float:
+    """The learning rate of a step as a share of its peak, 0..1: a straight rise over the first `warmup` steps, a
+    plateau, and from step `start` to step `end` a cosine down to 0."""
+    falling = min(1.0, max(0.0, (step - start) / max(1, end - start)))
+    return min(1.0, (step + 1) / max(1, warmup)) * (1 + math.cos(math.pi * falling)) / 2
 
 
 class KerasSteps:

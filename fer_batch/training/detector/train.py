@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -31,7 +30,7 @@ from fer_batch.training.detector.loss import detector_loss
 from fer_batch.training.detector.photographs import Photograph
 from fer_batch.training.detector.recipe import RECIPE_FILE, DetectorRecipe, check_detector_recipe
 from fer_batch.training.detector.start import start_from
-from fer_batch.training.detector.steps import make_steps
+from fer_batch.training.detector.steps import make_steps, rate_share
 
 
 def train_detector(photographs: list[Photograph], recipe: DetectorRecipe, out: Path) -> keras.Model:
@@ -78,8 +77,7 @@ def learning_rate(recipe: DetectorRecipe, step: int) -> float:
     """The learning rate of a step: a straight rise, a plateau, and a cosine down to 0 in the last epochs. Until these
     begin it does not depend on how many epochs there are, so that a run can be made longer."""
     start, end = (recipe.epochs - recipe.decay_epochs) * recipe.steps, recipe.epochs * recipe.steps
-    falling = (1 + math.cos(math.pi * min(1.0, max(0.0, (step - start) / max(1, end - start))))) / 2
-    return recipe.learning_rate * falling * min(1.0, (step + 1) / max(1, recipe.warmup_steps))
+    return recipe.learning_rate * rate_share(step, recipe.warmup_steps, start, end)
 
 
 class _Detector(keras.Model):  # type: ignore[misc]

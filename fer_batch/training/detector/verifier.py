@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,11 +15,11 @@ from scipy.optimize import minimize
 
 from fer_batch.detection.verifier import SIDE, logit_of, plain_verifier, verifier_network
 from fer_batch.onnx.export import Graph
-from fer_batch.onnx.quantization import quantize, take_levels
+from fer_batch.onnx.quantization import all_levels, quantize, take_levels
 from fer_batch.training.common.schedule import precision
 from fer_batch.training.detector.candidates import KEPT_SIDE, Candidates
 from fer_batch.training.detector.recipe import DetectorRecipe
-from fer_batch.training.detector.steps import make_steps
+from fer_batch.training.detector.steps import make_steps, rate_share
 
 _WARMUP_STEPS = 300
 #: Share of the steps after which the learning rate begins to fall.
@@ -61,7 +60,7 @@ def train_verifier(candidates: Candidates, whole_recipe: DetectorRecipe) -> kera
     for step in range(recipe.steps):
         chosen = others[np.searchsorted(shares, rng.random(half)).clip(max=len(others) - 1)]
         crops = [candidates.crops[i] for i in np.concatenate([rng.choice(faces, half), chosen])]
-        rate = recipe.learning_rate * _rate(step, recipe.steps)
+        rate = recipe.learning_rate * rate_share(step, _WARMUP_STEPS, _PLATEAU * recipe.steps, recipe.steps)
         losses.append(steps.step(_changed(crops, rng), wanted, rate, min(_AVERAGE, (1 + step) / (10 + step))))
         if len(losses) == _LOGGED:
             print(f"verifier step {step + 1} loss {np.mean(losses):.4f}", flush=True)
@@ -104,11 +103,10 @@ def export_verifier(network: keras.Model, path: Path, squares: NDArray[np.uint8]
     graph = Graph()
     graph.add_network(plain_verifier(network))
     planes = squares.transpose(0, 3, 1, 2).astype(np.float32)
-    all_levels = np.repeat(np.array([0, 255], np.float32), SIDE // 2)[None, None, None].repeat(3, 1).repeat(SIDE, 2)
     with TemporaryDirectory() as folder:
         in_float32 = Path(folder) / path.name
         graph.save(in_float32, "face-verifier", ["faces", 3, SIDE, SIDE], {"logit": ["faces", 1]})
-        quantize(in_float32, path, [all_levels, *np.array_split(planes, -(-len(planes) // _CALIBRATED))])
+        quantize(in_float32, path, [all_levels(3, SIDE), *np.array_split(planes, -(-len(planes) // _CALIBRATED))])
     take_levels(path)
 
 
@@ -124,12 +122,6 @@ class _Model(keras.Model):  # type: ignore[misc]
 
     def compute_loss(self, x: Any, y: Any, y_pred: Any, *_: Any, **__: Any) -> Any:
         return ops.mean(ops.binary_crossentropy(ops.convert_to_tensor(y), y_pred, from_logits=True))
-
-
-def _rate(step: int, steps: int) -> float:
-    """The share of the peak learning rate: a rise, a plateau, a cosine down to 0."""
-    falling = max(0.0, (step / steps - _PLATEAU) / (1 - _PLATEAU))
-    return min(1.0, (step + 1) / _WARMUP_STEPS) * (1 + math.cos(math.pi * falling)) / 2
 
 
 def _changed(crops: list[NDArray[np.uint8]], rng: np.random.Generator) -> NDArray[np.uint8]:
