@@ -24,26 +24,14 @@ from fer_batch.onnx.session import NetworkError, open_network
 from fer_batch.pipeline.resolve import resolve_detector
 from fer_batch.run_config import RunConfig
 from fer_batch.training.detector.targets import intersection_over_union
+from tests.helpers.models import make_face_network
 
 pytest.importorskip("onnx", reason="the extra train is not installed")
 
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The ONNX file of a tiny network with random weights; Keras makes it."""
-    import keras
-
-    from fer_batch.detection.network import face_network, plain_network
-    from fer_batch.training.detector.export import export_onnx
-
-    keras.utils.set_random_seed(1)
-    path = tmp_path_factory.mktemp("network") / ONNX_FILE
-    options = {"stem": (2, 3), "widths": (3, 4, 4), "blocks": (0, 0, 0), "neck": 3}
-    network = face_network(**options)
-    rng = np.random.default_rng(4)
-    network.set_weights([weight + rng.normal(0, 0.02, weight.shape) for weight in network.get_weights()])
-    export_onnx(plain_network(network, **options), path)
-    return path
+    return make_face_network(tmp_path_factory.mktemp("network") / ONNX_FILE)
 
 
 @pytest.fixture

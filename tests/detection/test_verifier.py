@@ -18,6 +18,7 @@ from fer_batch.detection.model_folder import ONNX_FILE, VERIFIER_FILE, DetectorM
 from fer_batch.detection.verifier import SIDE, Verifier, combined_scores, crops
 from fer_batch.errors import UsageError
 from fer_batch.model_folder import file_sha256
+from tests.helpers.models import make_face_network
 
 pytest.importorskip("onnx", reason="the extra train is not installed")
 
@@ -27,18 +28,13 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A tiny first stage and a verifier with random weights, as files and, the verifier, as Keras has it."""
     import keras
 
-    from fer_batch.detection.network import face_network, plain_network
     from fer_batch.detection.verifier import verifier_network
-    from fer_batch.training.detector.export import export_onnx
     from fer_batch.training.detector.verifier import export_verifier
 
-    keras.utils.set_random_seed(1)
     folder = tmp_path_factory.mktemp("networks")
-    options = {"stem": (2, 3), "widths": (3, 4, 4), "blocks": (0, 0, 0), "neck": 3}
-    network = face_network(**options)
+    make_face_network(folder / ONNX_FILE)
+    keras.utils.set_random_seed(1)
     rng = np.random.default_rng(4)
-    network.set_weights([weight + rng.normal(0, 0.02, weight.shape) for weight in network.get_weights()])
-    export_onnx(plain_network(network, **options), folder / ONNX_FILE)
     verifier = verifier_network()
     verifier.set_weights([weight + rng.normal(0, 0.05, weight.shape) for weight in verifier.get_weights()])
     squares = rng.integers(0, 256, (100, SIDE, SIDE, 3), dtype=np.uint8)

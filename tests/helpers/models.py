@@ -28,6 +28,22 @@ def make_model(folder: Path, labels: tuple[str, ...]) -> Path:
     return folder
 
 
+def make_face_network(path: Path) -> Path:
+    """The ONNX file of a tiny face detector with random weights; Keras makes it."""
+    import keras
+
+    from fer_batch.detection.network import face_network, plain_network
+    from fer_batch.training.detector.export import export_onnx
+
+    keras.utils.set_random_seed(1)
+    options = {"stem": (2, 3), "widths": (3, 4, 4), "blocks": (0, 0, 0), "neck": 3}
+    network = face_network(**options)
+    rng = np.random.default_rng(4)
+    network.set_weights([weight + rng.normal(0, 0.02, weight.shape) for weight in network.get_weights()])
+    export_onnx(plain_network(network, **options), path)
+    return path
+
+
 def make_onnx_model(folder: Path, labels: tuple[str, ...]) -> Path:
     """A model whose int8.onnx is a single dense layer: runs on the CPU start no TensorFlow for it. Its weights file is
     a stand-in that nothing loads."""

@@ -21,6 +21,7 @@ from fer_batch.training.detector.candidates import KEPT_SIDE, Candidates, collec
 from fer_batch.training.detector.photographs import Photograph
 from fer_batch.training.detector.recipe import DetectorRecipe, VerifierRecipe
 from fer_batch.training.detector.views import View
+from tests.helpers.models import make_face_network
 
 pytest.importorskip("onnx", reason="the extra train is not installed")
 
@@ -105,15 +106,9 @@ def test_the_weights_of_both_stages_are_those_of_a_logistic_regression() -> None
 
 
 def test_a_detectors_folder_gets_a_verifier_and_its_threshold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import keras
-
-    from fer_batch.detection.network import face_network, plain_network
     from fer_batch.training.detector import folder as module
-    from fer_batch.training.detector.export import export_onnx
 
-    keras.utils.set_random_seed(1)
-    options = {"stem": (2, 3), "widths": (3, 4, 4), "blocks": (0, 0, 0), "neck": 3}
-    export_onnx(plain_network(face_network(**options), **options), tmp_path / ONNX_FILE)
+    make_face_network(tmp_path / ONNX_FILE)
     write_detector(tmp_path, DetectorModel("tiny", "1", 0.5, 1.0, 0.0, file_sha256(tmp_path / ONNX_FILE)))
     content = cv2.imencode(".png", np.zeros((64, 64, 3), np.uint8))[1].tobytes()
     none: Any = np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32), np.zeros(0, np.float32)
