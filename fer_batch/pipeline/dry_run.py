@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil, log
 from pathlib import PurePosixPath
@@ -15,7 +15,7 @@ from fer_batch.detection import create_detector
 from fer_batch.media.video import open_video
 from fer_batch.pipeline import studies
 from fer_batch.pipeline.discover import input_prefixes, survey
-from fer_batch.pipeline.measuring import STRETCH_S, Sample, Speed, measure
+from fer_batch.pipeline.measuring import STRETCH_S, Measurement, Sample, Speed, measure
 from fer_batch.pipeline.run import check_out, report_left_out
 from fer_batch.pipeline.scheduler import IMAGES_PER_TASK
 from fer_batch.pipeline.worker import SECTION_S
@@ -201,16 +201,12 @@ def _samples(
 def _estimate(config: ResolvedConfig, speed: Speed, images: int, videos: int, video_s: float) -> tuple[float, int]:
     """Seconds of a run from the start of its workers to its last file, and bytes of its results."""
     sections = max(videos, ceil(video_s / SECTION_S[config.sampling.mode]))
-    work = images * speed.mean("image", lambda measured: measured.seconds) + video_s * speed.mean(
-        "video", lambda measured: measured.seconds
-    )
-    work += sections * speed.open_s
-    frames = images * speed.mean("image", lambda measured: measured.frames) + video_s * speed.mean(
-        "video", lambda measured: measured.frames
-    )
-    faces = images * speed.mean("image", lambda measured: measured.faces) + video_s * speed.mean(
-        "video", lambda measured: measured.faces
-    )
+
+    def total(value: Callable[[Measurement], float]) -> float:
+        return images * speed.mean("image", value) + video_s * speed.mean("video", value)
+
+    work = total(lambda measured: measured.seconds) + sections * speed.open_s
+    frames, faces = total(lambda measured: measured.frames), total(lambda measured: measured.faces)
     classifying = faces * speed.face_s
     tasks = max(1, ceil(images / IMAGES_PER_TASK) + sections)
     # Workers are measured while all of them work. The classifier has a process of its own, and the same cores.

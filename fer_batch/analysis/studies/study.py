@@ -15,7 +15,7 @@ import numpy as np
 
 from fer_batch.analysis.studies.collection import Collection, Grid, MediaRows, choose_faces, main_track
 from fer_batch.analysis.studies.design import Design, read_design
-from fer_batch.analysis.studies.folder import METADATA_KEY
+from fer_batch.analysis.studies.folder import METADATA_KEY, table_path
 from fer_batch.analysis.studies.matching import MediaFile, Recording, match
 from fer_batch.analysis.studies.reading import RunMedia, read_media, read_rows, sampling_interval
 from fer_batch.analysis.studies.results import StimulusResults
@@ -131,7 +131,7 @@ def _made_of(out: Path, key: str) -> list[str | None]:
     """What each table of a study says that it was made of; None where one is missing."""
     if not all((out / STUDY_FOLDER / name).is_file() for name in STUDY_FILES):
         return [None]
-    schemas = [read_schema(out / STUDY_FOLDER / f"{name}.parquet") for name in STUDY_TABLES]
+    schemas = [read_schema(table_path(out, name)) for name in STUDY_TABLES]
     metadata = [(schema.metadata or {}).get(METADATA_KEY.encode(), b"{}") for schema in schemas]
     return [json.loads(text).get(key) for text in metadata]
 
