@@ -140,10 +140,10 @@ def test_side_files_of_a_bucket_are_left_out_as_those_of_a_folder_are(bucket: st
         (tmp_path / "in" / name).write_bytes(content)
     there, here = survey([f"{bucket}/in"]), survey([str(tmp_path / "in")])
     kept = ["2/IMG_2.HEIC", "IMG_1.JPG", "IMG_2.MOV", "one.jpg", "one.mov"]
-    assert [one.path for one in there.media] == [one.path for one in here.media] == kept
+    assert [media.path for media in there.media] == [media.path for media in here.media] == kept
     assert there.side_files == here.side_files == {".lrv": 1, ".mov": 2, "@eaDir/": 1}
     assert len(survey([f"{bucket}/in"], all_files=True).media) == len(files)
-    assert [one.path for one in discover([f"{bucket}/in/IMG_1.MOV"])] == ["IMG_1.MOV"]
+    assert [media.path for media in discover([f"{bucket}/in/IMG_1.MOV"])] == ["IMG_1.MOV"]
 
 
 @needs_s3

@@ -1,4 +1,4 @@
-"""The second stage of the embedded detector: candidates are cut out at one size, and a small network judges each.
+"""The second stage of the embedded detector: candidates are cut out at one size, and a small network scores each.
 
 The first network sees faces of all sizes at once; what it is unsure of is mostly round things. At one size and place
 far fewer operations suffice to reject those (a cascade, as in Viola and Jones 2001 and Zhang et al. 2016, "Joint Face

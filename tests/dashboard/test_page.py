@@ -49,11 +49,11 @@ def test_a_port_that_is_taken_is_passed_over_and_no_proxy_is_asked(
     with socket.create_server((dashboard.ADDRESS, 0)) as other:  # Such as another run's page.
         taken = other.getsockname()[1]
         assert dashboard.serve(tmp_path, taken, browser=False) == 0
-    told = capfd.readouterr().err
-    found = re.search(rf"port {taken} is taken, perhaps by another dashboard; using (\d+)", told)
+    stderr = capfd.readouterr().err
+    found = re.search(rf"port {taken} is taken, perhaps by another dashboard; using (\d+)", stderr)
     assert found is not None
     assert int(found[1]) > taken
-    assert f"the page is at http://127.0.0.1:{found[1]}; Ctrl-C ends it" in told
+    assert f"the page is at http://127.0.0.1:{found[1]}; Ctrl-C ends it" in stderr
 
 
 def test_no_free_port_is_an_error_that_says_what_to_do(run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
