@@ -15,18 +15,19 @@ from fer_batch.config import DetectorConfig
 from fer_batch.detection.base import NMS_THRESHOLD, CropRule, DetectorError
 from fer_batch.detection.model_folder import (
     VERIFIER_FILE,
-    YUV,
     embedded_detector,
     network_file,
     read_detector,
 )
-from fer_batch.detection.network import STRIDES, cells, in_pixels
+from fer_batch.detection.network import cells, in_pixels
 from fer_batch.detection.search import reduced
 from fer_batch.detection.verifier import BLACK, Verifier
 from fer_batch.errors import UsageError
 from fer_batch.onnx.session import NetworkError, open_network
 from fer_batch.records import Detection
 
+#: Height and width of the blocks of pixels that the network reads.
+BLOCK = (2, 4)
 #: Pictures are padded to whole cells of this many pixels.
 _PADDED = 32
 #: So many of the best boxes are looked at for overlaps, which takes time by the square.
@@ -53,29 +54,27 @@ class RawDetections:
 class EmbeddedDetector:
     """Gives scores and five landmarks. One thread: files are spread over workers."""
 
+    needs_colour = True
+
     def __init__(self, config: DetectorConfig) -> None:
         """Load the folder that holds `config.model_file`, or the embedded one. Raises UsageError where that fails."""
         folder = embedded_detector() if config.model_file is None else Path(config.model_file).parent
         model = read_detector(folder)
         self.crop_rule = CropRule(model.crop_scale, model.crop_shift_y)
         self.min_score = model.min_score if config.min_score is None else config.min_score
-        self.needs_colour = model.input == YUV
-        self._strides = STRIDES if self.needs_colour else STRIDES[:3]
         path = network_file(folder, model)
-        outputs = [f"{kind}_{stride}" for kind in ("cls", "bbox", "kps") for stride in self._strides]
-        self._network = open_network(path, threads=1, outputs=outputs)
+        self._network = open_network(path, threads=1, outputs=["faces"])
         has_verifier = model.verifier_sha256 is not None
         self._verifier = Verifier(folder / VERIFIER_FILE, model.score_weights) if has_verifier else None
         try:
-            self.detect(np.zeros((64, 64, 3) if self.needs_colour else (64, 64), np.uint8), 1.0)
+            self.detect(np.zeros((64, 64, 3), np.uint8), 1.0)
         except (DetectorError, ValueError, IndexError, KeyError) as error:  # Other inputs, outputs or shapes.
             raise UsageError(f"{path}: can't be used as a face detector ({error})") from error
 
     def detect(self, picture: NDArray[np.uint8], min_face: float) -> Sequence[Detection]:
         """See `Detector.detect`."""
-        planes = as_yuv(picture) if self.needs_colour else picture
         try:
-            found = self._scored(planes)
+            found = self._scored(as_yuv(picture))
         except NetworkError as error:
             raise DetectorError(str(error)) from error
         kept = found[(found.scores >= self.min_score) & (found.boxes[:, 2:].min(axis=1, initial=np.inf) >= min_face)]
@@ -96,7 +95,7 @@ class EmbeddedDetector:
         """What the first stage finds, each face once.
 
         Args:
-            picture: Y, U, V (h, w, 3), or gray (h, w) for a network of one channel; uint8.
+            picture: Y, U, V, uint8 (h, w, 3).
             min_score: The first stage's score from which a box is a candidate.
 
         Raises:
@@ -104,7 +103,7 @@ class EmbeddedDetector:
         """
         found = self._search(picture, min_score)
         height, width = picture.shape[:2]
-        if self.needs_colour and max(height, width) >= _SMALLEST_REDUCED:
+        if max(height, width) >= _SMALLEST_REDUCED:
             small = _about_a_quarter(picture)
             large = self._search(small, min_score)
             large = large[np.sqrt(large.boxes[:, 2:].prod(axis=1)) >= _SMALLEST_IN_REDUCED]
@@ -114,20 +113,18 @@ class EmbeddedDetector:
         return found[np.asarray(kept, np.int64).reshape(-1)]
 
     def _search(self, picture: NDArray[np.uint8], min_score: float) -> RawDetections:
-        maps = self._network(network_input(picture))
-        score, box, landmarks = (
-            np.concatenate([maps[f"{kind}_{stride}"][0] for stride in self._strides]) for kind in ("cls", "bbox", "kps")
-        )
-        score = score[:, 0]
-        found = np.flatnonzero(score >= min_score)
+        rows = self._network(network_input(picture))["faces"]
+        scores = np.asarray(1 / (1 + np.exp(-rows[:, 0])), np.float32)
+        found = np.flatnonzero(scores >= min_score)
         height, width = (side + -side % _PADDED for side in picture.shape[:2])
-        grid = cells(height, width, self._strides)[found]
-        return RawDetections(*in_pixels(grid, box[found], landmarks[found]), score[found])
+        return RawDetections(*in_pixels(cells(height, width)[found], rows[found]), scores[found])
 
 
 def _about_a_quarter(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The picture at a quarter of its size or somewhat less, so that its longest side needs no padding."""
-    return reduced(picture, max(2, max(picture.shape[:2]) // (4 * _PADDED)) * _PADDED)
+    longest = max(picture.shape[:2])
+    half = reduced(picture, longest // 2)  # A half is fast to make, and leaves little for other factors, which are not.
+    return reduced(half, max(2, longest // (4 * _PADDED)) * _PADDED)
 
 
 def _joined(first: RawDetections, second: RawDetections) -> RawDetections:
@@ -153,30 +150,28 @@ def network_input(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A picture as the network reads it, with black added to the right and below up to sides that are multiples of 32.
 
     Args:
-        picture: Gray (h, w) or Y, U, V (h, w, 3); uint8.
+        picture: Y, U, V, uint8 (h, w, 3).
 
     Returns:
-        Gray levels (1, 1, height, width), or `blocks` of pixels (1, 12, height / 2, width / 2); uint8.
+        Its `blocks`, uint8 (1, height / 2, width / 4, 24).
     """
     below, right = (-side % _PADDED for side in picture.shape[:2])
-    padded = picture
     if below or right:
-        padded = np.asarray(cv2.copyMakeBorder(picture, 0, below, 0, right, cv2.BORDER_CONSTANT, value=BLACK), np.uint8)
-    if picture.ndim == 2:
-        return np.ascontiguousarray(padded, np.uint8)[None, None]
-    return blocks(padded.transpose(2, 0, 1)[None])
+        padded = cv2.copyMakeBorder(picture, 0, below, 0, right, cv2.BORDER_CONSTANT, value=BLACK)
+        return blocks(np.asarray(padded, np.uint8))
+    return blocks(picture)
 
 
-def blocks(planes: NDArray[Any]) -> NDArray[Any]:
-    """Each block of 2 x 2 pixels as channels: a network reads them faster than a picture of few channels.
+def blocks(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Each block of 2 x 4 pixels as channels: a network reads them faster than a picture of few channels.
 
     Args:
-        planes: (n, channels, height, width), sides even.
+        picture: uint8 (h, w, 3), h a multiple of 2 and w of 4.
 
     Returns:
-        (n, 4 channels, height / 2, width / 2); of each channel the upper left, upper right, lower left and lower right
-        pixel.
+        uint8 (1, h / 2, w / 4, 24), of each block its pixels row by row.
     """
-    count, channels, height, width = planes.shape
-    split = planes.reshape(count, channels, height // 2, 2, width // 2, 2).transpose(0, 1, 3, 5, 2, 4)
-    return np.ascontiguousarray(split).reshape(count, 4 * channels, height // 2, width // 2)
+    height, width = picture.shape[0] // BLOCK[0], picture.shape[1] // BLOCK[1]
+    row = 3 * BLOCK[1]  # Bytes of a block's row of pixels, which are copied at once.
+    rows = np.ascontiguousarray(picture).reshape(-1, row).view(f"V{row}").reshape(height, BLOCK[0], width)
+    return np.ascontiguousarray(rows.transpose(0, 2, 1)).view(np.uint8).reshape(1, height, width, -1)

@@ -17,9 +17,7 @@ from fer_batch.model_folder import (
 )
 
 ONNX_FILE, VERIFIER_FILE = "detector.onnx", "verifier.onnx"
-FORMAT = 1
-#: What a network may read.
-GRAY, YUV = "gray 0..255, one channel", "YUV 0..255, three channels"
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,6 @@ class DetectorModel:
         crop_shift_y: See `crop_scale`.
         onnx_sha256: Of the network in float32.
         int8_sha256: Of the same network in INT8, if the folder has it.
-        input: What the network reads.
         format: Of the folder.
         verifier_sha256: Of the second stage, if the folder has one.
         score_weights: How both stages' logits make the score (see `combined_scores`).
@@ -47,7 +44,6 @@ class DetectorModel:
     crop_shift_y: float
     onnx_sha256: str
     int8_sha256: str | None = None
-    input: str = YUV
     format: int = FORMAT
     verifier_sha256: str | None = None
     score_weights: tuple[float, float, float] = (1.0, 0.0, 0.0)
@@ -56,10 +52,6 @@ class DetectorModel:
     def digest(self) -> str:
         """A sha256 over all that decides what is found and how it is cut out: neither name nor version."""
         deciding = {name: value for name, value in asdict(self).items() if name not in ("name", "version")}
-        if self.int8_sha256 is None:  # A folder made before there was such a file keeps its digest.
-            del deciding["int8_sha256"]
-        if self.verifier_sha256 is None:  # Likewise.
-            del deciding["verifier_sha256"], deciding["score_weights"]
         return config_digest(deciding)
 
 
@@ -78,8 +70,8 @@ def read_detector(folder: Path) -> DetectorModel:
         usable = 0 <= model.min_score <= 1 and model.crop_scale > 0 and model.crop_shift_y + 1 > 0
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise ModelFolderError(f"{path}: cannot be read as a detector's config ({error})") from error
-    if not usable or model.input not in (GRAY, YUV):
-        raise ModelFolderError(f"{path}: min_score must be 0 to 1, crop_scale above 0 and input {GRAY!r} or {YUV!r}")
+    if not usable:
+        raise ModelFolderError(f"{path}: min_score must be 0 to 1 and crop_scale above 0")
     check_file(folder / ONNX_FILE, model.onnx_sha256)
     if model.int8_sha256 is not None:
         check_file(folder / INT8_FILE, model.int8_sha256)

@@ -31,32 +31,31 @@ _OUTPUT_DEVIATION = 0.01
 
 
 @lru_cache(maxsize=8)
-def cells(height: int, width: int, strides: tuple[int, ...] = STRIDES) -> NDArray[np.float32]:
+def cells(height: int, width: int) -> NDArray[np.float32]:
     """Column, row and stride of every cell of a picture's maps, in the order of the outputs; float32 (cells, 3)."""
     parts = []
-    for stride in strides:
+    for stride in STRIDES:
         rows, columns = np.mgrid[: -(-height // stride), : -(-width // stride)]
         parts.append(np.stack([columns.ravel(), rows.ravel(), np.full(rows.size, stride)], axis=1))
     return np.concatenate(parts).astype(np.float32)
 
 
 def in_pixels(
-    grid: NDArray[np.float32], box: NDArray[np.float32], landmarks: NDArray[np.float32]
+    grid: NDArray[np.float32], outputs: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Decode boxes and landmarks.
 
     Args:
         grid: The cells, as `cells` gives them; float32 (n, 3).
-        box: The network's boxes, in the units of cv2.FaceDetectorYN; float32 (n, 4).
-        landmarks: The network's landmarks, in the same units; float32 (n, 10).
+        outputs: What the network says there; float32 (n, CHANNELS).
 
     Returns:
         Boxes x, y, width, height (n, 4) and landmarks (n, 5, 2), in pixels of the picture.
     """
-    at, stride = grid[:, :2], grid[:, 2:]
+    at, stride, box = grid[:, :2], grid[:, 2:], outputs[:, BOX]
     size = np.exp(np.minimum(box[:, 2:], _LARGEST)) * stride
     corner = (at + box[:, :2]) * stride - size / 2
-    points = (landmarks.reshape(-1, 5, 2) + at[:, None]) * stride[:, None]
+    points = (outputs[:, LANDMARKS].reshape(-1, 5, 2) + at[:, None]) * stride[:, None]
     return np.hstack([corner, size]), points
 
 

@@ -71,11 +71,11 @@ def quantize(network: Path, out: Path, batches: Iterable[NDArray[np.float32]]) -
         root.setLevel(level)
 
 
-def all_levels(channels: int, side: int) -> NDArray[np.float32]:
-    """A calibration batch for `take_levels`: 0 on the left and 255 on the right, so that the range of the input is 0 to
-    255 whatever the other batches hold; (1, channels, side, side)."""
-    row = np.repeat(np.array([0, 255], np.float32), side // 2)
-    return np.broadcast_to(row, (1, channels, side, side)).copy()
+def all_levels(*shape: int) -> NDArray[np.float32]:
+    """A calibration batch for `take_levels`: 0 in one half and 255 in the other, so that the range of the input is 0 to
+    255 whatever the other batches hold; (1, *shape)."""
+    row = np.repeat(np.array([0, 255], np.float32), shape[-1] // 2)
+    return np.broadcast_to(row, (1, *shape)).copy()
 
 
 def take_levels(network: Path) -> None:
@@ -93,7 +93,8 @@ def take_levels(network: Path) -> None:
 
     model = onnx.load(network)
     graph = model.graph
-    (node,) = [node for node in graph.node if node.op_type == "QuantizeLinear" and node.input[0] == "input"]
+    levels = ["input", *(node.output[0] for node in graph.node if list(node.input) == ["input"])]  # Maybe transposed.
+    (node,) = [node for node in graph.node if node.op_type == "QuantizeLinear" and node.input[0] in levels]
     constants = {constant.name: numpy_helper.to_array(constant) for constant in graph.initializer}
     step, zero = (float(constants[name]) for name in node.input[1:])
     if (step, zero) != (1.0, 0.0):
@@ -101,9 +102,10 @@ def take_levels(network: Path) -> None:
     for reader in graph.node:
         for place, name in enumerate(reader.input):
             if name == node.output[0]:
-                reader.input[place] = "input"
+                reader.input[place] = node.input[0]
     graph.node.remove(node)
     graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
+    del graph.value_info[:]  # They name the types from before.
     onnx.checker.check_model(model)
     write_atomic(network, lambda temporary: temporary.write_bytes(model.SerializeToString()))
 

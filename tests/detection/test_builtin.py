@@ -16,8 +16,8 @@ from fer_batch.config import DetectorConfig
 from fer_batch.detection import create_detector
 from fer_batch.detection.base import DetectorError
 from fer_batch.detection.builtin import EmbeddedDetector, RawDetections, as_yuv, blocks, network_input
-from fer_batch.detection.model_folder import GRAY, ONNX_FILE, DetectorModel, read_detector, write_detector
-from fer_batch.detection.network import STRIDES, cells, in_pixels
+from fer_batch.detection.model_folder import ONNX_FILE, DetectorModel, read_detector, write_detector
+from fer_batch.detection.network import cells, in_pixels
 from fer_batch.errors import UsageError
 from fer_batch.model_folder import CONFIG_FILE, INT8_FILE, file_sha256
 from fer_batch.onnx.session import NetworkError, open_network
@@ -73,9 +73,6 @@ def test_a_run_is_told_by_what_decides_its_faces(folder: Path) -> None:
     def digest() -> str | None:
         return resolve_detector(RunConfig(detector_model=str(folder / ONNX_FILE))).model_sha256
 
-    # As version 3's folders have it: a run that was begun with one goes on.
-    before = "1953484721df3151dd02a190e9f8e42c9b3218272aa66eb7268bc8b7ab685568"
-    assert DetectorModel("tiny", "1", 0.5, 1.0, 0.0, "00", input=GRAY).digest == before
     first, model = digest(), read_detector(folder)
     write_detector(folder, DetectorModel(**{**vars(model), "version": "2"}))
     assert digest() == first
@@ -97,11 +94,10 @@ def broken(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], objec
     [
         (lambda folder: (folder / CONFIG_FILE).unlink(), "cannot be read as a detector's config"),
         (lambda folder: (folder / CONFIG_FILE).write_text("[]"), "cannot be read as a detector's config"),
-        (broken(lambda values: values.update(format=9)), "format 9, but this version reads format 1"),
+        (broken(lambda values: values.update(format=9)), "format 9, but this version reads format 2"),
         (broken(lambda values: values.pop("min_score")), "cannot be read as a detector's config"),
         (broken(lambda values: values.update(min_score="high")), "cannot be read as a detector's config"),
         (broken(lambda values: values.update(min_score=7)), "min_score must be 0 to 1"),
-        (broken(lambda values: values.update(input="colour")), "input 'gray"),
         (lambda folder: (folder / ONNX_FILE).unlink(), "detector.onnx: missing"),
         (lambda folder: (folder / ONNX_FILE).write_bytes(b"x"), "its sha256 is not the one in config.json"),
     ],
@@ -124,11 +120,10 @@ def test_finds_what_the_outputs_say_and_each_face_once(folder: Path, shape: tupl
     picture = noise(*shape, seed=2)
     batch = network_input(as_yuv(picture))
     height, width = (-(-side // 32) * 32 for side in shape)
-    assert batch.shape == (1, 12, height // 2, width // 2)
-    maps = open_network(folder / ONNX_FILE, threads=1)(batch)
-    scores = np.concatenate([maps[f"cls_{stride}"][0, :, 0] for stride in STRIDES])
-    values = [np.concatenate([maps[f"{kind}_{stride}"][0] for stride in STRIDES]) for kind in ("bbox", "kps")]
-    boxes, points = in_pixels(cells(height, width), *values)
+    assert batch.shape == (1, height // 2, width // 4, 24)
+    faces = open_network(folder / ONNX_FILE, threads=1)(batch)["faces"]
+    scores = 1 / (1 + np.exp(-faces[:, 0]))
+    boxes, points = in_pixels(cells(height, width), faces)
     found = create_detector(config(folder, min_score=0.0)).detect(picture, 0)
     assert len(found) > 1
     assert max(face.score for face in found) == pytest.approx(scores.max())
@@ -145,17 +140,17 @@ def test_finds_what_the_outputs_say_and_each_face_once(folder: Path, shape: tupl
 def test_a_picture_becomes_full_range_yuv_with_black_around() -> None:
     picture = np.full((40, 50, 3), (255, 0, 0), np.uint8)  # Blue.
     batch = network_input(as_yuv(picture))
-    assert batch.shape == (1, 12, 32, 32)
-    assert batch[0, ::4, 0, 0].tolist() == [29, 255, 107]  # ITU-R BT.601, full range.
-    assert batch[0, ::4, -1, -1].tolist() == [0, 128, 128]
-    assert network_input(picture[..., 0]).shape == (1, 1, 64, 64)
+    assert batch.shape == (1, 32, 16, 24)
+    assert batch[0, 0, 0, :3].tolist() == [29, 255, 107]  # ITU-R BT.601, full range.
+    assert batch[0, -1, -1, -3:].tolist() == [0, 128, 128]
 
 
 def test_blocks_hold_each_pixel_in_its_place() -> None:
-    planes = np.arange(2 * 4 * 6).reshape(1, 2, 4, 6)
-    found = blocks(planes)
-    assert found.shape == (1, 8, 2, 3)
-    assert found[0, :, 1, 2].tolist() == [16, 17, 22, 23, 40, 41, 46, 47]
+    picture = np.arange(4 * 8 * 3, dtype=np.uint8).reshape(4, 8, 3)
+    for part in (picture, picture[::-1]):  # One that is not contiguous, too.
+        found = blocks(part)
+        assert found.shape == (1, 2, 2, 24)
+        assert found[0, 1, 1].tolist() == part[2:, 4:].ravel().tolist()
 
 
 def test_small_faces_are_left_out(folder: Path) -> None:
@@ -211,9 +206,9 @@ def test_another_network_is_named(folder: Path, tmp_path: Path) -> None:
 
     graph = Graph()
     graph.node("Relu", "other", ["input"])
-    graph.save(folder / ONNX_FILE, "other", [1, 12, "height", "width"], {"other": [1, 12, "height", "width"]})
+    graph.save(folder / ONNX_FILE, "other", [1, "rows", "columns", 24], {"other": [1, "rows", "columns", 24]})
     write_detector(folder, DetectorModel("other", "1", 0.5, 1.0, 0.0, file_sha256(folder / ONNX_FILE)))
-    with pytest.raises(UsageError, match=r"detector\.onnx: can't be used as a face detector \(.*cls_8"):
+    with pytest.raises(UsageError, match=r"detector\.onnx: can't be used as a face detector \(.*faces"):
         create_detector(config(folder))
 
 

@@ -19,8 +19,8 @@ Finds faces: box, score and five landmarks (eyes, nose, corners of the mouth). A
 verifier for what it finds, both trained from scratch by `fer-batch train-detector`{training}.
 
 {files}
-- Input: {input}. Default threshold: {min_score}. With it at most {false_per_100:g} things are taken for a face
-  on 100 held-out photographs in which a teacher detector found none. In videos a face below it, down to three
+- Input: Y, U, V as 0..255. Default threshold: {min_score}. With it at most {false_per_100:g} things are taken for a
+  face on 100 held-out photographs in which a teacher detector found none. In videos a face below it, down to three
   quarters of it, counts where a track leads to it.
 - Crop for the classifier: square, {crop_scale} times the longer side of the box, moved down by {crop_shift_y} heights,
   turned upright where the head leans by {upright_from:.0f} degrees or more.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch.detection.network import BOX, CHANNELS, LANDMARKS, SCORE, STRIDES
+from fer_batch.detection.builtin import BLOCK
+from fer_batch.detection.network import CHANNELS
 from fer_batch.onnx.export import Graph
 
 if TYPE_CHECKING:
@@ -18,9 +20,8 @@ if TYPE_CHECKING:
 def export_onnx(network: keras.Model, path: Path) -> None:
     """Write a network as ONNX.
 
-    Input `input`: float32 (1, 12, h / 2, w / 2), Y, U, V as 0..255 in `blocks`, h and w multiples of 32. Outputs, for
-    each stride s: `cls_s`, the score, (1, cells, 1); `bbox_s` (1, cells, 4); `kps_s` (1, cells, 10), both in the units
-    of cv2.FaceDetectorYN.
+    Input `input`: float32 (1, h / 2, w / 4, 24), Y, U, V as 0..255 in `blocks`, h and w multiples of 32. Output
+    `faces`: (cells, 15), the maps' cells in the order of `network.cells`.
 
     Args:
         network: A network of `plain_network`.
@@ -30,51 +31,79 @@ def export_onnx(network: keras.Model, path: Path) -> None:
         UsageError: Without the package onnx.
     """
     graph = Graph()
-    for stride, name in zip(STRIDES, graph.add_network(network), strict=True):
-        _add_outputs(graph, stride, name)
-    _read_blocks(graph)
-    kinds = (("cls", 1), ("bbox", 4), ("kps", 10))
-    outputs = {f"{kind}_{stride}": [1, f"cells_{stride}", size] for kind, size in kinds for stride in STRIDES}
-    graph.save(path, "face-detector", [1, 12, "height", "width"], outputs)
+    maps = graph.add_network(network)
+    first, second, *_ = (index for index, node in enumerate(graph.nodes) if node[0] == "Conv")
+    _read_blocks(graph, first, BLOCK)
+    _read_blocks(graph, second, (BLOCK[0] // 2, BLOCK[1] // 2))
+    _turn_input(graph, first)
+    graph.node("Concat", "faces", [_as_rows(graph, name) for name in maps], axis=0)
+    graph.save(path, "face-detector", [1, "rows", "columns", 3 * prod(BLOCK)], {"faces": ["cells", CHANNELS]})
 
 
-def _read_blocks(graph: Graph) -> None:
-    """Let the first convolution, 3 x 3 with a stride of 2, read `blocks` in place of planes: then it is 2 x 2 with a
-    stride of 1, of which 27 of 48 weights are not 0. As INT8 it takes half of the time."""
-    index = next(index for index, node in enumerate(graph.nodes) if node[0] == "Conv")
+def _turn_input(graph: Graph, first: int) -> None:
+    """Let the graph read channels last, as pictures are stored and as INT8 convolutions compute."""
+    kind, name, (_, *weights), options = graph.nodes[first]
+    graph.nodes[first] = (kind, name, ["channels_first", *weights], options)
+    graph.nodes.insert(0, ("Transpose", "channels_first", ["input"], {"perm": [0, 3, 1, 2]}))
+
+
+def _read_blocks(graph: Graph, index: int, block: tuple[int, int]) -> None:
+    """Let a convolution, 3 x 3 with a stride of 2, read `blocks`, and give blocks of its answers, half as high and wide
+    but for those of one pixel. More weights are 0 then, but INT8 takes half of the time: few channels are slow."""
     kind, name, inputs, options = graph.nodes[index]
-    kernel = graph.constants[inputs[1]]
-    outputs, channels, side, _ = kernel.shape
-    if (side, options["strides"], options["pads"]) != (3, [2, 2], [1, 1, 1, 1]):
+    kernel, bias = (graph.constants[constant] for constant in inputs[1:])
+    if (kernel.shape[2], options["strides"], options["pads"]) != (3, [2, 2], [1, 1, 1, 1]):
         raise ValueError(f"{name}: not a 3 x 3 convolution with a stride of 2")
-    # A pixel above the block's first row, or left of its first column, lies in the block before.
-    pixels = np.zeros((outputs, channels, 4, 4), np.float32)
-    pixels[:, :, 1:, 1:] = kernel
-    split = pixels.reshape(outputs, channels, 2, 2, 2, 2).transpose(0, 1, 3, 5, 2, 4)
-    graph.constant(inputs[1], np.ascontiguousarray(split).reshape(outputs, 4 * channels, 2, 2))
-    graph.nodes[index] = (kind, name, inputs, {"kernel_shape": [2, 2], "strides": [1, 1], "pads": [1, 1, 0, 0]})
+    read = blocks_kernel(kernel, block)
+    graph.constant(inputs[1], read)
+    graph.constant(inputs[2], np.tile(bias, len(read) // len(kernel)))
+    strides, after = [2 if side == 1 else 1 for side in block], [1 if side == 1 else 0 for side in block]
+    options = {"kernel_shape": list(read.shape[2:]), "strides": strides, "pads": [1, 1, *after]}
+    graph.nodes[index] = (kind, name, inputs, options)
 
 
-def planes_kernel(kernel: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The kernel (outputs, channels, 3, 3) that reads planes, of one that reads their blocks (outputs, 4 channels, 2,
-    2)."""
-    outputs, channels = len(kernel), kernel.shape[1] // 4
-    pixels = kernel.reshape(outputs, channels, 2, 2, 2, 2).transpose(0, 1, 4, 2, 5, 3)
-    return np.ascontiguousarray(pixels.reshape(outputs, channels, 4, 4)[:, :, 1:, 1:])
+def blocks_kernel(kernel: NDArray[np.float32], block: tuple[int, int]) -> NDArray[np.float32]:
+    """A kernel that reads blocks of pixels.
+
+    Args:
+        kernel: Of a convolution with a stride of 2, (outputs, channels, 3, 3).
+        block: Height and width of the blocks that are read, each 1 or even. Those of the answers are half as long, but
+            1 stays 1.
+
+    Returns:
+        (outputs * pixels of a block of answers, channels * pixels of a block, rows, columns); 3 rows or columns where
+        blocks have one, otherwise 2.
+    """
+    outputs, channels = kernel.shape[:2]
+    rows, columns = (max(1, side // 2) for side in block)
+    height, width = (3 if side == 1 else 2 for side in block)
+    pixels = np.zeros((rows, columns, outputs, height * block[0], width * block[1], channels), np.float32)
+    for row, column in np.ndindex(rows, columns):
+        # A pixel above the block's first row, or left of its first column, lies in the block before.
+        top, left = block[0] - 1 + 2 * row, block[1] - 1 + 2 * column
+        pixels[row, column, :, top : top + 3, left : left + 3] = kernel.transpose(0, 2, 3, 1)
+    split = pixels.reshape(-1, height, block[0], width, block[1], channels).transpose(0, 2, 4, 5, 1, 3)
+    return np.ascontiguousarray(split.reshape(-1, channels * prod(block), height, width))
 
 
-def _add_outputs(graph: Graph, stride: int, name: str) -> None:
-    """Cut a map into the outputs of one stride."""
-    turned = graph.node("Transpose", f"{name}_turned", [name], perm=[0, 2, 3, 1])
-    shape = graph.constant(f"shape_{stride}", np.array([1, -1, CHANNELS], np.int64))
-    rows = graph.node("Reshape", f"{name}_rows", [turned, shape])
-    score = _part(graph, f"score_{stride}", rows, SCORE)
-    graph.node("Sigmoid", f"cls_{stride}", [score])
-    _part(graph, f"bbox_{stride}", rows, BOX)
-    _part(graph, f"kps_{stride}", rows, LANDMARKS)
+def pixels_kernel(kernel: NDArray[np.float32], block: tuple[int, int]) -> NDArray[np.float32]:
+    """The kernel that `blocks_kernel` was given, of what it returned."""
+    height, width = kernel.shape[2:]
+    split = kernel.reshape(len(kernel), *block, -1, height, width).transpose(0, 3, 4, 1, 5, 2)
+    pixels = split.reshape(*split.shape[:2], height * block[0], width * block[1])
+    outputs = len(kernel) // prod(max(1, side // 2) for side in block)
+    top, left = block[0] - 1, block[1] - 1
+    return np.ascontiguousarray(pixels[:outputs, :, top : top + 3, left : left + 3])
 
 
-def _part(graph: Graph, name: str, rows: str, channels: slice) -> str:
-    limits = {"start": channels.start, "stop": channels.stop, "axis": 2}
-    names = [graph.constant(f"{name}_{key}", np.array([value], np.int64)) for key, value in limits.items()]
-    return graph.node("Slice", name, [rows, *names])
+def _as_rows(graph: Graph, name: str) -> str:
+    """Turn a map's last convolution, 1 x 1, into a matrix product over its cells: that needs no other order of the
+    values in memory."""
+    (index,) = [index for index, node in enumerate(graph.nodes) if node[1] == name]
+    _, _, (source, kernel, bias), _ = graph.nodes.pop(index)
+    weights = graph.constants[kernel][:, :, 0, 0]
+    graph.constant(kernel, weights)
+    channels_last = graph.node("Transpose", f"{name}_channels_last", [source], perm=[0, 2, 3, 1])
+    shape = graph.constant(f"{name}_shape", np.array([-1, weights.shape[1]], np.int64))
+    rows = graph.node("Reshape", f"{name}_rows", [channels_last, shape])
+    return graph.node("Gemm", name, [rows, kernel, bias], transB=1)

@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 _START_MIN_SCORE = 0.5
 #: So many photographs give the ranges of activations.
 _CALIBRATION_PHOTOGRAPHS = 300
-#: Of the network's input: three planes, as blocks of 2 x 2 pixels.
-_CHANNELS = 12
+#: The network's input for a picture of 32 pixels a side, its smallest.
+_INPUT = network_input(np.zeros((1, 1, 3), np.uint8)).shape[1:]
 #: So many candidates give those of the verifier.
 _CALIBRATION_CANDIDATES = 1000
 
@@ -82,7 +82,7 @@ def quantize_detector(folder: Path, photographs: list[Photograph], recipe: Detec
         raise DatasetError("all photographs are held out; none is left to calibrate with")
     write_detector(folder, model)
     drawn = random.Random(recipe.seed).sample(training, min(_CALIBRATION_PHOTOGRAPHS, len(training)))
-    quantize(folder / ONNX_FILE, folder / INT8_FILE, chain([all_levels(_CHANNELS, 32)], map(_as_searched, drawn)))
+    quantize(folder / ONNX_FILE, folder / INT8_FILE, chain([all_levels(*_INPUT)], map(_as_searched, drawn)))
     take_levels(folder / INT8_FILE)
     model = replace(model, int8_sha256=file_sha256(folder / INT8_FILE))
     write_detector(folder, model)

@@ -106,7 +106,7 @@ def export_verifier(network: keras.Model, path: Path, squares: NDArray[np.uint8]
     with TemporaryDirectory() as folder:
         in_float32 = Path(folder) / path.name
         graph.save(in_float32, "face-verifier", ["faces", 3, SIDE, SIDE], {"logit": ["faces", 1]})
-        quantize(in_float32, path, [all_levels(3, SIDE), *np.array_split(planes, -(-len(planes) // _CALIBRATED))])
+        quantize(in_float32, path, [all_levels(3, SIDE, SIDE), *np.array_split(planes, -(-len(planes) // _CALIBRATED))])
     take_levels(path)
 
 
