@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +15,7 @@ from fer_batch.cli.run import run
 from fer_batch.cli.study import study
 from fer_batch.cli.tables import compact, dashboard, report, sql, summarize
 from fer_batch.cli.training import evaluate, evaluate_detector, quantize, train, train_detector
+from fer_batch.version import __version__
 
 app = typer.Typer(
     cls=Group,
@@ -25,6 +26,21 @@ app = typer.Typer(
     help="Apparent facial expressions in folders of images and videos, as Parquet tables.",
     epilog=examples("fer-batch run ~/footage --out ~/results", "fer-batch run --help"),
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"fer-batch {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """The options that need no command."""
 
 
 def info() -> None:
@@ -79,8 +95,8 @@ COMMANDS: dict[str, dict[Callable[..., Any], tuple[str, ...]]] = {
             "fer-batch evaluate my_model fer2013.csv --json figures.json --card my_model/CARD.md",
         ),
         quantize: ("fer-batch quantize my_model fer2013.csv",),
-        train_detector: ("fer-batch train-detector faces.parquet --teacher yunet.onnx --out my_detector",),
-        evaluate_detector: ("fer-batch evaluate-detector embedded wider_val.txt",),
+        train_detector: ("fer-batch train-detector photographs.parquet --out my_detector",),
+        evaluate_detector: ("fer-batch evaluate-detector embedded photographs.parquet",),
     },
 }
 

@@ -10,8 +10,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
+from fer_batch import __version__ as fer_batch_version
 from fer_batch.cli import app
 from fer_batch.cli.app import COMMANDS
 from fer_batch.cli.run import run as run_command
@@ -54,6 +56,17 @@ def test_every_command_ends_its_help_with_examples_that_name_it() -> None:
     for name in names:
         text = CliRunner().invoke(app, [name, "--help"]).output
         assert re.search(rf"^ +fer-batch {name}( |$)", text.split("Examples:")[1], re.MULTILINE), name
+
+
+def test_the_examples_of_help_use_options_that_exist() -> None:
+    for name, command in typer.main.get_command(app).commands.items():
+        known = {option for parameter in command.params for option in parameter.opts}
+        used = set(re.findall(r"(?<=\s)--[\w-]+", command.epilog)) - {"--help"}
+        assert used <= known, name
+
+
+def test_the_version_is_shown_without_a_command() -> None:
+    assert fer_batch("--version").stdout == f"fer-batch {fer_batch_version}\n"
 
 
 def test_the_commands_stand_in_groups() -> None:
