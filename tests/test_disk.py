@@ -90,6 +90,7 @@ def test_a_disk_that_can_only_be_read(tmp_path: Path, tiny_onnx_model: Path) -> 
     )
 
 
+@pytest.mark.slow
 def test_a_disk_that_can_only_be_read_from_the_middle_of_a_run_on(tmp_path: Path, tiny_onnx_model: Path) -> None:
     folder, out = make_folder(tmp_path), tmp_path / "out"
     script = f"""
@@ -127,6 +128,7 @@ def wait_for_a_part(process: subprocess.Popen[str], out: Path) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_an_input_folder_that_vanishes_and_comes_back(tmp_path: Path, tiny_onnx_model: Path) -> None:
     folder, out = make_folder(tmp_path), tmp_path / "out"
     arguments = ["run", folder, "--out", out, "--model", tiny_onnx_model, "--fps", 25, "--workers", 1]
@@ -153,6 +155,7 @@ def test_an_input_folder_that_vanishes_and_comes_back(tmp_path: Path, tiny_onnx_
     assert set(rows(out, "media").status) == {"done"}
 
 
+@pytest.mark.slow
 def test_an_output_folder_that_vanishes(tmp_path: Path, tiny_onnx_model: Path) -> None:
     folder, out = make_folder(tmp_path), tmp_path / "out"
     arguments = ["run", folder, "--out", out, "--model", tiny_onnx_model, "--fps", 25, "--workers", 1]

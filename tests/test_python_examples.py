@@ -42,6 +42,7 @@ def test_the_examples_of_the_guide_work(folder: Path, capsys: pytest.CaptureFixt
     assert "phone.mp4" in printed
 
 
+@pytest.mark.slow
 def test_the_notebook_works(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("altair", reason="the extra dashboard is not installed")
     monkeypatch.chdir(folder / "examples")

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGE = REPOSITORY / "fer_batch"
 
@@ -44,6 +46,7 @@ def test_a_run_begins_without_what_is_needed_once_workers_are_at_work() -> None:
     assert not {"tensorflow", "keras", "scipy", "h5py", "matplotlib", "duckdb", "streamlit"} & loaded
 
 
+@pytest.mark.slow
 def test_the_package_never_imports_what_only_clusters_and_stores_need() -> None:
     code = (
         "import pkgutil, sys, fer_batch\n"

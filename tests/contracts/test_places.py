@@ -58,6 +58,7 @@ def download(url: str, folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @needs_ray
 @pytest.mark.usefixtures("ray_settings")
 def test_a_run_begun_locally_goes_on_under_ray_and_the_other_way_round(
@@ -94,6 +95,7 @@ IMPATIENT = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @needs_s3
 def test_from_a_bucket_to_a_bucket_killed_half_way_and_finished_by_the_same_command(
     bucket: str, local: Path, tiny_onnx_model: Path, tmp_path: Path

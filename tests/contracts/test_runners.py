@@ -40,7 +40,7 @@ def two_ray_workers() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module", params=["local", pytest.param("ray", marks=needs_ray)])
+@pytest.fixture(scope="module", params=["local", pytest.param("ray", marks=[needs_ray, pytest.mark.slow])])
 def runner(request: pytest.FixtureRequest) -> MakeRunner:
     if request.param == "local":
         return LocalRunner
@@ -162,6 +162,7 @@ def make_frail(place: Path) -> Callable[[int], int]:
     return work
 
 
+@pytest.mark.slow
 @needs_ray
 @pytest.mark.usefixtures("two_ray_workers")
 def test_a_pool_answers_in_order_from_several_processes() -> None:
@@ -170,6 +171,7 @@ def test_a_pool_answers_in_order_from_several_processes() -> None:
     assert len({pid for _, pid in results} - {os.getpid()}) == 2
 
 
+@pytest.mark.slow
 @needs_ray
 @pytest.mark.usefixtures("two_ray_workers")
 def test_a_pool_makes_calls_again_that_were_lost(tmp_path: Path) -> None:

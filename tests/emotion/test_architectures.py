@@ -22,6 +22,7 @@ def kinds(network: Any) -> list[str]:
 BLOCK = ["Conv2D"] * 3 + ["MaxPooling2D"]
 
 
+@pytest.mark.slow
 def test_layers_without_batch_normalization() -> None:
     dense = ["Dense", "ReLU", "Dropout"]
     assert kinds(build(dense=8, batch_norm=False)) == ["InputLayer", *BLOCK * 3, "Flatten", *dense * 2, "Dense"]

@@ -53,6 +53,7 @@ def drawn(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_every_file_has_a_preview_and_nothing_else_is_written(drawn: Path, results: Path) -> None:
     assert set(files(drawn)) == NAMES
     assert not [name for name in files(results) if name.endswith((".mp4", ".jpg"))]

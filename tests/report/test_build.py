@@ -305,6 +305,7 @@ def big_run(out: Path, count: int, windows: int) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_five_hundred_videos_of_an_hour_stay_small(made: Callable, video: Callable, opened: Callable) -> None:
     out = big_run(made([video("v.mp4", 30)]), count=500, windows=720)
     assert (out / "report.html").stat().st_size < 15_000_000

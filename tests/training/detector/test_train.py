@@ -111,6 +111,7 @@ def test_a_layer_without_a_rule_is_refused(training: Any, tmp_path: Path) -> Non
         export_onnx(keras.Model(inputs, [keras.layers.Softmax()(inputs)]), tmp_path / "x.onnx")
 
 
+@pytest.mark.slow
 def test_training_resumes_from_a_checkpoint_of_its_own_recipe_with_the_same_weights(
     training: Any, photographs: list[Photograph], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,6 +139,7 @@ def test_training_resumes_from_a_checkpoint_of_its_own_recipe_with_the_same_weig
     assert [line.split(",")[0] for line in log] == ["epoch", "1", "2"]
 
 
+@pytest.mark.slow
 def test_the_loss_falls_on_a_batch_that_is_learnt_again_and_again(training: Any, photographs: list[Photograph]) -> None:
     inputs, wanted = BatchMaker(photographs[:4], TINY).make(0, 0)
     steps = training._Trainer(TINY).steps

@@ -105,6 +105,7 @@ def test_the_weights_of_both_stages_are_those_of_a_logistic_regression() -> None
     assert found == pytest.approx((0.5, 1.2, -1), abs=0.08)
 
 
+@pytest.mark.slow
 def test_a_detectors_folder_gets_a_verifier_and_its_threshold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from fer_batch.training.detector import folder as module
 

@@ -148,6 +148,7 @@ def test_the_folder_of_a_training_loads_and_holds_its_recipe(
     assert logits_of(finished, faces.images[:3]).shape == (3, 7)
 
 
+@pytest.mark.slow
 def test_the_original_network_trains_in_half_precision(
     training: Any, recipe: Any, faces: Faces, tmp_path: Path
 ) -> None:
@@ -358,6 +359,7 @@ def test_teachers_answer_in_turn(
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_an_input_that_several_networks_share_is_computed_once(
     training: Any, trainer: Any, two_heads: Path, voted: Faces, recipe: Any, tmp_path: Path
 ) -> None:
@@ -390,6 +392,7 @@ def test_training_can_start_from_another_model(
     np.testing.assert_allclose(kernels[1], kernels[0], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_network_can_grow_from_another_one(
     training: Any, trainer: Any, voted: Faces, recipe: Any, tmp_path: Path
 ) -> None:
