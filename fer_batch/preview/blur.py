@@ -2,8 +2,8 @@
 
 Drawing needs no model, with this one exception: the tables hold the faces of sampled frames that reached the threshold,
 and a face that must not be recognized is there between samples and below the threshold as well. So the embedded
-detector searches every drawn frame, at a lower threshold and at more sizes than a run does. Then it searches what was
-drawn, as a run would.
+detector searches what is to be drawn, at a lower threshold and at more sizes than a run does. Then it searches every
+drawn frame, as a run would.
 """
 
 from __future__ import annotations
@@ -36,6 +36,9 @@ SCORE_SHARE = 0.5
 _LONGEST_SIDES = (1280, 320, 160)
 #: A face is blurred that long before and after it is found, in seconds: it may be missed in a frame.
 _BEFORE_S, _AFTER_S = Fraction(1, 4), Fraction(1, 2)
+#: Frames of a scene that follow a searched one within less than this, in seconds, are not searched: every other one of
+#: 30 a second. They get the boxes of those around them.
+_SEARCHED_EVERY_S = Fraction(1, 16)
 #: Frames that wait for those after them, at most: 25 MB each at 4K.
 _MOST_WAITING = 8
 #: Frames that are searched while earlier ones are drawn.
@@ -166,15 +169,20 @@ def _union(first: Box, second: Box) -> Box:
 def searched(frames: Iterable[DrawnFrame]) -> Iterator[tuple[DrawnFrame, Sequence[Box]]]:
     """Frames, each with the boxes to blur in it. Some are searched ahead, in a thread: the networks leave the other
     cores free for decoding and drawing."""
-    waiting: deque[tuple[DrawnFrame, Future[list[Box]]]] = deque()
+    waiting: deque[tuple[DrawnFrame, Future[list[Box]] | None]] = deque()
+    last: DrawnFrame | None = None  # The last one that was searched.
 
     def first() -> tuple[DrawnFrame, Sequence[Box]]:
         frame, boxes = waiting.popleft()
-        return frame, [*boxes.result(), *(face.box for face in frame.faces)]
+        return frame, [*(boxes.result() if boxes else ()), *(face.box for face in frame.faces)]
 
     with ThreadPoolExecutor(1) as thread:
         for frame in frames:
-            waiting.append((frame, thread.submit(face_finder().boxes, frame.picture)))
+            if last is None or frame.scene != last.scene or frame.time >= last.time + _SEARCHED_EVERY_S:
+                waiting.append((frame, thread.submit(face_finder().boxes, frame.picture)))
+                last = frame
+            else:
+                waiting.append((frame, None))
             if len(waiting) > _SEARCHED_AHEAD:
                 yield first()
         while waiting:

@@ -12,7 +12,7 @@ from fer_batch.config import DetectorConfig
 from fer_batch.detection import create_detector
 from fer_batch.detection.search import find_faces
 from fer_batch.media.image import frame_from_bgr
-from fer_batch.preview.blur import MARGIN, BlurCheck, _merged, blur, blurred, face_finder
+from fer_batch.preview.blur import MARGIN, BlurCheck, FaceFinder, _merged, blur, blurred, face_finder, searched
 from fer_batch.preview.samples import Box, DrawnFrame
 from tests.helpers.clips import SAMPLES
 
@@ -58,6 +58,21 @@ def test_face_is_not_blurred_beyond_a_cut() -> None:
     )
     changed = [index for index, frame in enumerate(blurred(frames)) if (frame.picture != noise()).any()]
     assert changed == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(("rate", "expected"), [(30, [0, 2, 4, 5, 7, 9]), (15, list(range(10))), (10, list(range(10)))])
+def test_frames_are_searched_at_least_twelve_times_a_second_and_after_each_cut(
+    rate: int, expected: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The picture of each frame holds its number; the box that is found there, too."""
+    monkeypatch.setattr(FaceFinder, "boxes", lambda _, picture: [(picture[0, 0, 0] / 100, 0.0, 0.1, 0.1)])
+    frames = [
+        DrawnFrame(Fraction(index, rate), np.full((8, 8, 3), index, np.uint8), [], index // 5) for index in range(10)
+    ]
+    found = [(frame.time, boxes) for frame, boxes in searched(frames)]
+    assert [time for time, _ in found] == [frame.time for frame in frames]
+    assert [index for index, (_, boxes) in enumerate(found) if boxes] == expected
+    assert all(boxes == [(index / 100, 0.0, 0.1, 0.1)] for index, (_, boxes) in enumerate(found) if boxes)
 
 
 def test_boxes_that_overlap_by_half_are_blurred_as_one() -> None:
