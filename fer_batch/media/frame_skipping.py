@@ -26,7 +26,7 @@ def skip_unneeded(
     """
     parted = False
     for group, complete in _groups(packets):
-        stamps = [packet.pts for packet in group if packet.size]
+        stamps = [packet.pts for packet in group if packet.size and not packet.is_discard]
         known = [stamp for stamp in stamps if stamp is not None]
         needed = {stamp for stamp in sorted(known) if is_needed(to_seconds(stamp))}
         sure = range(_REORDERED if parted else 0, len(group) - (0 if complete else _REORDERED))
@@ -75,8 +75,8 @@ def _index_of_last(
 ) -> int | None:
     """The index in a group of the last packet that has to be decoded, None where all have."""
     both = [*group, *(packet for packet in following if packet.size)]
-    if not group or not group[0].is_keyframe or any(packet.pts is None for packet in both):
-        return None
+    if not group or not group[0].is_keyframe or any(packet.pts is None or packet.is_discard for packet in both):
+        return None  # Without time stamps, or across a cut of an edit list, which frame is the last can't be told.
     key, next_key = group[0].pts, following[0].pts
     # Leading pictures of the next group, shown before its key frame, may depend on any frame of this one.
     if min(packet.pts for packet in both[len(group) :]) < next_key:

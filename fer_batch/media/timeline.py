@@ -25,7 +25,8 @@ def continuous(packets: Iterable[Packet], tick: Fraction, stats: ReadStats) -> I
 
     Recordings that were joined, such as two MPEG transport streams by `cat`, begin again at their own start; the later
     one is counted on from the end of the one before, as players do, and `stats.joins` says how often. A single packet
-    that is far ahead of both its neighbours loses its time stamps: they are damaged, and none is made up.
+    that is far ahead of both its neighbours loses its time stamps: they are damaged, and none is made up. What an edit
+    list cuts away is decoded and never shown, so its time stamps, which may lie anywhere, do not count.
 
     Args:
         packets: In decode order, as the demuxer gives them; their time stamps are changed in place.
@@ -63,7 +64,9 @@ def continuous(packets: Iterable[Packet], tick: Fraction, stats: ReadStats) -> I
 
 
 def _stamp(packet: Packet) -> int | None:
-    """What tells a packet's time in decode order."""
+    """What tells a packet's time in decode order; None where it has none, or is not shown."""
+    if packet.is_discard:
+        return None
     dts: int | None = packet.dts
     return packet.pts if dts is None else dts
 

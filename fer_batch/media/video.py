@@ -129,7 +129,7 @@ class VideoReader:
                     packet = next(container.demux(stream))
                 except (FFmpegError, StopIteration):
                     return []
-                if packet.pts is None or not packet.is_keyframe or packet.is_corrupt:
+                if packet.pts is None or not packet.is_keyframe or packet.is_corrupt or packet.is_discard:
                     return []
                 key_time = self._seconds(packet.pts)
                 # Without an index, seeking means reading, or ends where reading has come to. FFmpeg keeps it in order.

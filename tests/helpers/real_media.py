@@ -206,3 +206,25 @@ def damage_steadily(path: Path, every: int = 200_000, begin: int = 10_000) -> Pa
         content[place] ^= 0x55
     path.write_bytes(content)
     return path
+
+
+def edit(path: Path, *spans: tuple[Fraction | float, Fraction | float]) -> Path:
+    """Have an MP4, its `moov` behind its frames, show only these spans of its frames, from and to seconds, in a row, as
+    phones write what was cut out of a recording without encoding it again."""
+    content = bytearray(path.read_bytes())
+    movie_scale, scale = (struct.unpack_from(">I", content, content.index(box) + 16)[0] for box in (b"mvhd", b"mdhd"))
+    old = content.index(b"edts") - 4
+    (old_size,) = struct.unpack_from(">I", content, old)
+    (first,) = struct.unpack_from(">i", content, content.index(b"elst") + 16)  # Where the first frame is shown.
+    entries = b"".join(
+        struct.pack(">IiI", round((end - begin) * movie_scale), first + round(begin * scale), 1 << 16)
+        for begin, end in spans
+    )
+    edit_list = struct.pack(">I4sII", 16 + len(entries), b"elst", 0, len(spans)) + entries
+    box = struct.pack(">I4s", 8 + len(edit_list), b"edts") + edit_list
+    content[old : old + old_size] = box
+    for parent in (b"moov", b"trak"):
+        place = content.index(parent) - 4
+        struct.pack_into(">I", content, place, struct.unpack_from(">I", content, place)[0] + len(box) - old_size)
+    path.write_bytes(content)
+    return path

@@ -172,6 +172,7 @@ class Packet:
     pts: int | None
     is_keyframe: bool = False
     size: int = 1
+    is_discard: bool = False
 
 
 def test_packets_without_a_time_stamp_are_needed() -> None:

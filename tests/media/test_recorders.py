@@ -12,7 +12,7 @@ from fer_batch.config import Sampling
 from fer_batch.media.video import open_video
 from fer_batch.records import Code, Failure
 from tests.helpers.clips import make_video, number_in, steady
-from tests.helpers.real_media import damage_steadily
+from tests.helpers.real_media import damage_steadily, edit
 from tests.helpers.worker import Stub, detector, failed, found, merged, photo, prepare  # noqa: F401
 
 FRAME = Fraction(1, 25)
@@ -202,3 +202,44 @@ def test_a_stretch_that_is_missing_from_a_transport_stream_is_told(tmp_path: Pat
     assert prepared.failure is not None
     assert prepared.failure.code == Code.DAMAGED
     assert "s are missing" in prepared.failure.message
+
+
+#: Spans of a recording, in seconds, and the numbers of the frames that players show of it.
+SPANS = ((1.08, 3.08), (7, 9), (4, 5))
+SHOWN = [*range(27, 77), *range(175, 225), *range(100, 125)]
+
+
+@pytest.mark.parametrize("gop", [10, 250])
+def test_what_was_cut_out_of_a_recording_by_its_edit_list_leaves_no_gap_in_time(tmp_path: Path, gop: int) -> None:
+    path = edit(make_video(tmp_path / "a.mp4", steady(25, 250), gop=gop), *SPANS)
+    expected = [(number * FRAME, picture) for number, picture in enumerate(SHOWN)]
+    assert read(path) == (expected, None)
+    for start in (0.5, 2.5, 4.5):
+        with open_video(str(path)) as reader:
+            frames = [(frame.time, number_in(frame.luma())) for frame in reader.frames(start=start)]
+            assert reader.info(None).duration_s == 5.0
+        assert [frame for frame in frames if frame[0] >= start] == [frame for frame in expected if frame[0] >= start]
+
+
+@pytest.mark.parametrize("gop", [10, 250])
+def test_an_edit_list_over_b_frames_gives_the_frames_that_players_show(tmp_path: Path, gop: int) -> None:
+    frames, failure = read(edit(make_video(tmp_path / "a.mp4", steady(25, 250), gop=gop, b_frames=2), *SPANS))
+    assert [picture for _, picture in frames] == SHOWN
+    assert failure is None
+    # Behind each cut FFmpeg is off by as many frames as it reorders.
+    expected = [float(number * FRAME) for number in range(125)]
+    assert [float(time) for time, _ in frames] == pytest.approx(expected, abs=2.1 * float(FRAME))
+
+
+@pytest.mark.usefixtures("detector")
+@pytest.mark.parametrize("gop", [10, 250])
+@pytest.mark.parametrize("sampling", [Sampling(fps=1.0), Sampling(fps=4.0, start=1.5), Sampling("every", every=25)])
+def test_samples_of_a_recording_with_an_edit_list_are_as_far_apart_as_asked_for(
+    tmp_path: Path, gop: int, sampling: Sampling
+) -> None:
+    path = edit(make_video(tmp_path / "a.mp4", steady(25, 250), gop=gop, b_frames=2), *SPANS)
+    prepared, _ = merged(path, sampling)
+    step = Fraction(1, 4) if sampling.fps == 4.0 else 1
+    times = [sampling.start + number * step for number in range(14 if sampling.fps == 4.0 else 5)]
+    assert [frame.time for frame in prepared.frames] == pytest.approx([float(time) for time in times], abs=0.081)
+    assert prepared.failure is None

@@ -19,6 +19,7 @@ class Packet:
     dts: int | None
     is_keyframe: bool = False
     size: int = 1
+    is_discard: bool = False
 
 
 def packets(*stamps: int | None) -> list[Packet]:
@@ -51,6 +52,14 @@ def test_presentation_order_within_a_recording_is_kept() -> None:
     second = [Packet(0, -4), Packet(12, 0), Packet(4, 4), Packet(8, 8)]
     given = list(continuous([*first, *second], TICK, ReadStats()))
     assert [packet.pts for packet in given] == [500, 512, 504, 508, 516, 528, 520, 524]
+
+
+def test_time_stamps_of_packets_that_an_edit_list_cuts_away_do_not_count() -> None:
+    cut_away = [Packet(stamp, stamp, is_discard=True) for stamp in (12, 900, -800, 8)]
+    stats = ReadStats()
+    given = list(continuous([*packets(0, 4, 8), *cut_away, *packets(12, 16)], TICK, stats))
+    assert [packet.pts for packet in given] == [0, 4, 8, 12, 900, -800, 8, 12, 16]
+    assert (stats.joins, stats.gaps_s) == (0, 0)
 
 
 @pytest.mark.parametrize(("start", "first"), [(0, 0), (5, 0), (39, 0), (40, 40), (75, 40), (500, 80)])
