@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError, features
 
-from fer_batch.media.gif import missing_end
+from fer_batch.media.missing_end import missing_end
 from fer_batch.media.orientation import is_sideways, upright
 from fer_batch.media.raw_photo import is_raw_photo, largest_preview
 from fer_batch.media.recorded import from_exif

@@ -25,7 +25,7 @@ from fer_batch.media.container import (
     tick_of,
 )
 from fer_batch.media.frame import DecodedFrame, shown_size, square_size
-from fer_batch.media.gif import missing_end
+from fer_batch.media.missing_end import missing_end
 from fer_batch.media.notes import counted_times, losses, next_recording, no_frames, other_streams, unlikely_rate
 from fer_batch.media.recorded import from_container
 from fer_batch.media.timeline import continuous, from_group_before

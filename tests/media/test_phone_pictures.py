@@ -16,7 +16,7 @@ from fer_batch.media.image import read_image
 from fer_batch.records import Code, MediaError, Stage
 from tests.helpers.clips import SAMPLES, make_video, number_in, numbered, steady
 from tests.helpers.real_media import make_heic, make_mpo, make_raw_photo
-from tests.helpers.worker import Stub, detector, found, prepare  # noqa: F401
+from tests.helpers.worker import Stub, detector, found, photo, prepare  # noqa: F401
 
 SHOWN = numbered(37, (320, 240))
 
@@ -207,3 +207,30 @@ def test_the_time_of_a_photograph_is_that_of_its_exif(
             exif.get_ifd(0x8769)[tag] = value
     Image.fromarray(SHOWN).save(tmp_path / "a.jpg", exif=exif)
     assert read_image(str(tmp_path / "a.jpg"))[0].recorded_at == recorded_at
+
+
+@pytest.mark.usefixtures("detector")
+@pytest.mark.parametrize("suffix", [".jpg", ".webp", ".avif", ".heic"])
+def test_of_a_picture_whose_end_became_zeros_what_is_there_is_kept_and_the_loss_is_told(
+    tmp_path: Path, suffix: str
+) -> None:
+    path, picture = tmp_path / f"a{suffix}", np.asarray(Image.open(SAMPLES / "photos" / "astronaut.jpg").convert("L"))
+    if suffix == ".heic":
+        make_heic(path, picture)
+    else:
+        Image.fromarray(picture).save(path, quality=95)
+    size = path.stat().st_size
+    content = path.read_bytes()[: size * 2 // 3]
+    path.write_bytes(content.ljust(size, b"\0"))
+    (prepared,) = prepare(path)
+    assert prepared.failure is not None
+    assert (prepared.failed, prepared.failure.code) == (False, Code.TRUNCATED)
+    assert len(prepared.frames) == 1
+
+
+@pytest.mark.usefixtures("detector")
+def test_zeros_behind_the_end_of_a_jpeg_are_no_loss(tmp_path: Path) -> None:
+    path = photo(tmp_path / "a.jpg")
+    path.write_bytes(path.read_bytes() + bytes(100_000))
+    (prepared,) = prepare(path)
+    assert prepared.failure is None

@@ -243,3 +243,17 @@ def test_samples_of_a_recording_with_an_edit_list_are_as_far_apart_as_asked_for(
     times = [sampling.start + number * step for number in range(14 if sampling.fps == 4.0 else 5)]
     assert [frame.time for frame in prepared.frames] == pytest.approx([float(time) for time in times], abs=0.081)
     assert prepared.failure is None
+
+
+@pytest.mark.parametrize("name", ["a.ts", "a.mpg"])
+def test_zeros_in_place_of_the_end_of_a_stream_of_packets_are_told(tmp_path: Path, name: str) -> None:
+    codec = "libx264" if name == "a.ts" else "mpeg2video"
+    path = make_video(tmp_path / name, steady(25, 100), codec=codec, tick=FRAME)
+    assert read(path)[1] is None
+    content = path.read_bytes()
+    kept = len(content) // 2 // 188 * 188
+    path.write_bytes(content[:kept].ljust(len(content) + 2000, b"\0"))
+    frames, failure = read(path)
+    assert 20 < len(frames) < 100
+    assert failure is not None
+    assert (failure.code in (Code.TRUNCATED, Code.DAMAGED)) if name == "a.mpg" else (failure.code is Code.TRUNCATED)
