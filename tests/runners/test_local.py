@@ -99,3 +99,15 @@ def test_workers_that_die_as_they_start_end_the_run_with_their_last_words(
 def test_a_task_is_not_blamed_for_workers_that_did_not_start(tmp_path: Path) -> None:
     outcomes = list(LocalRunner(FailingStarts(tmp_path, 2), 1, 60.0).run(TaskList(["a", "b"])))
     assert [(outcome.task, outcome.error) for outcome in outcomes] == [("a", None), ("b", None)]
+
+
+def test_scripts_in_the_working_folder_do_not_run_in_place_of_pythons_modules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    for name in ("random", "signal", "types"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('a script of the user')\n")
+    (outcome,) = LocalRunner(make_worker, 1, 60.0).run(TaskList(["a"]))
+    assert (outcome.error, outcome.result is not None) == (None, True)
+    assert "PYTHONSAFEPATH" not in os.environ
