@@ -283,6 +283,17 @@ def test_avif_still_moving_and_cut(tmp_path: Path) -> None:
     assert (moving.media.media_type, [len(frame.faces) for frame in moving.frames]) == ("video", [1, 1, 1])
 
 
+@pytest.mark.skipif(not features.check("avif"), reason="Pillow was built without AVIF")
+@pytest.mark.usefixtures("detector")
+def test_the_transparency_of_a_moving_avif_is_no_other_video_stream(tmp_path: Path) -> None:
+    first, *others = [Image.fromarray(numbered(number)).convert("RGBA") for number in range(5)]
+    for picture in (first, *others):
+        picture.putalpha(128)
+    first.save(tmp_path / "a.avif", save_all=True, append_images=others, duration=500)
+    (prepared,) = prepare(tmp_path / "a.avif")
+    assert (len(prepared.frames), prepared.failure) == (3, None)
+
+
 def assert_mutations_have_results(tmp_path: Path, count: int) -> None:
     """Mutate small files and have workers with a deadline read them, as in a run."""
     rng = random.Random(1)

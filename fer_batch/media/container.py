@@ -25,7 +25,7 @@ _STILL = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbn
 _PRIMING_S = 1
 #: Pixels wider or taller than this, width over height, are a mistake: no camera and no broadcast has them.
 _MAX_PIXEL_ASPECT = 4
-_MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
+_MP4, _AVIF_SEQUENCE = "mov,mp4,m4a,3gp,3g2,mj2", "avis"
 
 
 def open_container(file: str) -> Any:
@@ -66,6 +66,8 @@ def choose_stream(container: Any) -> tuple[Any, int]:
     if not decodable:
         raise MediaError(Stage.DECODE, Code.UNSUPPORTED, "no decoder for its video stream")
     moving = [stream for stream in decodable if _moves(container, stream)]
+    if container.metadata.get("major_brand") == _AVIF_SEQUENCE:
+        moving = moving[:1]  # The one behind it is the transparency of the same pictures.
     stream = max(moving or decodable, key=lambda stream: _rank(container, stream))
     context = stream.codec_context
     if context.width * context.height > MAX_PIXELS:

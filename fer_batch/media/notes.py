@@ -52,8 +52,9 @@ def losses(stats: ReadStats, stated_end: Fraction | None, frame_interval: Fracti
 def unlikely_rate(stats: ReadStats, stated: Fraction | None, tick: Fraction) -> Iterator[Note]:
     """Whether more frames come in a second than any camera takes."""
     span = max((stats.end or Fraction(0)) - (stats.begin or Fraction(0)), tick)
-    if stats.packets >= _RATE_PACKETS and stats.packets > MAX_RATE * span:
-        rate = float(stated or stats.packets / span)
+    packets = stats.packets - stats.errors  # Those of a damaged stretch have no frame, and do not lengthen the span.
+    if packets >= _RATE_PACKETS and packets > MAX_RATE * span:
+        rate = float(stated if stated and stated > MAX_RATE else packets / span)
         yield Code.UNLIKELY_RATE, f"{rate:.0f} frames a second: its times can hardly be true"
 
 
@@ -77,8 +78,8 @@ def counted_times(rate: Fraction, stream: Any) -> Note:
 def other_streams(stream: Any, others: int) -> Note:
     """Which stream of a container was read, and how many others that move were not."""
     context = stream.codec_context
-    not_read = f"{others} other video stream{'s' if others > 1 else ''}"
-    message = f"stream {stream.index} ({context.width}x{context.height}) was read, the largest; {not_read} not"
+    not_read = "1 other video stream was not" if others == 1 else f"{others} other video streams were not"
+    message = f"stream {stream.index} ({context.width}x{context.height}) was read; {not_read}"
     return Code.OTHER_STREAMS, message
 
 

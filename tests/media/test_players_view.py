@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fer_batch.media.base import ReadStats
+from fer_batch.media.notes import unlikely_rate
 from fer_batch.media.video import open_video
 from fer_batch.records import Code, Failure, MediaInfo
 from tests.helpers.clips import SIZE, make_video, number_in, steady
@@ -139,6 +141,17 @@ def test_six_hundred_frames_a_second_are_read_as_stated_and_remarked_on(tmp_path
 def test_a_slow_motion_camera_is_believed(tmp_path: Path, rate: int) -> None:
     path = make_video(tmp_path / "a.mp4", steady(rate, 2 * rate), rate=Fraction(rate))
     assert read(path)[2] is None
+
+
+def test_packets_without_a_frame_do_not_make_a_rate_unlikely() -> None:
+    stats = ReadStats(errors=900, packets=1000, begin=Fraction(0), end=Fraction(1))
+    assert list(unlikely_rate(stats, Fraction(25), Fraction(1, 1000))) == []
+
+
+def test_an_unlikely_rate_is_remarked_on_as_it_is_where_another_is_stated() -> None:
+    stats = ReadStats(packets=1000, begin=Fraction(0), end=Fraction(1))
+    ((code, message),) = unlikely_rate(stats, Fraction(25), Fraction(1, 1000))
+    assert (code, message.split(" ")[0]) == (Code.UNLIKELY_RATE, "1000")
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv"])
