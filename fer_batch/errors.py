@@ -7,6 +7,16 @@ class UsageError(Exception):
     """The command can't be carried out as given; the message, of one line, says what is wrong and what to do."""
 
 
+def missing_extra(need: str, extra: str) -> UsageError:
+    """The error where an optional package is missing.
+
+    Args:
+        need: What needs which package.
+        extra: The extra that brings it. Double quotes are right in every shell, that of Windows too.
+    """
+    return UsageError(f'{need}; in your checkout of fer_batch: pip install ".[{extra}]"')
+
+
 class ModelFolderError(UsageError):
     """The folder is no emotion model this version can use; the message says what is wrong with it."""
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from fer_batch.errors import UsageError
+from fer_batch.errors import UsageError, missing_extra
 from fer_batch.stores import LocalStore, ObjectStore, Status, Store, as_os_error
 
 _URL = re.compile(r"(s3|gs|az)://")
@@ -52,9 +52,7 @@ def location(text: str) -> Path:
             place = UPath(text.rstrip("/"), use_listings_cache=False)
             place.fs  # noqa: B018  # Imports the library of this store.
     except ImportError:
-        raise UsageError(
-            f"{text}: reading object stores needs more; install it: pip install 'fer-batch[cloud]'"
-        ) from None
+        raise missing_extra(f"{text}: object stores need more packages", "cloud") from None
     return cast(Path, place)
 
 

@@ -72,7 +72,7 @@ def test_what_is_not_installed_is_told_with_the_line_that_installs_it(missing: s
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 2
-    assert "pip install 'fer-batch[cloud]'" in " ".join(done.stderr.split())
+    assert 'pip install ".[cloud]"' in " ".join(done.stderr.split())
 
 
 @needs_s3

@@ -16,7 +16,7 @@ import webbrowser
 from importlib.util import find_spec
 from pathlib import Path
 
-from fer_batch.errors import UsageError
+from fer_batch.errors import UsageError, missing_extra
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def serve(out: Path, port: int, browser: bool) -> int:
     """
     missing = [name for name in ("streamlit", "duckdb", "altair") if find_spec(name) is None]
     if missing:
-        raise UsageError(f"dashboard needs {', '.join(missing)}; install it with: pip install 'fer-batch[dashboard]'")
+        raise missing_extra(f"the dashboard needs {', '.join(missing)}", "dashboard")
     wanted, port = port, _free_port(port)
     if port != wanted:
         print(f"port {wanted} is taken, perhaps by another dashboard; using {port}", file=sys.stderr, flush=True)

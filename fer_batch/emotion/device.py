@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fer_batch.config import Device
-from fer_batch.errors import UsageError
+from fer_batch.errors import missing_extra
 from fer_batch.log import native_stderr_to_log
 
 
@@ -45,9 +45,8 @@ def prepare_device(device: Device) -> str:
 
         gpus = tf.config.list_physical_devices("GPU")
     if device == "gpu" and not gpus:
-        raise UsageError(
-            "--device gpu: TensorFlow sees no GPU; install fer-batch[gpu] and a driver, or use --device auto"
-        )
+        need = "--device gpu: TensorFlow sees no GPU. Use --device auto, or install a driver and TensorFlow's libraries"
+        raise missing_extra(need, "gpu")
     if device == "cpu" or not gpus:
         tf.config.set_visible_devices([], "GPU")
         if supports_bfloat16():

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_batch.atomic import write_atomic
-from fer_batch.errors import UsageError
+from fer_batch.errors import missing_extra
 
 if TYPE_CHECKING:
     import keras
@@ -30,7 +30,7 @@ def has_onnx() -> bool:
 def check_onnx() -> None:
     """Raise UsageError where the package onnx is missing."""
     if not has_onnx():
-        raise UsageError("writing an ONNX file needs the package onnx; pip install 'fer-batch[train]'")
+        raise missing_extra("writing an ONNX file needs the package onnx", "train")
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic
 
-from fer_batch.errors import UsageError, WorkerStartError
+from fer_batch.errors import UsageError, WorkerStartError, missing_extra
 from fer_batch.runners.base import (
     START_ATTEMPTS,
     MakeFunction,
@@ -64,7 +64,7 @@ def connect(address: str | None) -> Cluster:
     try:
         import ray
     except ImportError:
-        raise UsageError("--engine ray needs Ray; install it: pip install 'fer-batch[ray]'") from None
+        raise missing_extra("--engine ray needs Ray", "ray") from None
     if not ray.is_initialized():
         handler = signal.getsignal(signal.SIGTERM)
         try:

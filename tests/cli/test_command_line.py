@@ -36,7 +36,8 @@ def test_an_engine_that_is_not_installed_is_told_with_the_line_that_installs_it(
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.returncode == 2
-    assert done.stderr.strip() == "fer-batch: --engine ray needs Ray; install it: pip install 'fer-batch[ray]'"
+    told = 'fer-batch: --engine ray needs Ray; in your checkout of fer_batch: pip install ".[ray]"'
+    assert done.stderr.strip() == told
     assert not (tmp_path / "out").exists()
 
 

@@ -24,7 +24,7 @@ from tests.helpers.run_folder import HARMFUL
 
 def test_without_the_extra_one_line_says_what_installs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dashboard, "find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"dashboard needs streamlit, .* pip install 'fer-batch\[dashboard\]'"):
+    with pytest.raises(UsageError, match=r'dashboard needs streamlit, .* pip install "\.\[dashboard\]"'):
         dashboard.serve(tmp_path, 8501, browser=False)
 
 

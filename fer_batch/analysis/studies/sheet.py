@@ -102,7 +102,7 @@ def _decode(path: Path, file: str) -> str:
     except OSError as error:
         raise UsageError(f"{file}: can't be read ({error.strerror or error}); check the path") from error
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise UsageError(f"{file}: is in UTF-16; save it as 'CSV UTF-8'")
+        raise UsageError(f"{file}: is in UTF-16, as `>` in Windows PowerShell writes; save it as 'CSV UTF-8'")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fer_batch.emotion.model_folder import HEADS
-from fer_batch.errors import UsageError
+from fer_batch.errors import missing_extra
 from fer_batch.training.common.checkpoints import LOG_FILE
 
 
@@ -23,7 +23,7 @@ def draw_pictures(where: Path, folder: Path, metrics: dict[str, Any]) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise UsageError("--card draws pictures with Matplotlib; pip install 'fer-batch[train]'") from error
+        raise missing_extra("--card draws pictures with Matplotlib", "train") from error
 
     def save(name: str, figure: Figure) -> None:
         FigureCanvasAgg(figure)
