@@ -70,6 +70,18 @@ class Stimulus:
         """The answers in words."""
         return answers(self.study, self.tables, self.moments)
 
+    @cached_property
+    def factors(self) -> tuple[str, ...]:
+        """The factors that tell respondents or recordings apart. One with the same value for all repeats the rows of
+        all respondents."""
+        segments, respondents = self.tables.by_segment, self.tables.by_respondent
+
+        def differs(name: str) -> bool:
+            compared = segments.loc[segments["factor"] == name, "value"].nunique()
+            return bool(compared > 1 or respondents[name].nunique(dropna=False) > 1)
+
+        return tuple(filter(differs, self.study.factors))
+
     @property
     def headline(self) -> str | None:
         """What happened, in a sentence."""
@@ -94,7 +106,7 @@ class Stimulus:
     @property
     def segments(self) -> list[Row]:
         """The rows of by_segment, with their estimates."""
-        rows = [dict(row) for row in rows_of(self.tables.by_segment)]
+        rows = [dict(row) for row in rows_of(self.tables.by_segment) if row["factor"] in (None, *self.factors)]
         names = ["face_presence", *self.study.measures, *(f"{name}_change" for name in self.study.measures)]
         return [row | {"means": {name: interval_of(row, name) for name in names}} for row in rows]
 
@@ -139,7 +151,7 @@ class Stimulus:
     @property
     def sort_choices(self) -> list[tuple[str, str]]:
         """The orders of the heat strips, the one shown first at the head."""
-        factors = [(f"factor {name}", f"by {name}, then mean") for name in self.study.factors]
+        factors = [(f"factor {name}", f"by {name}, then mean") for name in self.factors]
         return [*factors, ("mean", "by mean"), ("name", "by name")]
 
     @cached_property
@@ -147,16 +159,15 @@ class Stimulus:
         """The data of the curve chart."""
         segments = self.tables.by_segment
         named = segments[segments["factor"].isna() & segments["segment"].notna()]
+        curves = [curve for curve in self.tables.curves if curve.factor in (None, *self.factors)]
         spans: dict[str, list[Row]] = {}
         for moment in self.moments:
             spans.setdefault(moment.measure, []).append({"start": moment.start, "end": moment.end})
         return {
             "measures": [*self.study.measures, "reacting_share"],
             "first": self.first_measure,
-            "factors": [
-                name for name in self.study.factors if any(curve.factor == name for curve in self.tables.curves)
-            ],
-            "curves": [_curve_json(curve) for curve in self.tables.curves],
+            "factors": [name for name in self.factors if any(curve.factor == name for curve in curves)],
+            "curves": [_curve_json(curve) for curve in curves],
             "segments": [
                 {"name": row["segment"], "start": row["start_s"], "end": row["end_s"]} for row in rows_of(named)
             ],
@@ -185,7 +196,7 @@ class Stimulus:
             factor: [
                 None if pd.isna(whole[factor].get(name)) else whole[factor].get(name) for name in strips.respondents
             ]
-            for factor in self.study.factors
+            for factor in self.factors
         }
         return {
             "rows": strips.respondents,
