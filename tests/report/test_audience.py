@@ -167,6 +167,36 @@ def test_study_without_a_face_says_so(tmp_path: Path, scored_file: Callable, ope
     assert not {"nan", "None", "null", "undefined", "Infinity"} & set(words)
 
 
+def test_factor_with_one_value_for_all_is_not_compared(tmp_path: Path, scored_file: Callable, opened: Callable) -> None:
+    out = make_study(tmp_path, scored_file, 4, ("everybody",))
+    report(out)
+    page = opened(out)
+    drawn(page, "curve")
+    assert page.locator('.audience [name="factor"]').count() == 0
+    assert "by group" not in page.locator('.audience [name="sort"]').inner_text()
+    assert len(embedded(out, "audience-1-curves")["curves"]) == 1
+    segments = page.locator("table", has=page.locator("#audience-1-segments"))
+    assert "Group" not in segments.locator("thead").inner_text()
+    assert segments.locator("tbody tr").count() == 6  # The five segments and the whole stimulus.
+    assert "group: everybody 4." in page.locator(".audience .answers").inner_text()
+
+
+def test_printed_tables_of_the_audience_lie_across_the_page_in_type_that_can_be_read(
+    two_groups: Path, opened: Callable
+) -> None:
+    page = opened(two_groups)
+    page.emulate_media(media="print")
+    smallest = page.evaluate(
+        "Math.min(...[...document.querySelectorAll('.audience table :is(th, td, .interval)')]"
+        ".filter((cell) => cell.offsetParent).map((cell) => parseFloat(getComputedStyle(cell).fontSize)))"
+    )
+    assert smallest * 0.75 >= 8  # Points.
+    style = "([selector, name]) => getComputedStyle(document.querySelector(selector))[name]"
+    assert page.evaluate(style, [".landscape", "page"]) == "landscape"
+    assert page.evaluate(style, [".audience thead", "display"]) == "table-header-group"
+    assert page.evaluate(style, [".audience thead button", "display"]) == "contents"
+
+
 def test_study_without_a_baseline_compares_with_the_stimulus_mean(
     tmp_path: Path, scored_file: Callable, opened: Callable
 ) -> None:
