@@ -69,7 +69,7 @@ def contact_sheet(
             source.check()
             picture, time = _picture(source, read_samples(directory, source, labels), moment, blurred)
         except (MediaError, OSError) as error:
-            log.warning("%s", one_line(str(error)))
+            log.warning("%s", one_line(f"{moment.path}: {error}"))
             continue
         tiles.append(_tile(picture, time, moment))
     return (_arranged(tiles) if tiles else None), len(tiles) == len(moments)

@@ -128,7 +128,7 @@ def _draw(
             else:
                 lost = draw_video(source.file, source.path, samples, options, temporary, signature, advance, check)
     except MediaError as error:
-        log.warning("%s", one_line(str(error)))
+        log.warning("%s", one_line(f"{source.path}: {error}"))
         return "failed"
     except (OSError, FFmpegError) as error:
         if getattr(error, "errno", None) in _OF_THE_DISK:

@@ -71,7 +71,7 @@ class Source:
             now = status(self.file)
         except OSError as error:
             reason = error.strerror or str(error)
-            message = f"{self.path}: {self.file} can't be read ({reason}); name with --source where the media lie now"
+            message = f"{self.file} can't be read ({reason}); name with --source where the media lie now"
             raise MediaError(Stage.DECODE, Code.UNREADABLE, message) from error
         if now.size_bytes != self.size_bytes:
             changed = f"{self.size_bytes} bytes then, {now.size_bytes} now"
@@ -80,7 +80,7 @@ class Source:
         else:
             then, later = (f"{time:%Y-%m-%d %H:%M:%S}" for time in (self.modified, modified_time(now.modified_ns)))
             changed = f"other content; modified {then} then, {later} now"
-        message = f"{self.path}: has changed since the run ({changed}); run again, then preview it"
+        message = f"has changed since the run ({changed}); run again, then preview it"
         raise MediaError(Stage.DECODE, Code.CHANGED, message)
 
     def _has_same_content(self, now: Status) -> bool:

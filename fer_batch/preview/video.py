@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from fer_batch.media.base import FrameReader
 from fer_batch.media.cuts import CutDetector
 from fer_batch.media.frame import DecodedFrame
 from fer_batch.media.image import read_image
@@ -25,6 +26,7 @@ from fer_batch.preview.samples import DrawnFrame, Samples
 from fer_batch.preview.sound import open_sound
 from fer_batch.preview.strip import Strip
 from fer_batch.preview.writer import VideoWriter
+from fer_batch.records import Code, MediaError, Stage
 from fer_batch.storage import open_file
 
 #: Narrower pictures are enlarged, larger ones reduced, so that text can be read and a file can be played.
@@ -88,6 +90,15 @@ def signature_of_image(path: Path) -> str | None:
         return comment.decode("utf-8", "replace") if isinstance(comment, bytes) else None
 
 
+def _nothing_to_draw(reader: FrameReader, options: DrawOptions) -> MediaError:
+    """Why a video gave no frame to draw."""
+    error, length = reader.no_frames_error(), reader.info(None).duration_s
+    if error.failure.code != Code.NO_FRAMES or length is None or length > options.start:
+        return error
+    message = f"it ends at {length:.1f} s, before --start {options.start:g}"
+    return MediaError(Stage.DECODE, Code.NO_FRAMES, message)
+
+
 def draw_video(
     file: str,
     name: str,
@@ -123,7 +134,7 @@ def draw_video(
         if options.blur:
             frames = blurred(searched(frames))
         if (first := next(frames, None)) is None:
-            raise reader.no_frames_error()
+            raise _nothing_to_draw(reader, options)
         height, width = first.picture.shape[:2]
         length = max(reader.info(None).duration_s or 0.0, *samples.times[-1:], float(first.time))
         strip = Strip(width, height, name, samples, (options.start, length if end is None else min(length, float(end))))

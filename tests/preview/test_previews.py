@@ -143,7 +143,7 @@ def test_other_content_of_the_same_size_is_refused(
     path = media / "photos/no_face.jpg"
     path.write_bytes(path.read_bytes()[:-1] + b"x")  # The size stays.
     assert not preview(results, tmp_path / "out", ["no_face.jpg"], moved_to=str(media), progress=False)
-    assert "has changed since the run" in caplog.text
+    assert "photos/no_face.jpg: has changed since the run" in caplog.text
     assert files(tmp_path / "out") == {}
 
 

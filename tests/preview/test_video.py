@@ -127,7 +127,7 @@ def test_damaged_video_is_drawn_as_far_as_it_goes(tmp_path: Path, make_samples: 
 
 
 def test_video_without_frames_in_range_raises(clip: Path, make_samples: Callable[..., Samples]) -> None:
-    with pytest.raises(MediaError):
+    with pytest.raises(MediaError, match=r"^it ends at \d+\.\d s, before --start 100$"):
         draw(clip, make_samples([], [0.0]), DrawOptions(start=100.0))
 
 
