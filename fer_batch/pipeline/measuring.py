@@ -139,7 +139,8 @@ def make_measurer(settings: Settings) -> Callable[[Sample], Iterator[Measurement
 
 
 def _measure(worker: Worker, sampling: Sampling, sample: Sample) -> Iterator[Measurement]:
-    """Read one sample; nothing where it can't be read, for that takes no time in a run either."""
+    """Read one sample. One that can't be read counts with what it took and without frames, as others like it will;
+    nothing where its file can't be opened, since its length does not count either."""
     section, media_seconds, open_s = None, 0.0, 0.0
     if sample.media.media_type == "video":
         started = time.perf_counter()
@@ -149,7 +150,7 @@ def _measure(worker: Worker, sampling: Sampling, sample: Sample) -> Iterator[Mea
             return
         open_s = time.perf_counter() - started
     *_, result = worker.process(Task((sample.media,), section))
-    if isinstance(result, FileResult) and not result.failed:
+    if isinstance(result, FileResult):
         seconds = max(0.0, result.processing_s - open_s)  # It opened the file as well.
         yield Measurement(
             sample.media.media_type, seconds, open_s, media_seconds, result.frames_sampled, result.faces_found

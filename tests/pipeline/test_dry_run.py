@@ -19,6 +19,7 @@ from fer_batch.pipeline import dry_run as module
 from fer_batch.pipeline import measuring
 from fer_batch.pipeline.dry_run import DryRun, dry_run, format_bytes
 from fer_batch.pipeline.measuring import Measurement, Sample, Speed
+from fer_batch.pipeline.worker import Settings
 from fer_batch.records import Media
 from fer_batch.resources import Resources
 from fer_batch.tables.ledger import Ledger
@@ -144,6 +145,17 @@ def test_samples_are_spread_over_sizes_and_times() -> None:
     assert len(starts) == 62
     assert starts[-1] - starts[0] > 2900
     assert [sample.media.media_type for sample in samples[:4]] == ["image", "video", "image", "video"]
+
+
+def test_seconds_that_cannot_be_decoded_count_as_seconds_without_frames(tmp_path: Path) -> None:
+    clip = make_video(tmp_path / "a.mp4", steady(10, 100))
+    content = bytearray(clip.read_bytes())
+    begin, end = content.index(b"mdat") + 4, content.index(b"moov") - 4
+    content[begin:end] = b"\xff" * (end - begin)  # Its index still states ten seconds.
+    clip.write_bytes(content)
+    media = Media(str(clip), "a.mp4", "video", len(content), 0)
+    measured = list(measuring.make_measurer(Settings(Sampling(), DetectorConfig("haar")))(Sample(media, 2.0)))
+    assert [(measurement.media_seconds, measurement.frames) for measurement in measured] == [(4.0, 0)]
 
 
 def test_short_videos_are_not_measured_twice() -> None:
