@@ -80,7 +80,7 @@ COMMANDS: dict[str, dict[Callable[..., Any], tuple[str, ...]]] = {
             "# every video and image of a run, with boxes and measures drawn in",
             "fer-batch preview ~/results --out ~/previews",
             "# ten seconds of one video, with faces blurred",
-            "fer-batch preview ~/results meeting.mp4 --out ~/previews --start 60 --end 70 --blur",
+            "fer-batch preview ~/results meeting.mp4 --out ~/previews --start 2 --end 12 --blur",
             "# one picture of the strongest moments",
             "fer-batch preview ~/results --out ~/previews --moments",
         ),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 import typer
@@ -33,13 +35,20 @@ class Command(TyperCommand):
 class Group(TyperGroup):
     """The command itself: its commands stand in groups."""
 
+    def main(self, args: Any = None, *rest: Any, **settings: Any) -> Any:
+        """Run a command. On Windows Click would expand globs, also those of `--include` and of `preview`, which are
+        meant as they stand; `~` is expanded there, as other shells do."""
+        if os.name == "nt":
+            args = with_home(sys.argv[1:] if args is None else args)
+        return super().main(args, *rest, **{**settings, "windows_expand_args": False})
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write each group of commands."""
         groups: dict[str, list[tuple[str, str]]] = {}
         for name in self.list_commands(ctx):
             command: Any = self.get_command(ctx, name)
             panel = getattr(command, "rich_help_panel", None)
-            groups.setdefault(panel or _COMMANDS, []).append((name, command.get_short_help_str(limit=90)))
+            groups.setdefault(panel or _COMMANDS, []).append((name, command.get_short_help_str(limit=200)))
         for heading, records in groups.items():
             _write_section(formatter, heading, records)
 
@@ -53,6 +62,11 @@ class Group(TyperGroup):
 def examples(*lines: str) -> str:
     """The end of a command's help. Each line is a command, or a remark that starts with `#`."""
     return "\n".join(["\b", heading("Examples") + ":", *(f"  {line}" for line in lines)])
+
+
+def with_home(arguments: Sequence[str]) -> list[str]:
+    """The arguments of a command, with the home folder for each `~` that begins one."""
+    return [os.path.expanduser(argument) if argument[:1] == "~" else argument for argument in arguments]
 
 
 def heading(text: str) -> str:

@@ -32,7 +32,7 @@ def study(
         float | None,
         typer.Option("--bin", metavar="SECONDS", help="Width of a row of the curve.  [default: 1, or the sampling]"),
     ] = None,
-    confidence: Annotated[float, typer.Option(help="Confidence of all intervals.")] = 0.95,
+    confidence: Annotated[float, typer.Option(metavar="SHARE", help="Confidence of all intervals, 0 to 1.")] = 0.95,
     factor: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="Column to compare; may be given again.  [default: all factors]"),

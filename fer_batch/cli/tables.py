@@ -32,10 +32,14 @@ def summarize(
 def compact(
     directory: Directory,
     out: Annotated[
-        Path | None, typer.Option(help="Write the tables into a new folder.  [default: in place]", parser=location_of)
+        Path | None,
+        typer.Option(
+            metavar="NEW", help="Write the tables into a new folder.  [default: in place]", parser=location_of
+        ),
     ] = None,
 ) -> None:
-    """Merge the many small part files of a long run into few large ones, unseen by whoever reads them."""
+    """Merge the many small part files of a long run into few large ones. In place on Linux; elsewhere, and on an object
+    store, with --out."""
     with endings():
         from contextlib import ExitStack
 
@@ -63,9 +67,9 @@ def report(directory: Directory) -> None:
 
 
 def sql(
-    directory: Annotated[Path, typer.Argument(metavar="[DIR]", help="Folder of a run.")] = Path(),
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run.")] = Path(),
 ) -> None:
-    """Print SQL views of the tables in DIR, for DuckDB: who watched when, strongest moments, coverage and more."""
+    """Print SQL views of the tables in DIR, for DuckDB. Among them are strongest moments, coverage and failures."""
     with endings():
         from fer_batch.analysis.studies.folder import has_study
         from fer_batch.tables.sql import views
@@ -76,10 +80,10 @@ def sql(
 
 def dashboard(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run.", show_default=False)],
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine, 127.0.0.1.")] = 8501,
+    port: Annotated[int, typer.Option(min=1, max=65535, metavar="N", help="Port on this machine, 127.0.0.1.")] = 8501,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only say where the page is.")] = False,
 ) -> None:
-    """Open an interactive page over the tables in DIR, until Ctrl-C; needs the extra `dashboard`."""
+    """Open an interactive page over the tables in DIR. It ends with Ctrl-C, and needs the extra `dashboard`."""
     with endings():
         from fer_batch.dashboard import serve
 

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 import typer
+from typer.core import TyperGroup
 from typer.testing import CliRunner
 
 from fer_batch import __version__ as fer_batch_version
 from fer_batch.cli import app
 from fer_batch.cli.app import COMMANDS
+from fer_batch.cli.help import with_home
 from fer_batch.cli.run import run as run_command
 from fer_batch.run_config import GROUPS, options
 from tests.helpers.command import COMMAND, fer_batch
@@ -63,6 +65,22 @@ def test_the_examples_of_help_use_options_that_exist() -> None:
         known = {option for parameter in command.params for option in parameter.opts}
         used = set(re.findall(r"(?<=\s)--[\w-]+", command.epilog)) - {"--help"}
         assert used <= known, name
+
+
+def test_no_line_about_a_command_is_cut_short() -> None:
+    assert "..." not in CliRunner().invoke(app, ["--help"]).output.split("Runs:")[1]
+
+
+def test_globs_are_meant_as_they_stand_on_windows_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, object] = {}
+    monkeypatch.setattr(TyperGroup, "main", lambda self, *arguments, **settings: given.update(settings))
+    app(["run", "footage", "--include", "*.mp4"])
+    assert given["windows_expand_args"] is False
+
+
+def test_home_folder_takes_the_place_of_a_tilde_that_begins_an_argument() -> None:
+    home = os.path.expanduser("~")
+    assert with_home(["run", "~/footage", "a~b", "*.mp4"]) == ["run", f"{home}/footage", "a~b", "*.mp4"]
 
 
 def test_the_version_is_shown_without_a_command() -> None:
