@@ -35,6 +35,8 @@ _ORIENTATION_TAG = 0x0112
 _NEW_SUBFILE_TYPE, _NOT_A_PAGE = 254, 0b101
 #: Formats that hold a JPEG first, for Pillow: MPO is a phone's or a stereo camera's JPEG with others behind it.
 _JPEGS = ("JPEG", "MPO")
+#: The first chunk of a PNG in Apple's own form, which is none by the standard.
+_APPLE_PNG = b"CgBI"
 _HEIF_BRANDS = frozenset([b"heic", b"heix", b"heim", b"heis", b"mif1", b"mif2", b"miaf"])
 
 # MAX_PIXELS is our own bound, checked before decoding, with a message of ours.
@@ -75,6 +77,9 @@ def read_image(file: str, colour: bool = False) -> tuple[MediaInfo, Frame, Failu
 
 def _read_any(stream: BinaryIO, header: bytes, file: str, colour: bool) -> tuple[MediaInfo, Frame, Failure | None]:
     source, orientation = stream, None
+    if header[12:16] == _APPLE_PNG:  # Pillow would call it damaged.
+        message = "no decoder for PNG as Xcode packs it for iPhones (CgBI); convert it to a plain PNG"
+        raise MediaError(Stage.DECODE, Code.UNSUPPORTED, message)
     if header[4:8] == b"ftyp" and header[8:12] in _HEIF_BRANDS:
         _register_heif()
     if is_raw_photo(header, file) or _is_raw_tiff(stream, header, file):

@@ -245,6 +245,15 @@ def test_a_format_without_a_decoder_is_unsupported(tmp_path: Path) -> None:
     assert failure_of(tmp_path / "a.jxl").code == Code.UNSUPPORTED
 
 
+def test_a_png_in_apples_own_form_is_unsupported_and_not_called_damaged(tmp_path: Path) -> None:
+    path = make_big_png(tmp_path / "a.png", 64, 48)
+    content = path.read_bytes()
+    path.write_bytes(content[:8] + b"\0\0\0\4CgBIP\0 \x06" + bytes(4) + content[8:])
+    with pytest.raises(MediaError, match="convert it to a plain PNG") as caught:
+        read_image(str(path))
+    assert caught.value.failure.code is Code.UNSUPPORTED
+
+
 def test_sample_photos_stand_upright() -> None:
     info, frame, _ = read_image(str(SAMPLES / "photos" / "grace_hopper.jpg"))
     assert info == MediaInfo(512, 600, None, "jpeg")
