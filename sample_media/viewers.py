@@ -66,6 +66,7 @@ AT_REST = 1.15  # how far along STRAIGHT_MOUTH the face is at rest
 
 # The ellipse around the astronaut's head, hair and neck: pixels of the photograph.
 HEAD_CENTRE, HEAD_RADIUS = (226.0, 104.0), (86.0, 112.0)
+SMOOTHED = 12.0  # pixels: the standard deviation to which the hair of a turned head is smoothed
 
 # The astronaut's teeth, from the upper to the lower lip: x, top and bottom in pixels of the photograph.
 TEETH = np.array(
@@ -201,6 +202,9 @@ def turned(photo: Image, wall: Image, yaw: float) -> Image:
     shift = (across * cosine - depth * sine - across) * HEAD_RADIUS[0] * np.clip((1.05 - down) / 0.4, 0, 1)
     map_x = (at_x + shift).astype(np.float32)
     head = cv2.remap(photo, map_x, at_y, cv2.INTER_CUBIC, None, cv2.BORDER_REPLICATE).astype(np.float32)
+    # What was the edge of the picture of the head is stretched over its side: smoothed, it looks like nothing but hair.
+    edge = np.clip((-0.6 - (map_x - HEAD_CENTRE[0]) / HEAD_RADIUS[0]) / 0.2, 0, 1)[..., None]
+    head = edge * cv2.GaussianBlur(head, (0, 0), SMOOTHED) + (1 - edge) * head
     where = cv2.remap(head_mask(), map_x, at_y, cv2.INTER_LINEAR)
     # Without this, the front of the head would show a second time, on its far side.
     front = (across * sine + depth * cosine > 0) & (depth > 0)

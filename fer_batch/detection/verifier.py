@@ -57,10 +57,15 @@ class Verifier:
         return combined_scores(scores, self.logits(crops(picture, boxes)), self._weights)
 
     def logits(self, squares: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """What the verifier alone says of squares, uint8 (n, SIDE, SIDE, 3); (n,). Raises NetworkError."""
+        """What the verifier alone says of squares, uint8 (n, SIDE, SIDE, 3), on average over both mirror images; (n,).
+        Raises NetworkError."""
         planes = squares.transpose(0, 3, 1, 2)
-        parts = [planes[first : first + _BATCH] for first in range(0, len(planes), _BATCH)]
-        return np.concatenate([self._network(part)["logit"][:, 0] for part in parts] or [np.zeros(0, np.float32)])
+        logits = np.zeros(len(squares), np.float32)
+        for first in range(0, len(squares), _BATCH):
+            part = planes[first : first + _BATCH]
+            both = self._network(np.concatenate([part, part[..., ::-1]]))["logit"]
+            logits[first : first + _BATCH] = both.reshape(2, -1).mean(axis=0)
+        return logits
 
 
 def combined_scores(

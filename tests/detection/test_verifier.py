@@ -63,10 +63,11 @@ def noise(height: int, width: int) -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def test_the_file_gives_nearly_the_answers_of_the_network(networks: Any) -> None:
+def test_the_file_gives_nearly_the_answers_of_the_network_on_both_mirror_images(networks: Any) -> None:
     squares = np.random.default_rng(2).integers(0, 256, (70, SIDE, SIDE, 3), dtype=np.uint8)
     found = Verifier(networks.folder / VERIFIER_FILE, (1.0, 1.0, 0.0)).logits(squares)
-    expected = np.asarray(networks.verifier(squares.astype(np.float32), training=False))[:, 0]
+    images = [images.astype(np.float32) for images in (squares, squares[:, :, ::-1])]
+    expected = np.mean([np.asarray(networks.verifier(image, training=False))[:, 0] for image in images], axis=0)
     assert np.ptp(expected) > 0.01
     assert np.abs(found - expected).mean() < 0.1 * np.ptp(expected)  # INT8 against float32.
 
