@@ -16,7 +16,8 @@ demo: $(VENV)/run.stamp
 	@echo "Open results/demo/report.html; docs/guide/quickstart.md says what else is there."
 
 # Sets everything up and passes the tests, in a process for each core and one more, since some wait for time-outs.
-PYTEST = $(VENV)/bin/python -m pytest --numprocesses auto --dist worksteal
+PROCESSES = $$(($$($(VENV)/bin/python -c "import os; print(os.cpu_count())") + 1))
+PYTEST = $(VENV)/bin/python -m pytest --numprocesses $(PROCESSES) --dist worksteal
 test: $(VENV)/dev.stamp
 	$(PYTEST)
 

@@ -92,6 +92,7 @@ def test_times_that_jump_back_are_told(tmp_path: Path, mode: str) -> None:
     assert [frame.time for frame in prepared.frames][:3] == [0, 1, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("detector")
 def test_times_that_jump_ahead_cost_nothing(tmp_path: Path) -> None:
     times = [*steady(25, 50), *(1_000_000 + time for time in steady(25, 50))]

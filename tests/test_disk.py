@@ -59,6 +59,7 @@ def on_disks(script: str, *arguments: object) -> list[str]:
     return subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=300).stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_a_small_disk_that_fills_up_in_the_middle_and_grows(tmp_path: Path, tiny_onnx_model: Path) -> None:
     out = tmp_path / "disk" / "out"
     out.parent.mkdir()

@@ -298,6 +298,7 @@ def test_a_changed_file_replaces_its_rows(tmp_path: Path) -> None:
     assert len(rows(out, "faces")) == 3
 
 
+@pytest.mark.slow
 def test_restart_with_six_classes_removes_only_what_runs_make(tmp_path: Path) -> None:
     out = tmp_path / "out"
     again = ("run", SAMPLES / "photos", "--out", out, "--workers", 1)
@@ -340,6 +341,7 @@ def test_any_file_name_the_system_allows(tmp_path: Path) -> None:
     assert (media.faces_found[1:] == 1).all()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc")
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_run_ends_with_130_and_goes_on(run: Path, tmp_path: Path, sent: signal.Signals) -> None:

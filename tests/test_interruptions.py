@@ -48,6 +48,7 @@ def test_no_worker_outlives_a_killed_main_process(long_run: subprocess.Popen[str
     wait_for(lambda: not any(map(alive, workers)), 10.0)
 
 
+@pytest.mark.slow
 def test_a_second_run_on_the_same_folder_is_refused(long_run: subprocess.Popen[str], tmp_path: Path) -> None:
     wait_for((tmp_path / "out" / ".fer-batch.lock").is_file)
     done = fer_batch("run", SAMPLES / "photos", "--out", tmp_path / "out", "--restart")
@@ -58,6 +59,7 @@ def test_a_second_run_on_the_same_folder_is_refused(long_run: subprocess.Popen[s
     assert fer_batch("run", SAMPLES / "photos", "--out", tmp_path / "out", "--restart").returncode == 0
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_word_of_it(long_run: subprocess.Popen[str], tmp_path: Path, tiny_onnx_model: Path) -> None:
     out = tmp_path / "out"
     wait_for(lambda: list(out.glob("media/*.parquet")), 120.0)

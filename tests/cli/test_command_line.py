@@ -120,6 +120,7 @@ def test_report_says_what_to_give_it(tmp_path: Path) -> None:
     assert "give the --out folder of a run" in done.stderr
 
 
+@pytest.mark.slow
 def test_info_names_models_decoders_and_devices() -> None:
     done = fer_batch("info")
     values = json.loads(done.stdout)

@@ -128,6 +128,7 @@ def test_study_on_a_store_is_the_same_as_here(folder: Path, tmp_path: Path, buck
             assert stored == (folder / "study" / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_run_ends_with_its_study_and_again_only_where_something_changed(tmp_path: Path, tiny_onnx_model: Path) -> None:
     study = write_csv(tmp_path / "S.csv", "media,respondent", "meeting.mp4,anna")
     segments = write_csv(tmp_path / "G.csv", "segment,start_s,end_s", "begin,0,2")

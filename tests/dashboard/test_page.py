@@ -154,6 +154,7 @@ def test_it_filters_by_time(page: Any) -> None:
     assert page.problems == []
 
 
+@pytest.mark.slow
 def test_an_interrupt_ends_it(served: tuple[str, subprocess.Popen[bytes]]) -> None:
     url, process = served
     process.send_signal(signal.SIGINT)

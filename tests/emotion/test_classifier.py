@@ -39,6 +39,7 @@ print(classifier(crops).shape, loaded(), classifier.device_name)
 """
 
 
+@pytest.mark.slow
 def test_tensorflow_is_loaded_at_the_first_crop_and_nothing_leaks_to_stderr(tiny_model: Path) -> None:
     """Neither the notes TensorFlow prints as it is imported nor the CUDA errors where there is no GPU."""
     settings = {name: value for name, value in os.environ.items() if not name.startswith(("TF_", "KERAS_"))}

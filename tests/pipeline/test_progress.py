@@ -102,6 +102,7 @@ def test_nothing_is_shown_where_nobody_looks(monkeypatch: pytest.MonkeyPatch, te
     assert printed(monkeypatch, terminal, enabled=enabled) == ""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
 def test_the_command_shows_a_bar_on_a_terminal_alone(tmp_path: Path, tiny_onnx_model: Path) -> None:
     import pty

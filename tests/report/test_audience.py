@@ -295,6 +295,7 @@ def test_changes_and_p_values_are_printed_with_their_signs() -> None:
     assert [format_p(value) for value in (0.0004, 0.0126, None)] == ["< 0.001", "= 0.013", "unknown"]
 
 
+@pytest.mark.slow
 def test_long_study_stays_small(tmp_path: Path, scored_file: Callable) -> None:
     out = make_study(tmp_path, scored_file, 4, seconds=1500)
     study = read_study(out)

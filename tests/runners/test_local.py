@@ -85,6 +85,7 @@ def test_no_process_is_left_behind() -> None:
     assert multiprocessing.active_children() == []
 
 
+@pytest.mark.slow
 def test_workers_that_die_as_they_start_end_the_run_with_their_last_words(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

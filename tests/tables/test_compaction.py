@@ -95,6 +95,7 @@ def test_rows_of_a_changed_file_are_replaced_also_in_a_merged_part(
     assert len(contents(out)["media"]) == 6
 
 
+@pytest.mark.slow
 @linux_only
 def test_a_reader_that_lists_finds_every_row_once(fill: Callable[..., Path], tmp_path: Path) -> None:
     out = fill(tmp_path / "out", 20)

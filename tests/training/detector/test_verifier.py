@@ -86,6 +86,7 @@ def learnable(count: int) -> Candidates:
     return Candidates(list(crops), np.full(count, 0.5, np.float32), faces)
 
 
+@pytest.mark.slow
 def test_training_tells_faces_from_other_things() -> None:
     from fer_batch.training.detector.verifier import train_verifier
 

@@ -191,5 +191,5 @@ def test_without_matplotlib_the_error_says_what_to_install(
     for module in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(UsageError, match=r"pip install 'fer-batch\[train\]'"):
+    with pytest.raises(UsageError, match=r'pip install "\.\[train\]"'):
         card.draw_pictures(model, model, metrics)

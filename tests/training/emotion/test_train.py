@@ -343,6 +343,7 @@ def test_teachers_answer_the_very_faces_that_are_learnt(
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_teachers_answer_in_turn(
     training: Any, trainer: Any, two_heads: Path, voted: Faces, recipe: Any, tmp_path: Path
 ) -> None:
