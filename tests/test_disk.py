@@ -21,6 +21,7 @@ from tests.helpers.tables import rows
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="uses limits and signals as Linux has them")
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full(tmp_path: Path, tiny_onnx_model: Path) -> None:
     """A limit on the size of files stands for the disk: what is written fails half way."""
     arguments = ["run", SAMPLES / "photos", "--out", tmp_path / "out", "--model", tiny_onnx_model, "--workers", 1]

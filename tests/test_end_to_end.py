@@ -178,12 +178,14 @@ def test_second_run_changes_no_byte_and_starts_no_tensorflow(run: Path) -> None:
     assert snapshot(run) == before
 
 
+@pytest.mark.slow
 def test_one_worker_gives_the_same_rows(run: Path, tmp_path: Path) -> None:
     done = fer_batch("run", SAMPLES, "--out", tmp_path / "out", "--fps", 2, "--workers", 1, "--batch-size", 7)
     assert done.returncode == 0, done.stderr
     assert_same_rows(run, tmp_path / "out")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="kills a process group")
 def test_killed_half_way_and_started_again(run: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"

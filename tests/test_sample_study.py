@@ -15,6 +15,8 @@ from tests.helpers.clips import SAMPLES
 from tests.helpers.command import fer_batch
 from tests.helpers.tables import rows
 
+pytestmark = pytest.mark.slow  # All of it is analysed.
+
 STUDY = SAMPLES.parent / "sample_study"
 FPS = 2
 

@@ -125,6 +125,7 @@ def choose(tab: Any, filter_name: str, option: str) -> None:
     tab.keyboard.press("Escape")
 
 
+@pytest.mark.slow
 def test_it_shows_the_run(page: Any) -> None:
     assert [figure(page, name) for name in ("Files", "Frames", "Faces")] == ["3", "121", "121"]
     page.get_by_text("bad.mp4").first.wait_for(state="attached")
@@ -133,6 +134,7 @@ def test_it_shows_the_run(page: Any) -> None:
     assert page.problems == []
 
 
+@pytest.mark.slow
 def test_it_filters_by_folder_file_and_emotion(page: Any) -> None:
     choose(page, "Folders", "b")
     page.get_by_test_id("stMetricValue").get_by_text("30", exact=True).first.wait_for()
@@ -144,6 +146,7 @@ def test_it_filters_by_folder_file_and_emotion(page: Any) -> None:
     assert page.problems == []
 
 
+@pytest.mark.slow
 def test_it_filters_by_time(page: Any) -> None:
     handle = page.get_by_role("slider").last
     handle.focus()

@@ -19,6 +19,7 @@ from fer_batch.runners.local import LocalRunner
 from tests.helpers.workers import FailingStarts, TaskList, make_killed, make_worker
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="kills its own process")
 def test_a_dead_worker_costs_one_task_and_its_cause_is_named() -> None:
     tasks = [*(f"task {i}" for i in range(6)), "die", "crash", "exit", *(f"more {i}" for i in range(6))]
@@ -97,6 +98,7 @@ def test_workers_that_die_as_they_start_end_the_run_with_their_last_words(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_task_is_not_blamed_for_workers_that_did_not_start(tmp_path: Path) -> None:
     outcomes = list(LocalRunner(FailingStarts(tmp_path, 2), 1, 60.0).run(TaskList(["a", "b"])))
     assert [(outcome.task, outcome.error) for outcome in outcomes] == [("a", None), ("b", None)]

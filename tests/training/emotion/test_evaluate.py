@@ -138,6 +138,7 @@ def test_a_missing_split_is_named_with_those_there_are(evaluation: Any, tiny_mod
         evaluation.evaluate(tiny_model, faces, "PrivateTest")
 
 
+@pytest.mark.slow
 def test_a_model_gives_the_same_metrics_twice(evaluation: Any, tiny_model: Path, faces: Faces) -> None:
     from fer_batch.emotion.keras_model import KerasModel
 
