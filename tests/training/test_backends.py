@@ -119,7 +119,7 @@ def test_the_detector_trains_and_goes_on(backend: str) -> None:
     tests = Path(__file__).parent / "detector" / "test_train.py"
     chosen = ["-k", "resumes_from_a_checkpoint or network_of_a_detector", "-p", "no:cacheprovider"]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", str(tests), *chosen],
+        [sys.executable, "-m", "pytest", "-q", "-m", "slow or not slow", str(tests), *chosen],
         env={**os.environ, "KERAS_BACKEND": backend},
         cwd=tests.parents[3],
         capture_output=True,
