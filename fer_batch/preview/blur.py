@@ -2,8 +2,8 @@
 
 Drawing needs no model, with this one exception: the tables hold the faces of sampled frames that reached the threshold,
 and a face that must not be recognized is there between samples and below the threshold as well. So the embedded
-detector searches what is to be drawn, at a lower threshold and at more sizes than a run does. Then it searches every
-drawn frame, as a run would.
+detector searches every drawn frame, at a lower threshold than a run's and most frames at a larger size, too. Then it
+searches what was drawn, as a run would.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from fer_batch.report.formatting import format_count
 MARGIN = 0.35
 #: The lowest score of a face that is blurred, as a share of the detector's own threshold.
 SCORE_SHARE = 0.5
-#: Longest sides of the picture at which it is searched, in pixels: at the first, faces of 10 pixels are found; at the
-#: others those that fill the picture, in profile too.
-_LONGEST_SIDES = (1280, 320, 160)
+#: Longest sides of the picture at which it is searched, in pixels: at the first, faces of 10 pixels are found; the
+#: second is that of a run. The detector itself looks for those that fill the picture at a quarter of each.
+_LONGEST_SIDES = (1280, DetectorConfig.longest_side)
 #: A face is blurred that long before and after it is found, in seconds: it may be missed in a frame.
 _BEFORE_S, _AFTER_S = Fraction(1, 4), Fraction(1, 2)
-#: Frames of a scene that follow a searched one within less than this, in seconds, are not searched: every other one of
-#: 30 a second. They get the boxes of those around them.
-_SEARCHED_EVERY_S = Fraction(1, 16)
+#: Frames of a scene less than this, in seconds, after one that was searched at both sizes are searched at the second
+#: alone: every other one of 30 a second. Small faces there get the boxes of the frames around them.
+_BOTH_SIZES_EVERY_S = Fraction(1, 16)
 #: Frames that wait for those after them, at most: 25 MB each at 4K.
 _MOST_WAITING = 8
 #: Frames that are searched while earlier ones are drawn.
@@ -83,9 +83,9 @@ class FaceFinder:
 
 
 @cache
-def face_finder() -> FaceFinder:
+def face_finder(longest_sides: tuple[int, ...] = _LONGEST_SIDES) -> FaceFinder:
     """The one that searches before blurring, loaded at the first call."""
-    return FaceFinder(_LONGEST_SIDES)
+    return FaceFinder(longest_sides)
 
 
 @cache
@@ -100,8 +100,8 @@ class BlurCheck:
 
     Attributes:
         pictures: Pictures that were searched.
-        faces: Faces in them with at least the detector's threshold.
-        possible: Faces with at least `SCORE_SHARE` of it, those above included.
+        faces: Faces left in them with at least the detector's threshold.
+        possible: Faces left with at least `SCORE_SHARE` of it, those above included.
     """
 
     pictures: int = 0
@@ -109,9 +109,13 @@ class BlurCheck:
     possible: int = 0
 
     def search(self, picture: NDArray[np.uint8]) -> None:
-        """Search a picture, uint8 (h, w, 3), BGR."""
+        """Search a picture, uint8 (h, w, 3), BGR. What is found is blurred as well, in place, and the picture searched
+        again: blurring one part changes what the detector makes of the rest."""
         finder = _checker()
-        scores = finder.scores(picture)
+        scores: list[float] = []
+        if boxes := finder.boxes(picture):
+            blur(picture, boxes)
+            scores = finder.scores(picture)
         self.pictures += 1
         self.faces += sum(score >= finder.threshold for score in scores)
         self.possible += len(scores)
@@ -169,20 +173,19 @@ def _union(first: Box, second: Box) -> Box:
 def searched(frames: Iterable[DrawnFrame]) -> Iterator[tuple[DrawnFrame, Sequence[Box]]]:
     """Frames, each with the boxes to blur in it. Some are searched ahead, in a thread: the networks leave the other
     cores free for decoding and drawing."""
-    waiting: deque[tuple[DrawnFrame, Future[list[Box]] | None]] = deque()
-    last: DrawnFrame | None = None  # The last one that was searched.
+    waiting: deque[tuple[DrawnFrame, Future[list[Box]]]] = deque()
+    last: DrawnFrame | None = None  # The last one that was searched at both sizes.
 
     def first() -> tuple[DrawnFrame, Sequence[Box]]:
         frame, boxes = waiting.popleft()
-        return frame, [*(boxes.result() if boxes else ()), *(face.box for face in frame.faces)]
+        return frame, [*boxes.result(), *(face.box for face in frame.faces)]
 
     with ThreadPoolExecutor(1) as thread:
         for frame in frames:
-            if last is None or frame.scene != last.scene or frame.time >= last.time + _SEARCHED_EVERY_S:
-                waiting.append((frame, thread.submit(face_finder().boxes, frame.picture)))
-                last = frame
-            else:
-                waiting.append((frame, None))
+            finder = face_finder(_LONGEST_SIDES[1:])
+            if last is None or frame.scene != last.scene or frame.time >= last.time + _BOTH_SIZES_EVERY_S:
+                last, finder = frame, face_finder()
+            waiting.append((frame, thread.submit(finder.boxes, frame.picture)))
             if len(waiting) > _SEARCHED_AHEAD:
                 yield first()
         while waiting:

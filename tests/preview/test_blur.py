@@ -61,18 +61,22 @@ def test_face_is_not_blurred_beyond_a_cut() -> None:
 
 
 @pytest.mark.parametrize(("rate", "expected"), [(30, [0, 2, 4, 5, 7, 9]), (15, list(range(10))), (10, list(range(10)))])
-def test_frames_are_searched_at_least_twelve_times_a_second_and_after_each_cut(
+def test_frames_are_searched_large_at_least_twelve_times_a_second_and_after_each_cut(
     rate: int, expected: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The picture of each frame holds its number; the box that is found there, too."""
-    monkeypatch.setattr(FaceFinder, "boxes", lambda _, picture: [(picture[0, 0, 0] / 100, 0.0, 0.1, 0.1)])
+    """The picture of each frame holds its number; the box that is found there, too, and at how many sizes."""
+
+    def boxes(finder: FaceFinder, picture: np.ndarray) -> list[Box]:
+        return [(picture[0, 0, 0] / 100, 0.0, len(finder._searches) / 10, 0.1)]
+
+    monkeypatch.setattr(FaceFinder, "boxes", boxes)
     frames = [
         DrawnFrame(Fraction(index, rate), np.full((8, 8, 3), index, np.uint8), [], index // 5) for index in range(10)
     ]
-    found = [(frame.time, boxes) for frame, boxes in searched(frames)]
-    assert [time for time, _ in found] == [frame.time for frame in frames]
-    assert [index for index, (_, boxes) in enumerate(found) if boxes] == expected
-    assert all(boxes == [(index / 100, 0.0, 0.1, 0.1)] for index, (_, boxes) in enumerate(found) if boxes)
+    found = list(searched(frames))
+    assert [frame.time for frame, _ in found] == [frame.time for frame in frames]
+    for index, (_, (box,)) in enumerate(found):
+        assert box == (index / 100, 0.0, 0.2 if index in expected else 0.1, 0.1)
 
 
 def test_boxes_that_overlap_by_half_are_blurred_as_one() -> None:
@@ -86,14 +90,23 @@ def test_detector_finds_no_face_in_a_blurred_photograph() -> None:
     config = DetectorConfig("embedded")
     detector = create_detector(config)
 
-    check = BlurCheck()
-    check.search(picture)
-    assert (check.pictures, check.faces) == (1, 2)
-    assert str(check).startswith("2 faces in 1 blurred picture at the detector's threshold of 0.")
-
     def faces() -> int:
         return len(find_faces(frame_from_bgr(picture, colour=True), detector, config))
 
     assert faces() == 2
     blur(picture, face_finder().boxes(picture))
     assert faces() == 0
+
+
+def test_what_is_still_found_is_blurred_and_what_is_left_then_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = np.asarray(Image.open(SAMPLES / "photos" / "two_people.png").convert("RGB"))[:, :, ::-1].copy()
+    with monkeypatch.context() as patch:  # As if blurring did not help.
+        patch.setattr("fer_batch.preview.blur.blur", lambda picture, boxes: None)
+        check = BlurCheck()
+        check.search(picture)
+        assert (check.pictures, check.faces) == (1, 2)
+        assert str(check).startswith("2 faces in 1 blurred picture at the detector's threshold of 0.")
+    check.search(picture)
+    assert (check.pictures, check.faces) == (2, 2)
+    check.search(picture)
+    assert (check.pictures, check.faces) == (3, 2)
