@@ -13,6 +13,8 @@ from fer_batch.media.notes import MAX_RATE
 from fer_batch.records import Code, MediaError, Stage
 from fer_batch.storage import for_ffmpeg
 
+#: Containers with an index that leads to every key frame, and time stamps that do not depend on where reading began.
+SPLITTABLE = frozenset(["mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"])
 #: Containers without an index: a seek searches the bytes, which joined recordings lead astray.
 WITHOUT_INDEX = frozenset(["mpeg", "mpegts"])
 #: Seconds of a time stamp's unit where a stream states none: FFmpeg's own.

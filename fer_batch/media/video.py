@@ -15,6 +15,7 @@ from av.error import FFmpegError
 
 from fer_batch.media.base import FrameReader, Packet, ReadStats, Skip, SkipDecisions, SkipPlan
 from fer_batch.media.container import (
+    SPLITTABLE,
     WITHOUT_INDEX,
     PixelAspect,
     choose_stream,
@@ -35,8 +36,6 @@ from fer_batch.storage import read_start
 
 #: Reads in a row that may fail before the rest of a file is given up.
 MAX_READ_ERRORS = 100
-#: Containers with an index that leads to every key frame, and time stamps that do not depend on where reading began.
-_SPLITTABLE = frozenset(["mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"])
 #: Packets that any file may have.
 _MAX_PACKETS = 1_000_000
 
@@ -45,11 +44,8 @@ class VideoReader:
     """One video file, open for reading; see `FrameReader`."""
 
     def __init__(self, file: str) -> None:
-        """Open the container.
-
-        Raises:
-            MediaError: `changed`, `invalid_data`, `no_video_stream`, `unsupported`, `too_large` or `unreadable`.
-        """
+        """Open the container. Raises MediaError: `changed`, `invalid_data`, `no_video_stream`, `unsupported`,
+        `too_large` or `unreadable`."""
         self.file = file
         self.stats = ReadStats()
         self._size: tuple[int, int] | None = None
@@ -118,7 +114,7 @@ class VideoReader:
         """The time of the last key frame at or before each of `times`, ascending, none twice. No more of `times` are
         drawn once the index ends, whatever length the file states. Empty where the file can't be read from all of them
         on, and only reading it from its beginning is sure."""
-        if self._container.format.name not in _SPLITTABLE or self._clock_start is None:
+        if self._container.format.name not in SPLITTABLE or self._clock_start is None:
             return []
         found: list[Fraction] = []
         with closing(open_container(self.file)) as container:  # A seek must not show in what this reader gives.
@@ -290,7 +286,7 @@ class VideoReader:
     def _with_decisions(self, packets: Iterator[Packet], skip: Skip, plan: SkipPlan | None) -> SkipDecisions:
         """Packets with what the decoder is to leave out at each; None where it need not see it."""
         is_h264 = self._stream.codec_context.codec.name == "h264"
-        sure = is_h264 and self._container.format.name in _SPLITTABLE and self._clock_start is not None
+        sure = is_h264 and self._container.format.name in SPLITTABLE and self._clock_start is not None
         if plan is None or not sure:
             return ((packet, skip) for packet in packets)
         return plan(packets, self._seconds)
