@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fer_batch.config import Device
+from fer_batch.environment import environment_variable
 from fer_batch.errors import missing_extra
 from fer_batch.log import native_stderr_to_log
 
@@ -74,9 +75,8 @@ def supports_bfloat16(cpu_info: Path = Path("/proc/cpuinfo")) -> bool:
 def _isolated_keras_home() -> Iterator[None]:
     """Import Keras so that it neither reads nor writes the user's ~/.keras, where settings for other programs could
     change results, nor imports Matplotlib, which is not needed here and writes to the home directory as well."""
-    before, hide_matplotlib = os.environ.get("KERAS_HOME"), "matplotlib" not in sys.modules
-    with tempfile.TemporaryDirectory() as home:
-        os.environ["KERAS_HOME"] = home
+    hide_matplotlib = "matplotlib" not in sys.modules
+    with tempfile.TemporaryDirectory() as home, environment_variable("KERAS_HOME", home):
         if hide_matplotlib:
             sys.modules["matplotlib"] = None  # type: ignore[assignment]  # None makes an import fail.
         try:
@@ -84,6 +84,3 @@ def _isolated_keras_home() -> Iterator[None]:
         finally:
             if hide_matplotlib:
                 del sys.modules["matplotlib"]
-            del os.environ["KERAS_HOME"]
-            if before is not None:
-                os.environ["KERAS_HOME"] = before

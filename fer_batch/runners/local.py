@@ -16,11 +16,12 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Generic
 
+from fer_batch.environment import environment_variable
 from fer_batch.errors import WorkerStartError
 from fer_batch.log import stderr_to_file
 from fer_batch.runners.base import (
@@ -43,8 +44,6 @@ _RESULTS_PER_WORKER = 2
 _START_UP_S = 60.0
 # Spawned, not forked: threads of FFmpeg and TensorFlow do not survive a fork.
 _CONTEXT = multiprocessing.get_context("spawn")
-#: Set, it keeps the working folder out of what Python imports from (PYTHONSAFEPATH, Python 3.11).
-_SAFE_PATH = "PYTHONSAFEPATH"
 
 
 class LocalRunner(Generic[TaskT, ResultT]):
@@ -195,7 +194,9 @@ class _Worker(Generic[TaskT, ResultT]):
         self.pipe, theirs = _CONTEXT.Pipe()
         process = _CONTEXT.Process(target=_serve, args=(self._make, theirs, self._start_log), daemon=True)
         try:
-            with _nothing_imported_from_the_working_folder():
+            # Started by `-c`, Python would import from the working folder first: a `random.py` or `types.py` that lies
+            # beside the user's media would run in place of its own.
+            with environment_variable("PYTHONSAFEPATH", "1"):
                 process.start()
         except BaseException:
             self.pipe.close()
@@ -261,21 +262,6 @@ def _serve(pickled_make: bytes, pipe: Connection[Any, Any], start_log: Path | No
     except Exception as error:
         error.add_note(traceback.format_exc())
         pipe.send((_RAISED, error))
-
-
-@contextmanager
-def _nothing_imported_from_the_working_folder() -> Iterator[None]:
-    """Have Python processes that start meanwhile take their first imports from Python alone: they are started by `-c`,
-    and a `random.py` or `types.py` that lies beside the user's media would run in place of Python's own."""
-    before = os.environ.get(_SAFE_PATH)
-    os.environ[_SAFE_PATH] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[_SAFE_PATH]
-        else:
-            os.environ[_SAFE_PATH] = before
 
 
 def _temporary_file() -> Path | None:
