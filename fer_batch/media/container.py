@@ -9,12 +9,12 @@ import av
 from av.error import FFmpegError
 
 from fer_batch.media.image import MAX_PIXELS
-from fer_batch.media.notes import MAX_RATE
+from fer_batch.media.notes import MAX_RATE, MP4
 from fer_batch.records import Code, MediaError, Stage
 from fer_batch.storage import for_ffmpeg
 
 #: Containers with an index that leads to every key frame, and time stamps that do not depend on where reading began.
-SPLITTABLE = frozenset(["mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"])
+SPLITTABLE = frozenset([MP4, "matroska,webm"])
 #: Containers without an index: a seek searches the bytes, which joined recordings lead astray.
 WITHOUT_INDEX = frozenset(["mpeg", "mpegts"])
 #: Seconds of a time stamp's unit where a stream states none: FFmpeg's own.
@@ -27,7 +27,7 @@ _STILL = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbn
 _PRIMING_S = 1
 #: Pixels wider or taller than this, width over height, are a mistake: no camera and no broadcast has them.
 _MAX_PIXEL_ASPECT = 4
-_MP4, _AVIF_SEQUENCE = "mov,mp4,m4a,3gp,3g2,mj2", "avis"
+_AVIF_SEQUENCE = "avis"
 
 
 def open_container(file: str) -> Any:
@@ -80,7 +80,7 @@ def choose_stream(container: Any) -> tuple[Any, int]:
 
 def _moves(container: Any, stream: Any) -> bool:
     frames = _frame_count(stream)
-    if container.format.name == _MP4 and not frames:  # The still picture in a moving AVIF has no length.
+    if container.format.name == MP4 and not frames:  # The still picture in a moving AVIF has no length.
         return bool(stream.duration)
     return not frames or frames > 1.5
 
@@ -88,7 +88,7 @@ def _moves(container: Any, stream: Any) -> bool:
 def _rank(container: Any, stream: Any) -> tuple[bool, float, int]:
     """A stream's place among several: the one flagged as default, then pixels times frames, then the first."""
     # In MP4 the flag says that a track is enabled; muxers set it for the first, whatever that is.
-    flagged = container.format.name != _MP4 and bool(stream.disposition & av.stream.Disposition.default)
+    flagged = container.format.name != MP4 and bool(stream.disposition & av.stream.Disposition.default)
     context = stream.codec_context
     return flagged, context.width * context.height * (_frame_count(stream) or 1), -stream.index
 

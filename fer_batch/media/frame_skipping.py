@@ -76,7 +76,7 @@ def _index_of_last(
     """The index in a group of the last packet that has to be decoded, None where all have."""
     both = [*group, *(packet for packet in following if packet.size)]
     if not group or not group[0].is_keyframe or any(packet.pts is None or packet.is_discard for packet in both):
-        return None  # Without time stamps, or across a cut of an edit list, which frame is the last can't be told.
+        return None  # Without time stamps, or across a cut of an edit list, which frame is the last is unknown.
     key, next_key = group[0].pts, following[0].pts
     # Leading pictures of the next group, shown before its key frame, may depend on any frame of this one.
     if min(packet.pts for packet in both[len(group) :]) < next_key:

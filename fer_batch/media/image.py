@@ -18,6 +18,7 @@ from fer_batch.media.missing_end import missing_end
 from fer_batch.media.orientation import is_sideways, upright
 from fer_batch.media.raw_photo import is_raw_photo, largest_preview
 from fer_batch.media.recorded import from_exif
+from fer_batch.media.sniff import HEIF_BRANDS
 from fer_batch.records import Code, Failure, Frame, MediaError, MediaInfo, Stage
 from fer_batch.storage import open_file
 
@@ -37,7 +38,6 @@ _NEW_SUBFILE_TYPE, _NOT_A_PAGE = 254, 0b101
 _JPEGS = ("JPEG", "MPO")
 #: The first chunk of a PNG in Apple's own form, which is none by the standard.
 _APPLE_PNG = b"CgBI"
-_HEIF_BRANDS = frozenset([b"heic", b"heix", b"heim", b"heis", b"mif1", b"mif2", b"miaf"])
 
 # MAX_PIXELS is our own bound, checked before decoding, with a message of ours.
 Image.MAX_IMAGE_PIXELS = None
@@ -80,7 +80,7 @@ def _read_any(stream: BinaryIO, header: bytes, file: str, colour: bool) -> tuple
     if header[12:16] == _APPLE_PNG:  # Pillow would call it damaged.
         message = "no decoder for PNG as Xcode packs it for iPhones (CgBI); convert it to a plain PNG"
         raise MediaError(Stage.DECODE, Code.UNSUPPORTED, message)
-    if header[4:8] == b"ftyp" and header[8:12] in _HEIF_BRANDS:
+    if header[4:8] == b"ftyp" and header[8:12] in HEIF_BRANDS:
         _register_heif()
     if is_raw_photo(header, file) or _is_raw_tiff(stream, header, file):
         source, orientation = largest_preview(stream)  # type: ignore[assignment]
@@ -133,7 +133,7 @@ def _unidentified(header: bytes) -> MediaError:
     """Why Pillow knows no format for a file that begins so."""
     if header[4:8] == b"ftyp" and header[8:12] in (b"avif", b"avis") and features.check("avif"):
         return MediaError(Stage.DECODE, Code.INVALID_DATA, "not a picture, whatever its name says")
-    if header[4:8] == b"ftyp" and header[8:12] in _HEIF_BRANDS:
+    if header[4:8] == b"ftyp" and header[8:12] in HEIF_BRANDS:
         return MediaError(Stage.DECODE, Code.INVALID_DATA, "damaged picture (not readable as HEIF)")
     if header[4:8] in (b"ftyp", b"JXL ") or header.startswith((b"\x76\x2f\x31\x01", b"II\xbc\x01", b"\xff\x0a")):
         message = "no decoder for this picture format; convert it to JPEG, PNG or TIFF"

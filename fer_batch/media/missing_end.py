@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from typing import BinaryIO
 
+from fer_batch.media.sniff import HEIF_BRANDS
 from fer_batch.records import Code, Failure, Stage
 from fer_batch.storage import open_file
 
@@ -14,7 +15,7 @@ _GIF, _GIF_TRAILER = b"GIF8", b"\x3b"  # GIF89a specification, section 27
 _GIF_BYTES = 64
 _JPEG, _JPEG_TRAILER = b"\xff\xd8\xff", b"\xff\xd9"
 _MPEG_PROGRAM, _TS_SYNC = b"\0\0\x01\xba", b"G"
-_PICTURE_BRANDS = frozenset([b"avif", b"heic", b"heix", b"heim", b"heis", b"mif1", b"mif2", b"miaf"])
+_PICTURE_BRANDS = HEIF_BRANDS | {b"avif"}
 #: So many zeros at the end are none that an encoder wrote: bytes, and how many are looked at at a time.
 _MIN_ZEROS, _BLOCK = 1024, 1 << 16
 

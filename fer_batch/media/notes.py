@@ -18,8 +18,10 @@ _TRUNCATION_SLACK = Fraction(1)
 MAX_RATE, _RATE_PACKETS = 300, 100
 #: Containers of broadcasts and camcorders, whose frames come steadily.
 _STEADY = frozenset(["mpeg", "mpegts"])
+#: FFmpeg's name of MP4, MOV and their kin.
+MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
 #: Containers of which FFmpeg reads no second one behind the first; bytes by which that is known, and is looked for in.
-_ONE_RECORDING = frozenset(["mov,mp4,m4a,3gp,3g2,mj2", "flv", "asf"])
+_ONE_RECORDING = frozenset([MP4, "flv", "asf"])
 _START_BYTES, _BEHIND_BYTES = 12, 1 << 24
 
 

@@ -52,9 +52,9 @@ _VIDEO_STARTS = (
     b"nut/multimedia container", b"DHAV",
     b"\x1f\x07\0\x3f", b"\x1f\x07\0\xbf",  # DV, 60 and 50 fields a second
 )  # fmt: skip
-_IMAGE_BRANDS = frozenset(
-    [b"avif", b"heic", b"heix", b"heim", b"heis", b"mif1", b"mif2", b"miaf", b"avci", b"jpeg", b"crx "]
-)
+#: The brands of HEIF; an AVIF picture may have one of its general ones as well.
+HEIF_BRANDS = frozenset([b"heic", b"heix", b"heim", b"heis", b"mif1", b"mif2", b"miaf"])
+_IMAGE_BRANDS = HEIF_BRANDS | {b"avif", b"avci", b"jpeg", b"crx "}
 _AUDIO_BRANDS = frozenset([b"M4A ", b"M4B ", b"M4P "])
 _ISO_BOXES = frozenset([b"moov", b"mdat", b"wide", b"moof", b"styp", b"pnot", b"skip"])
 #: The payload type of the first unit of a stream in H.264 (parameter set, delimiter) and HEVC, behind its start code.
