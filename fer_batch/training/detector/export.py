@@ -16,6 +16,9 @@ from fer_batch.onnx.export import Graph
 if TYPE_CHECKING:
     import keras
 
+#: The blocks that the first convolutions of a file read.
+READ_BLOCKS = (BLOCK, (BLOCK[0] // 2, BLOCK[1] // 2))
+
 
 def export_onnx(network: keras.Model, path: Path) -> None:
     """Write a network as ONNX.
@@ -32,10 +35,10 @@ def export_onnx(network: keras.Model, path: Path) -> None:
     """
     graph = Graph()
     maps = graph.add_network(network)
-    first, second, *_ = (index for index, node in enumerate(graph.nodes) if node[0] == "Conv")
-    _read_blocks(graph, first, BLOCK)
-    _read_blocks(graph, second, (BLOCK[0] // 2, BLOCK[1] // 2))
-    _turn_input(graph, first)
+    convolutions = [index for index, node in enumerate(graph.nodes) if node[0] == "Conv"]
+    for index, block in zip(convolutions, READ_BLOCKS, strict=False):
+        _read_blocks(graph, index, block)
+    _turn_input(graph, convolutions[0])
     graph.node("Concat", "faces", [_as_rows(graph, name) for name in maps], axis=0)
     graph.save(path, "face-detector", [1, "rows", "columns", 3 * prod(BLOCK)], {"faces": ["cells", CHANNELS]})
 

@@ -8,18 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_batch.detection.builtin import BLOCK
 from fer_batch.detection.layers import AFTER_RELU
 from fer_batch.detection.model_folder import ONNX_FILE
 from fer_batch.errors import DatasetError
 from fer_batch.onnx.export import check_onnx
-from fer_batch.training.detector.export import pixels_kernel
+from fer_batch.training.detector.export import READ_BLOCKS, pixels_kernel
 
 if TYPE_CHECKING:
     import keras
 
-#: The blocks that the first convolutions of a file read.
-_READ_BLOCKS = (BLOCK, (BLOCK[0] // 2, BLOCK[1] // 2))
 #: Length of a filter as networks of ReLUs begin (He et al. 2015): what the learning rate was chosen for.
 _FILTER_LENGTH = float(np.sqrt(2.0))
 
@@ -47,8 +44,8 @@ def start_from(folder: Path, network: keras.Model) -> None:
             kernel, bias = (constants[f"{layer.name}_{part}"] for part in ("kernel", "bias"))
             if kernel.ndim == 2:  # A matrix product over cells.
                 kernel = kernel[:, :, None, None]
-            if index < len(_READ_BLOCKS):
-                kernel = pixels_kernel(kernel, _READ_BLOCKS[index])
+            if index < len(READ_BLOCKS):
+                kernel = pixels_kernel(kernel, READ_BLOCKS[index])
             if index == 0:
                 (rescaling,) = (other for other in network.layers if type(other).__name__ == "Rescaling")
                 kernel = kernel / rescaling.scale
