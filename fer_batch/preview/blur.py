@@ -3,7 +3,7 @@
 Drawing needs no model, with this one exception: the tables hold the faces of sampled frames that reached the threshold,
 and a face that must not be recognized is there between samples and below the threshold as well. So the embedded
 detector searches every drawn frame, at a lower threshold than a run's and most frames at a larger size, too. Then it
-searches what was drawn, as a run would.
+searches what was drawn, as a run would, and blurs what it still finds.
 """
 
 from __future__ import annotations
@@ -31,12 +31,13 @@ from fer_batch.report.formatting import format_count
 MARGIN = 0.35
 #: The lowest score of a face that is blurred, as a share of the detector's own threshold.
 SCORE_SHARE = 0.5
-#: Longest sides of the picture at which it is searched, in pixels: at the first, faces of 10 pixels are found; the
-#: second is that of a run. The detector itself looks for those that fill the picture at a quarter of each.
-_LONGEST_SIDES = (1280, DetectorConfig.longest_side)
+#: Longest sides of the picture at which it is searched, in pixels: that of a run alone, or a larger one as well, at
+#: which faces of 10 pixels are found. The detector itself looks for those that fill the picture at a quarter of each.
+_AS_IN_A_RUN: tuple[int, ...] = (DetectorConfig.longest_side,)
+_LONGEST_SIDES = (1280, *_AS_IN_A_RUN)
 #: A face is blurred that long before and after it is found, in seconds: it may be missed in a frame.
 _BEFORE_S, _AFTER_S = Fraction(1, 4), Fraction(1, 2)
-#: Frames of a scene less than this, in seconds, after one that was searched at both sizes are searched at the second
+#: Frames of a scene less than this, in seconds, after one that was searched at both sizes are searched as in a run
 #: alone: every other one of 30 a second. Small faces there get the boxes of the frames around them.
 _BOTH_SIZES_EVERY_S = Fraction(1, 16)
 #: Frames that wait for those after them, at most: 25 MB each at 4K.
@@ -56,42 +57,43 @@ class FaceFinder:
         threshold: The lowest score, 0..1, of what a run takes for a face.
     """
 
-    def __init__(self, longest_sides: Sequence[int]) -> None:
-        """Load the embedded detector. Raises UsageError where it is missing.
+    def __init__(self) -> None:
+        """Load the embedded detector. Raises UsageError where it is missing."""
+        self.threshold = create_detector(DetectorConfig("embedded")).min_score or 1.0
+        self._config = DetectorConfig("embedded", min_score=SCORE_SHARE * self.threshold)
+        self._detector = create_detector(self._config)
+
+    def boxes(self, picture: NDArray[np.uint8], longest_sides: Sequence[int] = _LONGEST_SIDES) -> list[Box]:
+        """The boxes of what might be faces.
 
         Args:
-            longest_sides: Longest sides, in pixels, of the sizes at which pictures are searched.
+            picture: uint8 (h, w, 3), BGR.
+            longest_sides: Of the sizes at which it is searched, in pixels.
         """
-        self.threshold = create_detector(DetectorConfig("embedded")).min_score or 1.0
-        config = DetectorConfig("embedded", min_score=SCORE_SHARE * self.threshold)
-        self._detector = create_detector(config)
-        self._searches = [replace(config, longest_side=side) for side in longest_sides]
-
-    def boxes(self, picture: NDArray[np.uint8]) -> list[Box]:
-        """The boxes of what might be faces in a picture, uint8 (h, w, 3), BGR."""
         height, width = picture.shape[:2]
-        faces = self._found(picture)
+        faces = self._found(picture, longest_sides)
         return [(face.x / width, face.y / height, face.width / width, face.height / height) for face in faces]
 
-    def scores(self, picture: NDArray[np.uint8]) -> list[float]:
-        """The scores of what might be faces in a picture, from `SCORE_SHARE` of the threshold on."""
-        return [face.score or 0.0 for face in self._found(picture)]
+    def scores(self, picture: NDArray[np.uint8], longest_sides: Sequence[int]) -> list[float]:
+        """The scores of what might be faces, from `SCORE_SHARE` of the threshold on. Arguments: as of `boxes`."""
+        return [face.score or 0.0 for face in self._found(picture, longest_sides)]
 
-    def _found(self, picture: NDArray[np.uint8]) -> list[Detection]:
+    def _found(self, picture: NDArray[np.uint8], longest_sides: Sequence[int]) -> list[Detection]:
         frame = frame_from_bgr(picture, self._detector.needs_colour)
-        return [face for search in self._searches for face in find_faces(frame, self._detector, search)]
+        searches = [replace(self._config, longest_side=side) for side in longest_sides]
+        return [face for search in searches for face in find_faces(frame, self._detector, search)]
 
 
 @cache
-def face_finder(longest_sides: tuple[int, ...] = _LONGEST_SIDES) -> FaceFinder:
+def face_finder() -> FaceFinder:
     """The one that searches before blurring, loaded at the first call."""
-    return FaceFinder(longest_sides)
+    return FaceFinder()
 
 
 @cache
 def _checker() -> FaceFinder:
-    """The one that searches what was drawn, at the size of a run; the other may be at work meanwhile."""
-    return FaceFinder([DetectorConfig.longest_side])
+    """The one that searches what was drawn; the other may be at work meanwhile."""
+    return FaceFinder()
 
 
 @dataclass
@@ -113,9 +115,9 @@ class BlurCheck:
         again: blurring one part changes what the detector makes of the rest."""
         finder = _checker()
         scores: list[float] = []
-        if boxes := finder.boxes(picture):
+        if boxes := finder.boxes(picture, _AS_IN_A_RUN):
             blur(picture, boxes)
-            scores = finder.scores(picture)
+            scores = finder.scores(picture, _AS_IN_A_RUN)
         self.pictures += 1
         self.faces += sum(score >= finder.threshold for score in scores)
         self.possible += len(scores)
@@ -182,10 +184,10 @@ def searched(frames: Iterable[DrawnFrame]) -> Iterator[tuple[DrawnFrame, Sequenc
 
     with ThreadPoolExecutor(1) as thread:
         for frame in frames:
-            finder = face_finder(_LONGEST_SIDES[1:])
+            sides = _AS_IN_A_RUN
             if last is None or frame.scene != last.scene or frame.time >= last.time + _BOTH_SIZES_EVERY_S:
-                last, finder = frame, face_finder()
-            waiting.append((frame, thread.submit(finder.boxes, frame.picture)))
+                last, sides = frame, _LONGEST_SIDES
+            waiting.append((frame, thread.submit(face_finder().boxes, frame.picture, sides)))
             if len(waiting) > _SEARCHED_AHEAD:
                 yield first()
         while waiting:

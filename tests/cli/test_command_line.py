@@ -28,7 +28,7 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_an_engine_that_is_not_installed_is_told_with_the_line_that_installs_it(tmp_path: Path) -> None:
+def test_an_engine_that_is_not_installed_ends_the_run_with_the_line_that_installs_it(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['ray'] = None\n"  # As good as not installed.
         "from fer_batch.cli import app\n"
@@ -36,8 +36,8 @@ def test_an_engine_that_is_not_installed_is_told_with_the_line_that_installs_it(
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.returncode == 2
-    told = 'fer-batch: --engine ray needs Ray; in your checkout of fer_batch: pip install ".[ray]"'
-    assert done.stderr.strip() == told
+    message = 'fer-batch: --engine ray needs Ray; in your checkout of fer_batch: pip install ".[ray]"'
+    assert done.stderr.strip() == message
     assert not (tmp_path / "out").exists()
 
 

@@ -66,8 +66,8 @@ def test_frames_are_searched_large_at_least_twelve_times_a_second_and_after_each
 ) -> None:
     """The picture of each frame holds its number; the box that is found there, too, and at how many sizes."""
 
-    def boxes(finder: FaceFinder, picture: np.ndarray) -> list[Box]:
-        return [(picture[0, 0, 0] / 100, 0.0, len(finder._searches) / 10, 0.1)]
+    def boxes(finder: FaceFinder, picture: np.ndarray, longest_sides: tuple[int, ...]) -> list[Box]:
+        return [(picture[0, 0, 0] / 100, 0.0, len(longest_sides) / 10, 0.1)]
 
     monkeypatch.setattr(FaceFinder, "boxes", boxes)
     frames = [
