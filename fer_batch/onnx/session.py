@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from fer_batch.errors import ModelFolderError
 from fer_batch.log import native_stderr_to_log, one_line
 
 _FATAL = 4
+_importing = Lock()
 
 
 class NetworkError(Exception):
@@ -21,7 +23,8 @@ class NetworkError(Exception):
 
 def onnx_runtime() -> Any:
     """Import ONNX Runtime without its messages and with telemetry off (see pyproject.toml)."""
-    with native_stderr_to_log("onnxruntime"):
+    # One thread at a time, for stderr is one for all: two could leave it where the other had sent it.
+    with _importing, native_stderr_to_log("onnxruntime"):
         import onnxruntime
     onnxruntime.disable_telemetry_events()
     return onnxruntime
