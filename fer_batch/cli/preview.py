@@ -43,9 +43,9 @@ def preview(
         from fer_batch.cli.tables import parts_of, summarized_parts_of
         from fer_batch.log import set_up_logging
         from fer_batch.pipeline.resolve import find_out
+        from fer_batch.preview.options import DrawOptions
         from fer_batch.preview.previews import preview as draw_previews
         from fer_batch.preview.previews import preview_moments
-        from fer_batch.preview.video import DrawOptions
 
         set_up_logging(quiet, False, None)
         (summarized_parts_of if moments else parts_of)(directory)

@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 
 from fer_batch.log import one_line
 from fer_batch.media.video import open_video
-from fer_batch.preview.blur import blur, face_finder
-from fer_batch.preview.drawing import draw_faces
+from fer_batch.preview.image import draw_picture
+from fer_batch.preview.picture_size import sized
 from fer_batch.preview.samples import Samples
 from fer_batch.preview.sources import Source, read_samples
 from fer_batch.preview.text import Colour, draw_text, fitted
-from fer_batch.preview.video import sized
 from fer_batch.records import MediaError
 from fer_batch.report.formatting import format_tenths
 from fer_batch.report.highlights import Moment, clear_moments, shown_moments
@@ -86,10 +85,7 @@ def _picture(source: Source, samples: Samples, moment: Moment, blurred: bool) ->
         if shown is None:
             raise reader.no_frames_error()
         picture = sized(shown)
-    faces = samples.faces_at(time)
-    if blurred:
-        blur(picture, [*face_finder().boxes(picture), *(face.box for face in faces)])
-    draw_faces(picture, faces, arrows=not blurred)
+    draw_picture(picture, samples.faces_at(time), blurred)
     return picture, time
 
 

@@ -14,12 +14,14 @@ from av.error import FFmpegError
 from tqdm import tqdm
 
 from fer_batch.analysis.summarize import table_labels
-from fer_batch.atomic import atomic_file, write_atomic
+from fer_batch.atomic import atomic_file
 from fer_batch.log import one_line
-from fer_batch.preview.blur import BlurCheck
+from fer_batch.preview.blur_check import BlurCheck
 from fer_batch.preview.contact_sheet import SHEET_FILE, contact_sheet
+from fer_batch.preview.image import draw_image, signature_of_image, write_blurred_jpeg, write_jpeg
+from fer_batch.preview.options import DrawOptions
 from fer_batch.preview.sources import Source, read_samples, read_sources
-from fer_batch.preview.video import DrawOptions, draw_image, draw_video, signature_of_image, write_jpeg
+from fer_batch.preview.video import draw_video
 from fer_batch.preview.writer import encoder, signature_of_video
 from fer_batch.records import MediaError, MediaType
 from fer_batch.tables.parts import committed_parts
@@ -27,7 +29,7 @@ from fer_batch.tables.parts import committed_parts
 log = logging.getLogger(__name__)
 
 #: Raised when the drawing changes, so that previews made before are made again.
-_VERSION = 2
+_VERSION = 3
 _SUFFIXES = {"image": ".preview.jpg", "video": ".preview.mp4"}
 #: A full disk or one that can't be written to is no fault of the file that is being drawn.
 _OF_THE_DISK = frozenset([errno.ENOSPC, errno.EDQUOT, errno.EROFS])
@@ -70,13 +72,11 @@ def preview(
         for source in sources:
             bar.set_postfix_str(one_line(source.path), refresh=False)
             before = bar.n
-            check = BlurCheck() if options.blur else None
-            counts[_draw(directory, source, folder, options, labels, bar.update, check)] += 1
+            outcome, check = _draw(directory, source, folder, options, labels, bar.update)
+            counts[outcome] += 1
             bar.update(_seconds(source, options) - (bar.n - before))
-            if check is not None:
-                if check.faces:
-                    log.warning("%s: look at its preview before you hand it on; found %s", one_line(source.path), check)
-                checked += check
+            _warn_of_faces(source.path, check)
+            checked += check
     log.info("%d drawn, %d there already, %d failed; in %s", *counts.values(), folder)
     if checked.pictures:
         log.info("found %s", checked)
@@ -94,7 +94,11 @@ def preview_moments(
         log.warning("%s: no moment to show; the report says why none stands out", directory)
     else:
         target = folder / SHEET_FILE
-        write_atomic(target, lambda temporary: write_jpeg(sheet, temporary))
+        with atomic_file(target) as temporary:
+            if blur:
+                _warn_of_faces(SHEET_FILE, write_blurred_jpeg(sheet, temporary))
+            else:
+                write_jpeg(sheet, temporary)
         log.info("wrote %s", target)
     return all_done
 
@@ -112,32 +116,35 @@ def _draw(
     options: DrawOptions,
     labels: Sequence[str],
     advance: Callable[[float], object],
-    check: BlurCheck | None,
-) -> str:
-    """Draw one file, unless it is there; how that went."""
+) -> tuple[str, BlurCheck]:
+    """Draw one file, unless it is there; how that went, and what is found in it where faces are blurred."""
     target, signature = preview_path(folder, source), _signature(source, options)
     try:
         source.check()
         if target.is_file() and _signature_in(target, source.media_type) == signature:
-            return "kept"
+            return "kept", BlurCheck()
         samples = read_samples(directory, source, labels)
         with atomic_file(target) as temporary:
             if source.media_type == "image":
-                draw_image(source.file, source.path, samples, options, temporary, signature, check)
-                lost = None
+                drawn = draw_image(source.file, source.path, samples, options, temporary, signature)
             else:
-                lost = draw_video(source.file, source.path, samples, options, temporary, signature, advance, check)
+                drawn = draw_video(source.file, source.path, samples, options, temporary, signature, advance)
     except MediaError as error:
         log.warning("%s", one_line(f"{source.path}: {error}"))
-        return "failed"
+        return "failed", BlurCheck()
     except (OSError, FFmpegError) as error:
         if getattr(error, "errno", None) in _OF_THE_DISK:
             raise
         log.warning("%s", one_line(f"{source.path}: can't be drawn ({error})"))
-        return "failed"
-    if lost is not None:
-        log.warning("%s", one_line(f"{source.path}: drawn in part; {lost}"))
-    return "drawn"
+        return "failed", BlurCheck()
+    if drawn.lost is not None:
+        log.warning("%s", one_line(f"{source.path}: drawn in part; {drawn.lost}"))
+    return "drawn", drawn.check
+
+
+def _warn_of_faces(name: str, check: BlurCheck) -> None:
+    if check.faces:
+        log.warning("%s: look at its preview before you hand it on; found %s", one_line(name), check)
 
 
 def _signature(source: Source, options: DrawOptions) -> str:

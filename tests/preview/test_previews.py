@@ -23,8 +23,8 @@ from fer_batch.media.image import frame_from_bgr
 from fer_batch.media.video import open_video
 from fer_batch.preview import video
 from fer_batch.preview.drawing import track_colour
+from fer_batch.preview.options import DrawOptions
 from fer_batch.preview.previews import preview
-from fer_batch.preview.video import DrawOptions
 from tests.helpers.command import fer_batch, in_process
 from tests.preview.conftest import FOOTAGE
 

@@ -12,8 +12,10 @@ from PIL import Image
 
 from fer_batch.media.video import open_video
 from fer_batch.preview.drawing import track_colour
+from fer_batch.preview.image import draw_image
+from fer_batch.preview.options import DrawOptions
 from fer_batch.preview.samples import Samples
-from fer_batch.preview.video import DrawOptions, draw_image, draw_video
+from fer_batch.preview.video import draw_video
 from fer_batch.records import MediaError
 from tests.helpers.clips import cut, make_moving, make_turned, make_video, steady
 
@@ -120,8 +122,8 @@ def test_small_picture_is_enlarged_so_that_text_can_be_read(
 def test_damaged_video_is_drawn_as_far_as_it_goes(tmp_path: Path, make_samples: Callable[..., Samples]) -> None:
     clip = cut(make_video(tmp_path / "clip.mkv", steady(10, 100)), 0.5)
     target = tmp_path / "drawn.mp4"
-    lost = draw_video(str(clip), "clip", make_samples([], [0.0]), DrawOptions(), target, "", lambda _: None)
-    assert lost is not None
+    drawn = draw_video(str(clip), "clip", make_samples([], [0.0]), DrawOptions(), target, "", lambda _: None)
+    assert drawn.lost is not None
     with open_video(str(target)) as reader:
         assert 10 < sum(1 for _ in reader.frames()) < 100
 
