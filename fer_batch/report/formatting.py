@@ -143,11 +143,11 @@ def format_span(start: float, end: float) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """A duration: 12 s, 10 min, 2.5 h."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
+    """A duration: 3.4 s, 12 s, 1.5 min, 48 min, 2.5 h."""
+    if seconds < 89.5:
+        return f"{seconds:.2g} s"
+    if seconds < 5370:
+        return f"{seconds / 60:.2g} min"
     return f"{seconds / 3600:.1f} h"
 
 

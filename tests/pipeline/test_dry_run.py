@@ -131,7 +131,7 @@ def test_time_grows_with_the_media_and_falls_with_the_workers(tmp_path: Path, mo
 def test_a_slow_classifier_decides_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "available_resources", lambda: Resources(8))
     speed = Speed([IMAGE], face_s=10.0)
-    assert estimate(100, 0, 0.0, 4, speed, tmp_path) == pytest.approx(100 * 2 * 10.0)
+    assert estimate(100, 0, 0.0, 4, speed, tmp_path) == pytest.approx(100 * (2 * 10.0 + module._FRAME_S))
 
 
 def test_samples_are_spread_over_sizes_and_times() -> None:
@@ -178,6 +178,6 @@ def test_command_prints_what_it_found(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(module, "dry_run", lambda _: found)
     done = CliRunner().invoke(app, ["run", str(SAMPLES), "--out", str(tmp_path / "out"), "--dry-run"])
     assert done.exit_code == 0
-    assert "estimate: 2 min, 1.0 MB of results" in done.stdout
+    assert "estimate: 1.5 min, 1.0 MB of results" in done.stdout
     assert "done already: 5 files" in done.stdout
     assert not (tmp_path / "out").exists()

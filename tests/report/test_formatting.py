@@ -56,7 +56,9 @@ def test_estimate_has_positions_on_the_scale() -> None:
 def test_times_and_counts_are_printed_with_units() -> None:
     assert [format_time(seconds) for seconds in (0, 59.96, 61, 3723.4)] == ["0:00", "1:00", "1:01", "1:02:03.4"]
     assert format_span(90, 100) == "1:30–1:40"
-    assert [format_duration(seconds) for seconds in (12.4, 600, 9000)] == ["12 s", "10 min", "2.5 h"]
+    seconds = (3.41, 12.4, 89.4, 89.6, 600, 5369, 9000)
+    expected = ["3.4 s", "12 s", "89 s", "1.5 min", "10 min", "89 min", "2.5 h"]
+    assert [format_duration(value) for value in seconds] == expected
     assert [format_count(1, "video"), format_count(12000, "video")] == ["1 video", "12,000 videos"]
 
 
