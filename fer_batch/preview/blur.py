@@ -59,14 +59,15 @@ class VideoBlur:
         self._shown: list[tuple[Fraction, Box]] = []
 
     def frames(self, frames: Iterable[DrawnFrame]) -> Iterator[DrawnFrame]:
-        """The frames, blurred in place: faces of the tables, and what is found, in the frames around them too."""
-        return _blurred(self._with_boxes(frames))
+        """The frames, blurred in place: faces of the tables, and what is found, in the frames around them too. The
+        first call searches them."""
+        return _blurred(self._known(frames) if self._found else self._searched(frames))
 
     def add_shown(self, time: Fraction, boxes: Iterable[Box]) -> None:
         """Have what is still found in the drawn film blurred as well.
 
         Args:
-            time: Seconds of the film.
+            time: Seconds after the film's first frame.
             boxes: As shares of the film's pictures.
         """
         self._shown += [(time, box) for box in boxes]
@@ -76,25 +77,30 @@ class VideoBlur:
         detector takes for a face."""
         blur(canvas, [box for found, box in self._shown if found - _BEFORE_S <= time <= found + _AFTER_S])
 
-    def _with_boxes(self, frames: Iterable[DrawnFrame]) -> Iterator[tuple[DrawnFrame, Sequence[Box]]]:
-        """Frames with the boxes to blur in each."""
-        for index, (frame, found) in enumerate(found_ahead(self._searches(frames))):
-            if index == len(self._found):
-                self._found.append(np.array([box for _, box in found], np.float32).tobytes())
-            x, y, width, height = np.frombuffer(self._found[index], np.float32).reshape(-1, 4).T.tolist()
-            yield frame, [*zip(x, y, width, height, strict=True), *(face.box for face in frame.faces)]
+    def _searched(self, frames: Iterable[DrawnFrame]) -> Iterator[tuple[DrawnFrame, Sequence[Box]]]:
+        for frame, found in found_ahead(_searches(frames)):
+            self._found.append(np.array([box for _, box in found], np.float32).tobytes())
+            yield frame, _boxes_of(frame, self._found[-1])
 
-    def _searches(self, frames: Iterable[DrawnFrame]) -> Iterator[tuple[DrawnFrame, NDArray[np.uint8], Sequence[int]]]:
-        """Frames, their pictures, and the sizes at which each is still to be searched."""
-        searched = len(self._found)
-        last: DrawnFrame | None = None  # The last one that was searched at both sizes.
-        for index, frame in enumerate(frames):
-            sides: Sequence[int] = AS_IN_A_RUN
-            if index < searched:
-                sides = ()
-            elif last is None or frame.scene != last.scene or frame.time >= last.time + _BOTH_SIZES_EVERY_S:
-                last, sides = frame, BOTH_SIZES
-            yield frame, frame.picture, sides
+    def _known(self, frames: Iterable[DrawnFrame]) -> Iterator[tuple[DrawnFrame, Sequence[Box]]]:
+        for frame, found in zip(frames, self._found, strict=False):
+            yield frame, _boxes_of(frame, found)
+
+
+def _boxes_of(frame: DrawnFrame, found: bytes) -> list[Box]:
+    """The boxes that were found in a frame, and those of the tables."""
+    x, y, width, height = np.frombuffer(found, np.float32).reshape(-1, 4).T.tolist()
+    return [*zip(x, y, width, height, strict=True), *(face.box for face in frame.faces)]
+
+
+def _searches(frames: Iterable[DrawnFrame]) -> Iterator[tuple[DrawnFrame, NDArray[np.uint8], Sequence[int]]]:
+    """Frames, their pictures, and the sizes at which each is searched."""
+    last: DrawnFrame | None = None  # The last one that was searched at both sizes.
+    for frame in frames:
+        sides = AS_IN_A_RUN
+        if last is None or frame.scene != last.scene or frame.time >= last.time + _BOTH_SIZES_EVERY_S:
+            last, sides = frame, BOTH_SIZES
+        yield frame, frame.picture, sides
 
 
 def _blurred(frames: Iterable[tuple[DrawnFrame, Sequence[Box]]]) -> Iterator[DrawnFrame]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_batch.config import DetectorConfig
 from fer_batch.media.video import open_video
 from fer_batch.preview.face_finder import AS_IN_A_RUN, Found, face_finders, found_ahead
 from fer_batch.preview.samples import Box
@@ -56,10 +57,13 @@ class BlurCheck:
 
 
 def found_in_video(file: Path) -> Iterator[tuple[Fraction, list[Found]]]:
-    """The times of a video's frames, in seconds, and what is found in each. Raises MediaError and OSError."""
+    """What is found in a video's frames, each with its seconds after the first one. Raises MediaError and OSError."""
     with open_video(str(file)) as reader:
-        frames = ((frame.time, frame.bgr(*AS_IN_A_RUN), AS_IN_A_RUN) for frame in reader.frames())
-        yield from found_ahead(frames)
+        first: Fraction | None = None
+        frames = ((frame.time, frame.bgr(DetectorConfig.longest_side), AS_IN_A_RUN) for frame in reader.frames())
+        for time, found in found_ahead(frames):
+            first = time if first is None else first
+            yield time - first, found
 
 
 def found_in_picture(picture: NDArray[np.uint8]) -> list[Found]:

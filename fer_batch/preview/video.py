@@ -113,12 +113,12 @@ class _Drawing:
                 open_sound(self.file, reader.clock_start, start, end) or nullcontext() as sound,
                 VideoWriter(self.target, (width, height + strip.height), self.signature, sound) as writer,
             ):
-                before, canvas = start, np.empty((height + strip.height, width, 3), np.uint8)
+                first_time, before, canvas = first.time, start, np.empty((height + strip.height, width, 3), np.uint8)
                 for frame in chain([first], frames):
                     draw_faces(frame.picture, frame.faces, arrows=video_blur is None)
                     canvas[:height], canvas[height:] = frame.picture, strip.draw(float(frame.time))
                     if video_blur is not None:
-                        video_blur.hide_shown(canvas, frame.time - start)
+                        video_blur.hide_shown(canvas, frame.time - first_time)
                     writer.write(canvas, frame.time - start)
                     advance(float(frame.time - before))
                     before = frame.time
