@@ -75,7 +75,7 @@ class RunConfig:
     include: tuple[str, ...] = _option((), READ, "Only paths or names that match this glob.", "GLOB")
     exclude: tuple[str, ...] = _option((), READ, "No paths or names that match this glob.", "GLOB")
     follow_symlinks: bool = _option(False, READ, "Follow links found in folders.")
-    all_files: bool = _option(False, READ, "Take side files of cameras and network storage too.")
+    all_files: bool = _option(False, READ, "Take side files, unfinished downloads and backup copies too.")
     fps: float | None = _option(
         None, SAMPLING, "Samples per second of video.", "N", default_help=f"{Sampling.fps:g}", above=0.0)
     every: int | None = _option(None, SAMPLING, "Sample every Nth frame instead.", "N", minimum=1)

@@ -1,4 +1,5 @@
-"""What cameras, phones and network storage write beside the media: smaller copies and previews of the same pictures."""
+"""Recognizes what cameras, phones, network storage and programs write beside the media: smaller copies and previews of
+the same pictures, unfinished downloads, backup copies."""
 
 from __future__ import annotations
 
@@ -21,6 +22,8 @@ _FOLDER_SUFFIXES = (".trickplay", ".lrdata")
 _FOLDER_PATHS = re.compile(r"(^|/)(m4root/sub|contents/(proxy|icon)|[^/]*\.photoslibrary/resources/derivatives)$")
 #: GoPro's and DJI's low-resolution videos and thumbnails; Canon's and Sony's thumbnails.
 _SUFFIXES = (".lrv", ".lrf", ".thm", ".glv")
+#: What browsers and FTP clients have not finished yet, and copies that programs keep of a file they change.
+_UNFINISHED_OR_BACKUP = (".part", ".partial", ".filepart", ".crdownload", ".opdownload", ".bak", "~")
 #: Insta360's low-resolution videos.
 _PREFIXES = ("lrv_",)
 #: Suffixes of the few moving seconds that belong to a photograph, and of photographs that have them.
@@ -46,7 +49,7 @@ def is_side_file(file: str, siblings: Collection[str]) -> bool:
     """
     name = os.path.basename(file).lower()
     stem, suffix = os.path.splitext(name)
-    if suffix in _SUFFIXES or name.startswith(_PREFIXES):
+    if suffix in _SUFFIXES or name.startswith(_PREFIXES) or name.endswith(_UNFINISHED_OR_BACKUP):
         return True
     if suffix not in _LIVE_MOVIES:
         return False

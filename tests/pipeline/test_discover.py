@@ -390,6 +390,7 @@ SIDE_FILES = [
     "GL010001.LRV", "GX010001.THM", "DJI_0001.LRF", "LRV_20240101_00_001.mp4",
     "@eaDir/a.mp4/SYNOPHOTO_THUMB_XL.jpg", "sub/@eaDir/SYNO.jpg", "#recycle/old.jpg", "a.trickplay/320/0.jpg",
     "M4ROOT/THMBNL/C0001T01.JPG", "M4ROOT/SUB/C0001S03.MP4", "__MACOSX/x.jpg",
+    "GX010002.MP4.part", "talk.mp4.crdownload", "GX010001.MP4~", "GX010001.MP4.bak",
 ]  # fmt: skip
 
 
