@@ -62,9 +62,11 @@ def measure(video: Path, counter: Counter) -> dict[str, float]:
             yield frame
 
     after, changed, count = 0, 0.0, 0
-    for count, frame in enumerate(VideoBlur().frames(seen(frames_of(video))), 1):  # noqa: B007
-        after += counter(frame.picture)
-        changed += float((frame.picture != pictures.pop(0)).any(axis=2).mean())
+    with VideoBlur() as video_blur:
+        for frame in video_blur.frames(seen(frames_of(video))):
+            count += 1
+            after += counter(frame.picture)
+            changed += float((frame.picture != pictures.pop(0)).any(axis=2).mean())
     return {"frames": count, "faces_before": before, "faces_after": after, "blurred_share": changed / count}
 
 

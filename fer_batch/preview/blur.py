@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
+from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
+from tempfile import SpooledTemporaryFile
 
 import cv2
 import numpy as np
@@ -24,6 +27,8 @@ _BOTH_SIZES_EVERY_S = Fraction(1, 8)
 _MOST_WAITING = 8
 #: So many pixels across and down are left of a face. Of 3 by 3 the detector still takes some for a face.
 _LEFT = 2
+#: Bytes of boxes up to which there is no temporary file.
+_IN_MEMORY = 1 << 20
 #: Boxes whose intersection over union is at least this are blurred as one.
 _MIN_IOU = 0.5
 
@@ -51,17 +56,25 @@ def _across(x: float, width: float) -> tuple[float, float]:
 
 
 class VideoBlur:
-    """What is blurred in one video. It may be drawn more than once: what was found in its frames is kept, about 15 MB
-    for an hour with five faces."""
+    """What is blurred in one video. A context manager. The video may be drawn more than once: what is found in its
+    frames is kept in a temporary file, so that memory does not grow with its length."""
 
     def __init__(self) -> None:
-        self._found: list[bytes] = []  # Of each frame the boxes as float32 (n, 4): a tenth of what tuples take.
-        self._shown: list[tuple[Fraction, Box]] = []
+        self._found = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115  # The boxes of each frame in turn, pickled.
+        self._is_searched = False
+        self._shown: list[tuple[Fraction, Box]] = []  # Sorted.
+
+    def __enter__(self) -> VideoBlur:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._found.close()
 
     def frames(self, frames: Iterable[DrawnFrame]) -> Iterator[DrawnFrame]:
         """The frames, blurred in place: faces of the tables, and what is found, in the frames around them too. The
-        first call searches them."""
-        return _blurred(self._known(frames) if self._found else self._searched(frames))
+        first call searches them; later ones must be given the same."""
+        boxes = self._known_boxes(frames) if self._is_searched else self._searched_boxes(frames)
+        return _blurred((frame, [*found, *(face.box for face in frame.faces)]) for frame, found in boxes)
 
     def add_shown(self, time: Fraction, boxes: Iterable[Box]) -> None:
         """Have what is still found in the drawn film blurred as well.
@@ -70,27 +83,27 @@ class VideoBlur:
             time: Seconds after the film's first frame.
             boxes: As shares of the film's pictures.
         """
-        self._shown += [(time, box) for box in boxes]
+        for box in boxes:
+            insort(self._shown, (time, box))
 
     def hide_shown(self, canvas: NDArray[np.uint8], time: Fraction) -> None:
         """Blur what `add_shown` was told of the film around a time, over all that is drawn: that may be what the
         detector takes for a face."""
-        blur(canvas, [box for found, box in self._shown if found - _BEFORE_S <= time <= found + _AFTER_S])
+        begin = bisect_left(self._shown, (time - _AFTER_S,))
+        end = bisect_left(self._shown, (time + _BEFORE_S,))
+        blur(canvas, [box for _, box in self._shown[begin:end]])
 
-    def _searched(self, frames: Iterable[DrawnFrame]) -> Iterator[tuple[DrawnFrame, Sequence[Box]]]:
+    def _searched_boxes(self, frames: Iterable[DrawnFrame]) -> Iterator[tuple[DrawnFrame, list[Box]]]:
         for frame, found in found_ahead(_searches(frames)):
-            self._found.append(np.array([box for _, box in found], np.float32).tobytes())
-            yield frame, _boxes_of(frame, self._found[-1])
+            boxes = [box for _, box in found]
+            pickle.dump(boxes, self._found)
+            yield frame, boxes
+        self._is_searched = True
 
-    def _known(self, frames: Iterable[DrawnFrame]) -> Iterator[tuple[DrawnFrame, Sequence[Box]]]:
-        for frame, found in zip(frames, self._found, strict=False):
-            yield frame, _boxes_of(frame, found)
-
-
-def _boxes_of(frame: DrawnFrame, found: bytes) -> list[Box]:
-    """The boxes that were found in a frame, and those of the tables."""
-    x, y, width, height = np.frombuffer(found, np.float32).reshape(-1, 4).T.tolist()
-    return [*zip(x, y, width, height, strict=True), *(face.box for face in frame.faces)]
+    def _known_boxes(self, frames: Iterable[DrawnFrame]) -> Iterator[tuple[DrawnFrame, list[Box]]]:
+        self._found.seek(0)
+        for frame in frames:
+            yield frame, pickle.load(self._found)
 
 
 def _searches(frames: Iterable[DrawnFrame]) -> Iterator[tuple[DrawnFrame, NDArray[np.uint8], Sequence[int]]]:

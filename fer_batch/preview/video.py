@@ -66,18 +66,18 @@ def draw_video(
     drawing = _Drawing(file, name, samples, options, target, signature)
     if not options.blur:
         return Drawn(drawing.write(None, advance))
-    video_blur = VideoBlur()
-    for count in range(MOST_DRAWINGS):
-        # Drawing is half of the work and the search of the film the other; what is drawn again is beyond the bar.
-        progress = _share_of(advance, 0.0 if count else 0.5)
-        lost = drawing.write(video_blur, progress)
-        check, before = BlurCheck(), Fraction(0)
-        for time, found in found_in_video(target):
-            video_blur.add_shown(time, check.count(found))
-            progress(float(time - before))
-            before = time
-        if not check.faces:
-            break
+    with VideoBlur() as video_blur:
+        for count in range(MOST_DRAWINGS):
+            # Drawing is half of the work and the search of the film the other; what is drawn again is beyond the bar.
+            progress = _share_of(advance, 0.0 if count else 0.5)
+            lost = drawing.write(video_blur, progress)
+            check, before = BlurCheck(), Fraction(0)
+            for time, found in found_in_video(target):
+                video_blur.add_shown(time, check.count(found))
+                progress(float(time - before))
+                before = time
+            if not check.faces:
+                break
     return Drawn(lost, check)
 
 

@@ -68,28 +68,29 @@ def test_frames_are_searched_large_at_least_six_times_a_second_and_after_each_cu
 ) -> None:
     """The picture of each frame holds its number."""
     sizes = searched_sizes(monkeypatch)
-    list(VideoBlur().frames(numbered(rate)))
+    with VideoBlur() as video_blur:
+        list(video_blur.frames(numbered(rate)))
     assert sorted(sizes) == list(range(10))
     assert [number for number in sorted(sizes) if sizes[number] == 2] == expected
 
 
 def test_video_that_is_drawn_again_is_blurred_as_before_without_a_search(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = searched_sizes(monkeypatch)
-    video_blur = VideoBlur()
-    pictures = [[frame.picture for frame in video_blur.frames(numbered(30))] for _ in range(2)]
+    with VideoBlur() as video_blur:
+        pictures = [[frame.picture for frame in video_blur.frames(numbered(30))] for _ in range(2)]
     assert len(sizes) == 10
     assert np.array_equal(*pictures)
 
 
 def test_what_the_drawn_film_still_shows_is_blurred_over_all_from_shortly_before_to_shortly_after() -> None:
-    video_blur = VideoBlur()
-    video_blur.add_shown(Fraction(1), [BOX])
     changed = []
-    for tenth in range(20):
-        canvas = noise()
-        video_blur.hide_shown(canvas, Fraction(tenth, 10))
-        if (canvas != noise()).any():
-            changed.append(tenth)
+    with VideoBlur() as video_blur:
+        video_blur.add_shown(Fraction(1), [BOX])
+        for tenth in range(20):
+            canvas = noise()
+            video_blur.hide_shown(canvas, Fraction(tenth, 10))
+            if (canvas != noise()).any():
+                changed.append(tenth)
     assert changed == [8, 9, 10, 11, 12, 13, 14, 15]
 
 

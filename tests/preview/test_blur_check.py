@@ -51,7 +51,7 @@ def test_faces_that_stay_are_counted(photo: np.ndarray, tmp_path: Path, monkeypa
 @pytest.fixture
 def clip(photo: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A still of the photograph, ten frames a second, in which the first search finds nothing."""
-    monkeypatch.setattr(VideoBlur, "_searched", lambda self, frames: ((frame, []) for frame in frames))
+    monkeypatch.setattr(VideoBlur, "_searched_boxes", lambda self, frames: ((frame, []) for frame in frames))
     height, width = (side // 2 * 2 for side in photo.shape[:2])
     luma = np.asarray(Image.fromarray(photo[:height, :width, ::-1]).convert("L"))
     return make_video(tmp_path / "clip.mp4", steady(10, 12), shown=[luma] * 12, size=(width, height))
