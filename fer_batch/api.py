@@ -93,7 +93,8 @@ def analyze(picture: str | os.PathLike[str] | Image | NDArray[np.uint8], **optio
     Models stay loaded from call to call, and threads may call it at the same time.
 
     Args:
-        picture: A file or URL; a Pillow image; or an array of uint8, gray (height, width) or RGB (height, width, 3).
+        picture: A file or URL; a Pillow image; or an array of uint8, gray (height, width), RGB (height, width, 3) or
+            RGBA (height, width, 4), whose transparent pixels count as white.
         **options: Options of a run that concern faces and expressions, such as `detector`, `min_face`, `model` or
             `merge_disgust`, and `device`.
 
@@ -101,8 +102,8 @@ def analyze(picture: str | os.PathLike[str] | Image | NDArray[np.uint8], **optio
         A row per face, left to right, with the columns of the table `faces`.
 
     Raises:
-        UsageError: An option is wrong, or the file is none that pictures are read from.
-        PictureError: The file can't be read as a picture.
+        UsageError: An option is wrong, or `picture` is none of these.
+        PictureError: The file or the image can't be read as a picture.
     """
     for name in options:
         if name not in _analysis_options():

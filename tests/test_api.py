@@ -120,6 +120,12 @@ def test_another_configuration_is_refused_with_the_command_s_words(results: fer_
         (lambda: fer_batch.analyze("x.jpg", fps=2), "fps is no option of analyze"),
         (lambda: fer_batch.analyze("x.jpg", min_fase=2), "did you mean min_face?"),
         (lambda: fer_batch.analyze(np.zeros((4, 4), np.float32)), "picture: must be uint8"),
+        (lambda: fer_batch.analyze(np.zeros((4, 4, 2), np.uint8)), "not uint8 of shape (4, 4, 2)"),
+        (lambda: fer_batch.analyze(np.zeros((0, 4), np.uint8)), "picture: 4 x 0 pixels"),
+        (lambda: fer_batch.analyze(Image.new("RGB", (0, 0))), "picture: 0 x 0 pixels"),
+        (lambda: fer_batch.analyze(b"\xff\xd8"), "a Pillow image or an array, not bytes"),
+        (lambda: fer_batch.analyze(["a.jpg", "b.jpg"]), "not list; give one picture at a time"),
+        (lambda: fer_batch.analyze(None), "a Pillow image or an array, not NoneType"),
     ],
 )
 def test_wrong_calls_are_errors_with_the_command_s_words(call: Any, words: str) -> None:
@@ -156,6 +162,41 @@ def test_pictures_in_memory_have_the_rows_of_their_file() -> None:
     assert len(expected) == 2
     pd.testing.assert_frame_equal(from_image, expected)
     pd.testing.assert_frame_equal(from_array, expected)
+
+
+def test_gray_arrays_with_and_without_a_channel_and_gray_images_of_all_depths_are_the_same_picture() -> None:
+    with Image.open(SAMPLES / "photos" / "astronaut.jpg") as image:
+        gray = image.convert("L")
+    expected = fer_batch.analyze(gray)
+    assert len(expected) == 1
+    levels = np.asarray(gray)
+    transparent = Image.merge("LA", (gray, Image.new("L", gray.size, 255)))
+    for picture in (levels, levels[:, :, None], Image.fromarray(levels.astype(np.uint16) * 257), transparent):
+        pd.testing.assert_frame_equal(fer_batch.analyze(picture), expected)
+    pd.testing.assert_frame_equal(fer_batch.analyze(transparent.convert("La")), expected)
+
+
+def test_a_damaged_or_closed_image_in_memory_is_an_error_that_says_why(tmp_path: Path) -> None:
+    whole = (SAMPLES / "photos" / "astronaut.jpg").read_bytes()
+    (tmp_path / "half.jpg").write_bytes(whole[:30_000])
+    with (
+        Image.open(tmp_path / "half.jpg") as half,
+        pytest.raises(PictureError, match=r"picture: can't be decoded \(.*truncated.*\) \[invalid_data\]"),
+    ):
+        fer_batch.analyze(half)
+    closed = Image.new("L", (64, 64))
+    closed.close()
+    with pytest.raises(PictureError, match=r"picture: can't be decoded \(.*closed.*\)"):
+        fer_batch.analyze(closed)
+
+
+def test_a_store_that_gives_no_access_is_an_error_that_names_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_access(file: str) -> bool:
+        raise PermissionError("no credentials")
+
+    monkeypatch.setattr("fer_batch.storage.exists", no_access)
+    with pytest.raises(PictureError, match=r"photo\.jpg: can't be read \(no credentials\) \[unreadable\]"):
+        fer_batch.analyze("photo.jpg")
 
 
 def test_a_picture_in_memory_is_turned_as_its_exif_says() -> None:

@@ -233,6 +233,6 @@ def flat(image: Image.Image) -> Image.Image:
         deep -= min(float(deep.min()), 0.0)
         return Image.fromarray((deep * (255.0 / max(float(deep.max()), 1e-6))).astype(np.uint8))
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
+        rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")  # Pillow has no direct way.
         return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
     return image if image.mode in ("L", "RGB") else image.convert("RGB")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import struct
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from fer_batch.media.image import frame_from_image
 from fer_batch.pipeline.discover import discover
 from fer_batch.pipeline.resolve import resolve_detector, resolve_model
 from fer_batch.pipeline.worker import Settings, Worker
-from fer_batch.records import FileResult, Frame, FrameChunk, Media, Task
+from fer_batch.records import Code, FileResult, Frame, FrameChunk, Media, Task
 from fer_batch.run_config import RunConfig
 from fer_batch.tables.schema import ClassifiedChunk, chunk_tables
 
@@ -63,11 +64,14 @@ class PictureAnalyzer:
 
 
 def _media_of(file: str) -> Media:
-    file = str(storage.location(file))
-    if not storage.exists(file):
-        raise UsageError(f"{file}: no such file; check the path")
-    if storage.is_dir(file):
-        raise UsageError(f"{file}: is a folder; give one picture, or use fer_batch.run")
+    try:
+        file = str(storage.location(file))
+        if not storage.exists(file):
+            raise UsageError(f"{file}: no such file; check the path")
+        if storage.is_dir(file):
+            raise UsageError(f"{file}: is a folder; give one picture, or use fer_batch.run")
+    except OSError as error:  # Such as a store that gives no access.
+        raise PictureError(f"{file}: can't be read ({error}) [{Code.UNREADABLE.value}]") from error
     (media,) = discover([file])
     if media.media_type == "video":
         raise UsageError(f"{file}: is a video; give one picture, or use fer_batch.run")
@@ -76,10 +80,26 @@ def _media_of(file: str) -> Media:
 
 def _frame_of(picture: Image.Image | NDArray[np.uint8], colour: bool) -> Frame:
     """A picture in memory as a frame: upright, gray and, on request, in colour."""
-    if not isinstance(picture, Image.Image):
-        array = np.asarray(picture)
-        if array.dtype != np.uint8 or array.ndim not in (2, 3) or array.shape[2:] not in ((), (3,), (4,)):
-            found = f"{array.dtype} of shape {array.shape}"
-            raise UsageError(f"picture: must be uint8, (height, width) or RGB (height, width, 3), not {found}")
-        picture = Image.fromarray(array)
-    return frame_from_image(ImageOps.exif_transpose(picture), colour)
+    image = picture if isinstance(picture, Image.Image) else _image_of(picture)
+    if 0 in image.size:
+        raise UsageError(f"picture: {image.width} x {image.height} pixels; give one that has some")
+    try:
+        image.load()  # Pillow reads the pixels only now, of a file that may be damaged, or closed already.
+        image = ImageOps.exif_transpose(image)
+    except (OSError, ValueError, SyntaxError, struct.error) as error:
+        raise PictureError(f"picture: can't be decoded ({error}) [{Code.INVALID_DATA.value}]") from error
+    return frame_from_image(image, colour)
+
+
+def _image_of(picture: object) -> Image.Image:
+    """An array as a Pillow image. Whatever has `__array__` is one: NumPy's, tensors, data frames."""
+    if not hasattr(picture, "__array__"):
+        found = type(picture).__name__
+        raise UsageError(
+            f"picture: must be a path, a Pillow image or an array, not {found}; give one picture at a time"
+        )
+    array = np.asarray(picture)
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or array.shape[2:] not in ((), (1,), (3,), (4,)):
+        found = f"{array.dtype} of shape {array.shape}"
+        raise UsageError(f"picture: must be uint8, (height, width) or RGB (height, width, 3), not {found}")
+    return Image.fromarray(array[:, :, 0] if array.shape[2:] == (1,) else array)
