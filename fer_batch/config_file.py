@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fer_batch import storage
+from fer_batch.environment import with_home
 from fer_batch.errors import UsageError
 from fer_batch.run_config import RunConfig, checked_value, option_info, options
 from fer_batch.suggestions import did_you_mean
@@ -92,4 +93,4 @@ def _entry(file: str, folder: str, key: str, value: Any) -> tuple[str, Any]:
 
 def _path(folder: str, path: str) -> str:
     """A path of a file in `folder`, absolute; URLs as they are."""
-    return path if storage.is_url(path) else os.path.join(folder, os.path.expanduser(path))
+    return path if storage.is_url(path) else os.path.join(folder, with_home(path))

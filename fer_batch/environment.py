@@ -1,8 +1,9 @@
-"""A variable of the environment, set for a while."""
+"""What the environment says: variables, set for a while, and the home folder."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,3 +20,8 @@ def environment_variable(name: str, value: str) -> Iterator[None]:
             del os.environ[name]
         else:
             os.environ[name] = before
+
+
+def with_home(path: str) -> str:
+    """The path with the home folder in place of a `~` that begins it, which shells leave in `--out=~/results`."""
+    return os.path.expanduser(path) if re.match(r"~($|[/\\])", path) else path

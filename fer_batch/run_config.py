@@ -11,9 +11,11 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from functools import cache
+from numbers import Integral, Real
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from fer_batch.config import DetectorConfig, DetectorName, Device, Engine, ResolvedConfig, Sampling
+from fer_batch.environment import with_home
 from fer_batch.errors import UsageError
 from fer_batch.suggestions import did_you_mean
 
@@ -218,6 +220,8 @@ def checked_value(name: str, value: Any) -> Any:
     converted = _converted(kind, value)
     if converted is MISSING:
         raise UsageError(f"{flag(name)} {value!r}: must be {_KINDS[get_origin(kind) or kind]}")
+    if option_info(option).is_path:
+        return tuple(_path(name, path) for path in converted) if name == "paths" else _path(name, converted)
     if isinstance(converted, int | float) and not isinstance(converted, bool):
         _check_range(name, converted, option_info(option))
     return converted
@@ -230,16 +234,22 @@ def _converted(kind: Any, value: Any) -> Any:
     """The value as `kind`; MISSING where it is of another."""
     if kind is bool:
         return value if isinstance(value, bool) else MISSING
-    if kind is int:
-        return value if isinstance(value, int) and not isinstance(value, bool) else MISSING
+    if kind is int:  # NumPy's numbers too: options may come from an array or a data frame.
+        return int(value) if isinstance(value, Integral) and not isinstance(value, bool) else MISSING
     if kind is float:
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else MISSING
+        return float(value) if isinstance(value, Real) and not isinstance(value, bool) else MISSING
     if isinstance(value, str | os.PathLike):
         return os.fspath(value) if kind is str else (os.fspath(value),)
     if kind is str or not isinstance(value, Iterable):
         return MISSING
     texts = [os.fspath(text) if isinstance(text, str | os.PathLike) else MISSING for text in value]
     return MISSING if MISSING in texts else tuple(texts)
+
+
+def _path(name: str, path: str) -> str:
+    if not path:  # It would be the folder one is in, where only a variable was not set.
+        raise UsageError(f"{flag(name)} '': is empty; name a file or a folder")
+    return with_home(path)
 
 
 def _check_range(name: str, value: float, info: OptionInfo) -> None:

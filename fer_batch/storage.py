@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from fer_batch.environment import with_home
 from fer_batch.errors import UsageError, missing_extra
 from fer_batch.stores import LocalStore, ObjectStore, Status, Store, as_os_error
 
@@ -37,12 +38,14 @@ def store_of(file: object) -> Store:
 
 
 def location(text: str) -> Path:
-    """A place by its path or URL. Raises UsageError for a URL with credentials in it, one of an unknown kind, or where
-    what reads it is not installed."""
+    """A place by its path or URL; `~` is the home folder. Raises UsageError where it is empty, for a URL with
+    credentials in it, one of an unknown kind, or where what reads it is not installed."""
+    if not text:
+        raise UsageError("'': is empty; name a file or a folder")
     if not is_url(text):
         if re.match(r"[a-z][a-z0-9+.-]+://", text):
             raise UsageError(f"{text.split(':')[0]}://: only s3://, gs:// and az:// are known, and local paths")
-        return Path(text)
+        return Path(with_home(text))
     if _SECRET.search(text):
         raise UsageError(f"{text[:5]}…: credentials don't belong in a URL; docs/guide/cluster.md has the other ways")
     try:

@@ -6,6 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fer_batch.config import DetectorConfig, ResolvedConfig, Sampling
@@ -71,10 +72,16 @@ def test_sampling_that_is_refused(asked: dict, words: list[str]) -> None:
         ({"out": Path("o")}, "o"),
         ({"fps": 2}, 2.0),
         ({"workers": 3}, 3),
+        ({"workers": np.int64(3)}, 3),
+        ({"fps": np.int32(2)}, 2.0),
+        ({"fps": np.float32(2.5)}, 2.5),
+        ({"out": "~/results"}, "/home/ada/results"),
+        ({"paths": ["~", "a/~", "~b.mp4"]}, ("/home/ada", "a/~", "~b.mp4")),
         ({"workers": None}, None),
     ],
 )
-def test_values_are_converted(given: dict[str, Any], expected: object) -> None:
+def test_values_are_converted(given: dict[str, Any], expected: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
     (name,) = given
     value = getattr(RunConfig(**given), name)
     assert (value, type(value)) == (expected, type(expected))
@@ -91,6 +98,9 @@ def test_values_are_converted(given: dict[str, Any], expected: object) -> None:
         ({"paths": 5}, "PATH 5: must be a list of texts"),
         ({"include": [1]}, "--include [1]: must be a list of texts"),
         ({"window": None}, "--window None: must be a number"),
+        ({"out": ""}, "--out '': is empty; name a file or a folder"),
+        ({"paths": ["a", ""]}, "PATH '': is empty; name a file or a folder"),
+        ({"workers": np.float64(2)}, "--workers np.float64(2.0): must be a whole number"),
         ({"every": 0}, "--every 0: must be at least 1"),
         ({"min_score": 1.5}, "--min-score 1.5: must be at most 1"),
         ({"timeout": 0}, "--timeout 0: must be above 0"),

@@ -62,6 +62,17 @@ def test_local_paths_stay_paths(tmp_path: Path) -> None:
     assert isinstance(lock_folder(tmp_path), SystemLock)
 
 
+def test_a_tilde_that_begins_a_path_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
+    paths = [storage.location(path) for path in ("~", "~/a", "~a", "a/~")]
+    assert paths == [Path("/home/ada"), Path("/home/ada/a"), Path("~a"), Path("a/~")]
+
+
+def test_an_empty_path_is_refused_and_not_taken_for_the_working_folder() -> None:
+    with pytest.raises(UsageError, match="'': is empty; name a file or a folder"):
+        storage.location("")
+
+
 @pytest.mark.parametrize("missing", ["upath", "s3fs"])
 def test_what_is_not_installed_is_told_with_the_line_that_installs_it(missing: str) -> None:
     pytest.importorskip("upath")
