@@ -106,6 +106,7 @@ def test_values_are_converted(given: dict[str, Any], expected: object, monkeypat
         ({"timeout": 0}, "--timeout 0: must be above 0"),
         ({"device": "gup"}, "--device gup: is none of auto, cpu, gpu; did you mean gpu?"),
         ({"detector": "embeded"}, "--detector embeded: is none of embedded, haar, yunet; did you mean embedded?"),
+        ({"device": "GPU"}, "--device GPU: is none of auto, cpu, gpu; did you mean gpu?"),
         ({"engine": "spark"}, "--engine spark: is none of local, ray"),
         ({"detector": "yunet"}, "--detector yunet: name its ONNX file with --detector-model FILE"),
         (
