@@ -62,6 +62,8 @@ def read_config_file(file: str) -> dict[str, Any]:
         values = json.loads(text) if file.endswith(".json") else tomllib.loads(text)
     except FileNotFoundError:
         raise UsageError(f"--config {file}: no such file; check the path") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"--config {file}: is not UTF-8 ({error}); save it as UTF-8") from error
     except (OSError, ValueError) as error:
         raise UsageError(f"--config {file}: can't be read ({error})") from error
     if file.endswith(".json"):
@@ -69,7 +71,13 @@ def read_config_file(file: str) -> dict[str, Any]:
         if not isinstance(values, dict):
             raise UsageError(f"--config {file}: holds no options of a run; give a run.json of version 0.2 or later")
     folder = os.path.dirname(storage.absolute(file))
-    return dict(_entry(file, folder, key, value) for key, value in values.items())
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        name, checked = _entry(file, folder, key, value)
+        if name in found:
+            raise UsageError(f"{file}: {key} is there twice, with - and with _; leave one of them out")
+        found[name] = checked
+    return found
 
 
 def _entry(file: str, folder: str, key: str, value: Any) -> tuple[str, Any]:

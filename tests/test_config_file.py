@@ -35,6 +35,11 @@ def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
     assert read_config_file(toml(tmp_path, "\ufefffps = 2\n")) == {"fps": 2.0}
 
 
+def test_a_file_that_is_not_utf_8_is_refused_and_the_message_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "night.toml").write_bytes('out = "Caf\xe9"'.encode("latin-1"))
+    assert refusal(str(tmp_path / "night.toml")).endswith("; save it as UTF-8")
+
+
 def test_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/ada")
     file = toml(tmp_path, 'paths = ["films", "/data", "s3://b/c", "~/x"]\nout = "results"\nlog-file = "logs/a.jsonl"\n')
@@ -76,6 +81,7 @@ def test_another_kind_of_sampling_on_the_command_line_replaces_the_file_s(
         ("fsp = 2", "night.toml: fsp is no option of a run; did you mean fps?"),
         ("min-fase = 2", "min-fase is no option of a run; did you mean min_face?"),
         ("config = 'x'", "config is no option of a run"),
+        ("min-face = 20\nmin_face = 30", "night.toml: min_face is there twice, with - and with _"),
         ("[sampling]\nfps = 2", "[sampling] is a table; write options at the top, without tables"),
         ("fps = 'two'", "night.toml: --fps 'two': must be a number"),
         ("workers = 2.5", "night.toml: --workers 2.5: must be a whole number"),
