@@ -52,8 +52,8 @@ class DryRun:
         video_bytes: Their sizes together.
         video_s: Seconds of the videos that would be read.
         all_known: Whether the lengths of all videos were looked up.
-        kinds: How many files there are by suffix.
-        unreadable: Files of them that can't be read, as far as is known by now.
+        kinds: How many files to read there are by suffix.
+        unreadable: Other files, which can't be read, as far as is known by now.
         skipped: Files that an earlier run has read, or has failed on.
         seconds: How long the run would take; None where nothing could be measured.
         result_bytes: The size of what it would add to its folder; None where nothing could be measured.
@@ -87,7 +87,7 @@ class DryRun:
                 "  by suffix: " + ", ".join(f"{suffix} {count:,}" for suffix, count in self.kinds.most_common())
             )
         if self.unreadable:
-            lines.append(f"  {format_count(self.unreadable, 'file')} of them can't be read and would fail")
+            lines.append(f"  besides, {format_count(self.unreadable, 'file')} that can't be read and would fail")
         lines.append(f"done already: {format_count(self.skipped, 'file')}")
         if self.seconds is not None and self.result_bytes is not None:
             took, size = format_duration(self.seconds), format_bytes(self.result_bytes)
@@ -107,9 +107,12 @@ def dry_run(config: ResolvedConfig) -> DryRun:
     discovery = survey(config.inputs, config.include, config.exclude, config.follow_symlinks, config.all_files)
     report_left_out(config, discovery)
     files = found = discovery.media
-    if not config.restart:
+    if config.restart:
+        studies.check_media(config, found)
+    else:
         ledger = Ledger(config.out)
         ledger.check(config.result_settings(), input_prefixes(config.inputs))
+        studies.check_media(config, found, ledger.entries["media_path"])
         files = ledger.outstanding(found, config.retry_failed)
     readable = [media for media in files if media.failure is None]
     images = [media for media in readable if media.media_type == "image"]
@@ -129,7 +132,7 @@ def dry_run(config: ResolvedConfig) -> DryRun:
         video_bytes=video_bytes,
         video_s=video_s,
         all_known=len(lengths) == len(videos),
-        kinds=Counter(PurePosixPath(media.path).suffix.lower() or "none" for media in files),
+        kinds=Counter(PurePosixPath(media.path).suffix.lower() or "none" for media in readable),
         unreadable=len(files) - len(readable),
         skipped=len(found) - len(files),
         seconds=seconds if speed.measurements else None,

@@ -57,12 +57,22 @@ def test_files_are_counted_by_kind_with_sizes_and_lengths(config: ResolvedConfig
     assert found.video_bytes == sum((media / name).stat().st_size for name in ("a.mp4", "b.mp4"))
     assert found.video_s == pytest.approx(15.0, abs=0.3)
     assert found.all_known
-    assert found.kinds == Counter({".jpg": 2, ".mp4": 2, ".png": 1})
+    assert found.kinds == Counter({".jpg": 1, ".mp4": 2, ".png": 1})
     text = "\n".join(found.lines())
     assert "to read: 4 files" in text
     assert "2 videos" in text
     assert "15 s" in text
-    assert "1 file of them can't be read" in text
+    assert "besides, 1 file that can't be read and would fail" in text
+
+
+@pytest.mark.usefixtures("unmeasured")
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_study_of_files_that_are_not_there_is_refused_as_by_the_run(
+    config: ResolvedConfig, tmp_path: Path, restart: bool
+) -> None:
+    (tmp_path / "STUDY.csv").write_text("media\na.mp4\ngone.mp4\n")
+    with pytest.raises(UsageError, match=r"line 3, column media: 'gone\.mp4' matches no file"):
+        dry_run(replace(config, study=tmp_path / "STUDY.csv", restart=restart))
 
 
 @pytest.mark.usefixtures("unmeasured")
