@@ -119,6 +119,23 @@ class _AboveTheBar(logging.Handler):
         tqdm.write(f"fer-batch: {one_line(self.format(record))}", file=sys.stderr)
 
 
+class _ToProgram(logging.Handler):
+    """Messages go to the handlers that a logger has, and its parents, from the level on that is set there now. The
+    logger itself is then free to let more through, for the file."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        super().__init__(logger.getEffectiveLevel())
+        self._handlers = logger.handlers
+        self._parent = logger.parent if logger.propagate else None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        for handler in self._handlers:
+            if record.levelno >= handler.level:
+                handler.handle(record)
+        if self._parent is not None:
+            self._parent.callHandlers(record)
+
+
 class _JsonLines(logging.FileHandler):
     """An object per line: `time` (UTC), `level`, `message`, and the fields that the message has of a file or a run,
     given as `extra={"fields": {...}}`."""
@@ -163,15 +180,15 @@ def messages_of_run(quiet: bool, verbose: bool, log_file: str | None) -> Iterato
         UsageError: The file can't be written.
     """
     package = logging.getLogger("fer_batch")
-    before = package.level, package.handlers, package.propagate
-    own = package.hasHandlers()
+    level, handlers, propagate = package.level, package.handlers, package.propagate
+    to_program = _ToProgram(package) if package.hasHandlers() else None
     set_up_logging(quiet, verbose, log_file)
-    if own:
-        package.handlers, package.propagate = [*before[1], *package.handlers[1:]], before[2]
+    if to_program is not None:
+        package.handlers[0] = to_program
     try:
         yield
     finally:
         for handler in package.handlers:
-            if handler not in before[1]:
-                handler.close()
-        package.level, package.handlers, package.propagate = before
+            handler.close()
+        package.setLevel(level)  # A method, for loggers keep what they found out about levels.
+        package.handlers, package.propagate = handlers, propagate

@@ -242,6 +242,18 @@ def test_the_program_s_own_logging_is_left_as_it_was(
     assert (package.level, package.handlers, package.propagate) == before
 
 
+def test_a_program_that_logs_from_info_on_gets_no_debug_messages_of_a_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        caplog.handler.setLevel(logging.NOTSET)
+        fer_batch.run(SAMPLES / "photos", tmp_path / "out", log_file=tmp_path / "log.jsonl", workers=1)
+        assert {record.levelname for record in caplog.records} == {"INFO"}
+        assert '"level": "debug"' in (tmp_path / "log.jsonl").read_text()
+        logging.getLogger("fer_batch.pipeline.part_writer").debug("afterwards")
+    assert "afterwards" not in caplog.text
+
+
 CALL = f"fer_batch.run([{str(SAMPLES / 'photos')!r}], out='out', quiet=True)"
 
 
