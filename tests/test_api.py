@@ -276,6 +276,17 @@ def test_a_script_without_a_guard_gets_an_error_that_names_the_line(tmp_path: Pa
     assert not (tmp_path / "out").exists()
 
 
+def test_a_script_from_standard_input_gets_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-"], input=f"import fer_batch\n{CALL}\n", cwd=tmp_path, capture_output=True, text=True,
+        timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "UsageError: <stdin>: fer_batch.run starts worker processes" in done.stderr
+    assert done.stderr.count("Traceback") == 1
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_script_with_a_guard_runs(tmp_path: Path) -> None:
     script = f"import fer_batch\nif __name__ == '__main__':\n    print({CALL}.media.count_rows())\n"
     (tmp_path / "script.py").write_text(script)

@@ -25,6 +25,11 @@ def check_main_guard() -> None:
     spec = getattr(main, "__spec__", None)
     if file is None or (spec is not None and spec.name.rpartition(".")[2] == "__main__"):  # Not imported again.
         return
+    if not Path(file).exists():  # `<stdin>`, or a script that is gone by now.
+        raise UsageError(
+            f"{file}: fer_batch.run starts worker processes, and each imports the script, which is no file; save it "
+            "as one and run that"
+        )
     line = _line_of_script(sys._getframe(), vars(main))
     if line is not None and not _is_guarded(Path(file), line):
         raise _unguarded(f"{file}, line {line}")
