@@ -104,6 +104,8 @@ def resolve_detector(config: RunConfig) -> DetectorConfig:
         config.detector, min_face=config.min_face, min_score=config.min_score, longest_side=config.longest_side
     )
     file = None if config.detector_model is None else Path(config.detector_model)
+    if file is not None and not file.exists():
+        raise UsageError(f"--detector-model {file}: no such file; check the path")
     if config.detector == "embedded":
         folder = file or embedded_detector()
         folder = folder.parent if folder.name == ONNX_FILE else folder

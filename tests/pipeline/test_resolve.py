@@ -87,9 +87,9 @@ def test_detector(tmp_path: Path) -> None:
     assert resolve_detector(given) == DetectorConfig("yunet", str(file), sha256, min_score=0.5)
 
 
-@pytest.mark.parametrize("file", ["gone.onnx", "."])
-def test_detector_model_that_is_no_file_is_refused(file: str) -> None:
-    message = refusal(lambda: resolve_detector(RunConfig(detector="yunet", detector_model=file)))
+@pytest.mark.parametrize(("detector", "file"), [("yunet", "gone.onnx"), ("yunet", "."), ("embedded", "gone")])
+def test_detector_model_that_is_no_file_is_refused(detector: Any, file: str) -> None:
+    message = refusal(lambda: resolve_detector(RunConfig(detector=detector, detector_model=file)))
     assert re.fullmatch(rf"--detector-model {re.escape(file)}: no such file; .+", message)
 
 
