@@ -24,11 +24,9 @@ class Results:
 
     def __init__(self, path: Path) -> None:
         """Take the output folder of a run. Raises UsageError where there are no tables of one."""
-        from fer_batch.tables.parts import committed_parts
-
-        self.path = path
-        if not committed_parts(path):
-            raise UsageError(f"{path}: holds no tables of a run; give the --out folder of a run")
+        # A program may change its working folder before it asks for a table.
+        self.path = path.absolute() if isinstance(path, Path) else path
+        self._parts()
 
     def __repr__(self) -> str:
         """The folder."""
@@ -81,12 +79,19 @@ class Results:
     def _dataset(self, table: str) -> Dataset:
         import pyarrow.dataset
 
-        from fer_batch.tables.parts import committed_parts
-
-        paths = [self.path / table / part for part in committed_parts(self.path)]
+        paths = [self.path / table / part for part in self._parts()]
         if isinstance(self.path, Path):
             return pyarrow.dataset.dataset([str(path) for path in paths], format="parquet")
         return pyarrow.dataset.dataset([path.path for path in paths], format="parquet", filesystem=self.path.fs)
+
+    def _parts(self) -> list[str]:
+        """The names of the parts there are now. Raises UsageError where there are none: the folder may have gone."""
+        from fer_batch.tables.parts import committed_parts
+
+        parts = committed_parts(self.path)
+        if not parts:
+            raise UsageError(f"{self.path}: holds no tables of a run; give the --out folder of a run")
+        return parts
 
     def _frame(self, folder: str, names: tuple[str, ...], name: str, remedy: str) -> pd.DataFrame:
         from fer_batch.tables.parquet import read_table

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import resource
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -90,6 +91,27 @@ def test_a_run_is_opened_again_by_its_folder(results: fer_batch.Results) -> None
     assert repr(opened) == f"Results('{results.path}')"
     assert opened.faces.count_rows() == results.faces.count_rows()
     assert opened.run_info["options"] == {"paths": [str(SAMPLES)], "out": str(results.path), "workers": 2}
+
+
+def test_results_opened_by_a_relative_path_stay_those_after_a_change_of_folder(
+    results: fer_batch.Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(results.path.parent)
+    opened = fer_batch.open(results.path.name)
+    monkeypatch.chdir(tmp_path)
+    assert opened.path == results.path
+    assert opened.faces.count_rows() == results.faces.count_rows() > 0
+    assert len(opened.summary("by_media")) > 0
+
+
+def test_results_that_have_gone_are_an_error_and_not_tables_without_rows(
+    results: fer_batch.Results, tmp_path: Path
+) -> None:
+    shutil.copytree(results.path, tmp_path / "out")
+    opened = fer_batch.open(tmp_path / "out")
+    shutil.rmtree(tmp_path / "out")
+    with pytest.raises(UsageError, match="holds no tables of a run"):
+        _ = opened.faces
 
 
 def test_the_same_call_again_does_nothing(results: fer_batch.Results) -> None:
