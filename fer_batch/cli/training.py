@@ -55,15 +55,16 @@ def evaluate(
 ) -> None:
     """Evaluate a model on labelled faces: accuracy, calibration and metrics per class."""
     with endings():
+        from fer_batch.emotion.model_folder import find_model
+
+        folder = find_model(model)  # Before TensorFlow is imported, which takes seconds and writes notes.
         _set_up_backend()
         from fer_batch.atomic import write_json
-        from fer_batch.emotion.model_folder import find_model
         from fer_batch.training.emotion.card import HELD_BACK, write_card
         from fer_batch.training.emotion.dataset import read_faces
         from fer_batch.training.emotion.evaluate import evaluate as evaluate_model
         from fer_batch.training.emotion.evaluate import report
 
-        folder = find_model(model)
         faces = read_faces(data)
         metrics = evaluate_model(folder, faces, usage)
         typer.echo(report(metrics))

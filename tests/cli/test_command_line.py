@@ -92,6 +92,12 @@ def test_a_file_that_opencv_refuses_is_one_line_without_opencvs_own(tmp_path: Pa
     assert not (tmp_path / "out").exists()
 
 
+def test_a_misspelt_model_is_one_line_before_tensorflow_is_imported(tmp_path: Path) -> None:
+    done = fer_batch("evaluate", "emotoin", tmp_path / "faces.csv")
+    assert (done.returncode, len(done.stderr.strip().splitlines())) == (2, 1)
+    assert "did you mean emotion?" in done.stderr
+
+
 def test_out_inside_an_input_is_refused(tmp_path: Path) -> None:
     (tmp_path / "clips").mkdir()
     for out in (tmp_path, tmp_path / "clips", tmp_path / "results"):
