@@ -36,7 +36,7 @@ def make_config(given: Mapping[str, Any], file: str | os.PathLike[str] | None = 
     """
     for name in given:
         if name not in options():
-            raise UsageError(f"{name} is no option of a run{did_you_mean(name, options())}")
+            raise UsageError(f"{name} is no option of a run{did_you_mean(name, (*options(), 'config'))}")
     from_file = {} if file is None else read_config_file(os.fspath(file))
     for name, replaced in _WHICH_FRAMES.items():
         if given.get(name) not in (None, False):

@@ -133,6 +133,7 @@ def test_another_configuration_is_refused_with_the_command_s_words(results: fer_
         (lambda: fer_batch.run(["gone"], out="x"), "gone: no such file or directory; check the path"),
         (lambda: fer_batch.run(["."]), "--out is missing"),
         (lambda: fer_batch.run(["."], out="x", fsp=2), "fsp is no option of a run; did you mean fps?"),
+        (lambda: fer_batch.run(["."], out="x", confg="a.toml"), "did you mean config?"),
         (lambda: fer_batch.run(["."], out="x", fps=0), "--fps 0: must be above 0"),
         (lambda: fer_batch.open("gone"), "gone: holds no tables of a run"),
         (lambda: fer_batch.analyze("gone.jpg"), "gone.jpg: no such file; check the path"),
