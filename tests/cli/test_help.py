@@ -67,6 +67,12 @@ def test_the_examples_of_help_use_options_that_exist() -> None:
         assert used <= known, name
 
 
+@pytest.mark.parametrize("name", sorted(typer.main.get_command(app).commands))
+def test_help_fits_into_80_columns(name: str) -> None:
+    lines = CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "80"}).output.splitlines()
+    assert [line for line in lines if len(line) > 80] == []
+
+
 def test_no_line_about_a_command_is_cut_short() -> None:
     assert "..." not in CliRunner().invoke(app, ["--help"]).output.split("Runs:")[1]
 
