@@ -10,6 +10,7 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+from av.sidedata.sidedata import SideDataContainer
 from av.sidedata.sidedata import Type as SideDataType
 from numpy.typing import NDArray
 from PIL import Image
@@ -107,7 +108,8 @@ def _luma_plane(frame: av.VideoFrame) -> NDArray[np.uint8]:
 
 
 def _orientation(frame: av.VideoFrame) -> int:
-    side_data: Any = frame.side_data
+    # Not `frame.side_data`: that keeps its container, which keeps the frame, until garbage is collected.
+    side_data: Any = SideDataContainer(frame)  # type: ignore[call-arg]  # Its stub lacks it.
     matrix = side_data.get(SideDataType.DISPLAYMATRIX)
     return 1 if matrix is None else from_display_matrix(matrix)
 

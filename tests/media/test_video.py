@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from av.error import FFmpegError
@@ -418,3 +420,18 @@ def test_no_name_means_anything_to_ffmpeg(tmp_path: Path, monkeypatch: pytest.Mo
     make_video(tmp_path / "plain.mp4", steady(25, 2)).rename(tmp_path / name)
     monkeypatch.chdir(tmp_path)
     assert read(Path(name)) == (numbered_times(steady(25, 2)), None)
+
+
+def test_frames_are_freed_without_the_garbage_collector(tmp_path: Path) -> None:
+    """A frame of 4K has 12 MB."""
+    path = make_video(tmp_path / "a.mp4", steady(10, 20))
+    gc.collect()
+    gc.disable()
+    try:
+        with open_video(str(path)) as reader:
+            for frame in reader.frames():
+                frame.luma()
+                frame.bgr(640)
+        assert sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects()) <= 2
+    finally:
+        gc.enable()
