@@ -39,8 +39,16 @@ _JPEGS = ("JPEG", "MPO")
 #: The first chunk of a PNG in Apple's own form, which is none by the standard.
 _APPLE_PNG = b"CgBI"
 
-# MAX_PIXELS is our own bound, checked before decoding, with a message of ours.
-Image.MAX_IMAGE_PIXELS = None
+
+@contextmanager
+def own_pixel_limit() -> Iterator[None]:
+    """Pillow's limit is off in the block: MAX_PIXELS is checked before decoding, with a message of ours, and Pillow's
+    does not know that large JPEGs are decoded at a reduced size. It stays on for the program that uses us."""
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
 
 
 def read_image(file: str, colour: bool = False) -> tuple[MediaInfo, Frame, Failure | None]:
@@ -64,7 +72,7 @@ def read_image(file: str, colour: bool = False) -> tuple[MediaInfo, Frame, Failu
     with open_file(file) as stream:
         header = stream.read(_HEADER_BYTES)
         try:
-            with warnings.catch_warnings():
+            with own_pixel_limit(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Pillow warns of odd metadata; only pixels matter here.
                 return _read_any(stream, header, file, colour)
         except UnidentifiedImageError as error:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from fer_batch.media.base import ReadStats, Skip, SkipPlan
 from fer_batch.media.frame import DecodedFrame
-from fer_batch.media.image import MAX_PIXELS, flat
+from fer_batch.media.image import MAX_PIXELS, flat, own_pixel_limit
 from fer_batch.records import Code, Failure, MediaError, MediaInfo, Stage
 from fer_batch.storage import is_url, open_file
 
@@ -29,7 +29,8 @@ class AnimatedWebpReader:
         """Open the file. Raises MediaError `invalid_data`."""
         self.stats = ReadStats()
         try:
-            self._image = Image.open(open_file(file) if is_url(file) else file)
+            with own_pixel_limit():
+                self._image = Image.open(open_file(file) if is_url(file) else file)
         except Exception as error:  # Pillow raises many types on damaged files.
             raise MediaError(Stage.DECODE, Code.INVALID_DATA, f"damaged picture ({error})") from error
         if self._image.width * self._image.height > MAX_PIXELS:

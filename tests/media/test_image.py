@@ -267,3 +267,12 @@ def test_frame_of_a_picture_in_memory_is_gray_by_bt_601() -> None:
     assert (plain.width, plain.height, plain.bgr) == (3, 2, None)
     assert plain.luma.tolist() == [[29] * 3] * 2
     assert coloured.bgr is blue
+
+
+def test_pillows_limit_stays_as_the_program_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    GRAY.save(tmp_path / "a.png")
+    read_image(str(tmp_path / "a.png"))
+    assert Image.MAX_IMAGE_PIXELS == 10
+    with pytest.raises(Image.DecompressionBombError):
+        Image.open(tmp_path / "a.png")
