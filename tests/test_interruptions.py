@@ -53,7 +53,7 @@ def test_a_second_run_on_the_same_folder_is_refused(long_run: subprocess.Popen[s
     wait_for((tmp_path / "out" / ".fer-batch.lock").is_file)
     done = fer_batch("run", SAMPLES / "photos", "--out", tmp_path / "out", "--restart")
     assert (done.returncode, len(done.stderr.strip().splitlines())) == (2, 1)
-    assert f"another run is writing there (process {long_run.pid})" in done.stderr
+    assert f"another process is writing there (process {long_run.pid})" in done.stderr
     os.killpg(long_run.pid, signal.SIGKILL)
     long_run.wait()
     assert fer_batch("run", SAMPLES / "photos", "--out", tmp_path / "out", "--restart").returncode == 0

@@ -208,7 +208,7 @@ def test_a_held_folder_is_refused_until_it_is_let_go(bucket: str) -> None:
     with lock_folder(out) as first:
         assert isinstance(first, HeartbeatLock)
         with (
-            pytest.raises(UsageError, match=f"another run is writing there .process {os.getpid()} on"),
+            pytest.raises(UsageError, match=f"another process is writing there .process {os.getpid()} on"),
             lock_folder(out),
         ):
             pass

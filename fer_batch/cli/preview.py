@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
 from typing import Annotated
 
@@ -46,16 +47,18 @@ def preview(
         from fer_batch.preview.options import DrawOptions
         from fer_batch.preview.previews import preview as draw_previews
         from fer_batch.preview.previews import preview_moments
+        from fer_batch.tables.lock import lock_folder
 
         set_up_logging(quiet, False, None)
         (summarized_parts_of if moments else parts_of)(directory)
         folder, moved_to = find_out(str(out)), None if source is None else str(source)
         options = DrawOptions(start, end, fps, blur)
         _check(directory, folder, moved_to, start, end, fps, moments)
-        if moments:
-            all_done = preview_moments(directory, folder, media or (), blur, moved_to)
-        else:
-            all_done = draw_previews(directory, folder, media or (), options, moved_to, progress=not quiet)
+        with lock_folder(folder):
+            if moments:
+                all_done = preview_moments(directory, folder, media or (), blur, moved_to)
+            else:
+                all_done = draw_previews(directory, folder, media or (), options, moved_to, progress=not quiet)
     raise typer.Exit(EXIT_DONE if all_done else EXIT_SOME_FAILED)
 
 
@@ -68,11 +71,16 @@ def _check(
     from fer_batch.pipeline.discover import outside
     from fer_batch.tables.run_file import read_run_file
 
+    for name, value in (("--start", start), ("--end", end), ("--fps", fps)):
+        if value is not None and not isfinite(value):
+            raise UsageError(f"{name} {value:g}: must be a finite number")
     if end is not None and end <= start:
         raise UsageError(f"--end {end:g}: must be above --start {start:g}")
     if moments and (start or end is not None or fps is not None):
         raise UsageError("--moments shows single frames; leave --start, --end and --fps out")
     inputs = read_run_file(directory).get("configuration", {}).get("inputs", [])
+    if not outside(folder, [str(directory)]):
+        raise UsageError(f"--out {folder}: lies in the results in {directory}; choose a folder outside")
     for given in [*inputs, *([] if source is None else [source])]:
         if not outside(folder, [given]):
             raise UsageError(f"--out {folder}: lies in {given}, where a run would read it; choose a folder outside")

@@ -23,8 +23,8 @@ _BEFORE_S, _AFTER_S = Fraction(1, 4), Fraction(1, 2)
 #: Frames of a scene less than this, in seconds, after one that was searched at both sizes are searched as in a run
 #: alone: three of four at 30 a second. Small faces there get the boxes of the frames around them.
 _BOTH_SIZES_EVERY_S = Fraction(1, 8)
-#: Frames that wait for those after them, at most: 25 MB each at 4K.
-_MOST_WAITING = 8
+#: Bytes of the frames that wait for those after them: 8 of 4K, 75 of 720p.
+_MOST_WAITING = 200_000_000
 #: So many pixels across and down are left of a face. Of 3 by 3 the detector still takes some for a face.
 _LEFT = 2
 #: Bytes of boxes up to which there is no temporary file.
@@ -103,7 +103,11 @@ class VideoBlur:
     def _known_boxes(self, frames: Iterable[DrawnFrame]) -> Iterator[tuple[DrawnFrame, list[Box]]]:
         self._found.seek(0)
         for frame in frames:
-            yield frame, pickle.load(self._found)
+            try:
+                boxes = pickle.load(self._found)
+            except EOFError:  # The source has grown. Frames that were not searched are not shown.
+                return
+            yield frame, boxes
 
 
 def _searches(frames: Iterable[DrawnFrame]) -> Iterator[tuple[DrawnFrame, NDArray[np.uint8], Sequence[int]]]:
@@ -133,7 +137,8 @@ def _blurred(frames: Iterable[tuple[DrawnFrame, Sequence[Box]]]) -> Iterator[Dra
         return frame
 
     for frame, boxes in frames:
-        while waiting and (waiting[0].time < frame.time - _BEFORE_S or len(waiting) >= _MOST_WAITING):
+        most = max(1, _MOST_WAITING // frame.picture.nbytes)
+        while waiting and (waiting[0].time < frame.time - _BEFORE_S or len(waiting) >= most):
             yield first()
         waiting.append(frame)
         found.append((frame.time, frame.scene, boxes))

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from fer_batch.config import DetectorConfig
 from fer_batch.detection import create_detector
+from fer_batch.detection.model_folder import embedded_detector, read_detector
 from fer_batch.detection.search import find_faces
 from fer_batch.media.image import frame_from_bgr
 from fer_batch.preview.samples import Box
@@ -49,7 +50,7 @@ class FaceFinder:
 
     def __init__(self) -> None:
         """Load the embedded detector. Raises UsageError where it is missing."""
-        self.threshold = create_detector(DetectorConfig("embedded")).min_score or 1.0
+        self.threshold = read_detector(embedded_detector()).min_score
         self._config = DetectorConfig("embedded", min_score=SCORE_SHARE * self.threshold)
         self._detector = create_detector(self._config)
 

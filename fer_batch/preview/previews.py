@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 #: Raised when the drawing changes, so that previews made before are made again.
 _VERSION = 3
+_BAR = "{l_bar}{bar}| {n:.0f}/{total_fmt} s [{elapsed}<{remaining}{postfix}]"
 _SUFFIXES = {"image": ".preview.jpg", "video": ".preview.mp4"}
 #: A full disk or one that can't be written to is no fault of the file that is being drawn.
 _OF_THE_DISK = frozenset([errno.ENOSPC, errno.EDQUOT, errno.EROFS])
@@ -68,7 +69,7 @@ def preview(
     counts, checked = {"drawn": 0, "kept": 0, "failed": 0}, BlurCheck()
     total = sum(_seconds(source, options) for source in sources)
     # Seconds of video, since files differ; an image counts as one.
-    with tqdm(total=round(total), unit="s", disable=None if progress else True) as bar:
+    with tqdm(total=round(total), bar_format=_BAR, disable=None if progress else True) as bar:
         for source in sources:
             bar.set_postfix_str(one_line(source.path), refresh=False)
             before = bar.n
@@ -90,16 +91,19 @@ def preview_moments(
     labels = table_labels(directory, committed_parts(directory))
     sources = read_sources(directory, globs, moved_to)
     sheet, all_done = contact_sheet(directory, sources, labels, blur)
+    target = folder / SHEET_FILE
     if sheet is None:
+        target.unlink(missing_ok=True)
         log.warning("%s: no moment to show; the report says why none stands out", directory)
-    else:
-        target = folder / SHEET_FILE
-        with atomic_file(target) as temporary:
-            if blur:
-                _warn_of_faces(SHEET_FILE, write_blurred_jpeg(sheet, temporary))
-            else:
-                write_jpeg(sheet, temporary)
-        log.info("wrote %s", target)
+        return all_done
+    with atomic_file(target) as temporary:
+        if blur:
+            check = write_blurred_jpeg(sheet, temporary)
+            _warn_of_faces(SHEET_FILE, check)
+            log.info("found %s", check)
+        else:
+            write_jpeg(sheet, temporary)
+    log.info("wrote %s", target)
     return all_done
 
 
@@ -149,7 +153,8 @@ def _warn_of_faces(name: str, check: BlurCheck) -> None:
 
 def _signature(source: Source, options: DrawOptions) -> str:
     """What a preview is made of, as text: the same source, tables and options give the same."""
-    made_of = [_VERSION, asdict(options), source.size_bytes, source.modified.isoformat(), source.fingerprint]
+    wanted = asdict(options) if source.media_type == "video" else options.blur
+    made_of = [_VERSION, wanted, source.size_bytes, source.modified.isoformat(), source.fingerprint]
     return f"fer-batch preview {hashlib.sha256(json.dumps(made_of).encode()).hexdigest()}"
 
 

@@ -105,7 +105,8 @@ class Samples:
         self._first = np.array([track.times[0] for track in self._tracks])
         last = np.array([track.times[-1] for track in self._tracks])
         # Nothing says that a face of the last sample has gone until another sample is due.
-        to_end = max(HOLD_S, np.diff(self.times).max(initial=0.0) or _HOLD_OF_ONE_S)
+        interval = float(np.median(np.diff(self.times))) if len(self.times) > 1 else _HOLD_OF_ONE_S
+        to_end = max(HOLD_S, interval)
         self._until = last + np.where(last == self.times[-1:].max(initial=0.0), to_end, HOLD_S)
 
     def faces_at(self, time: float) -> list[DrawnFace]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from fer_batch.globs import Globs, composed
 from fer_batch.measures import MEASURES
 from fer_batch.preview.samples import Samples
 from fer_batch.records import Code, MediaError, MediaType, Stage
+from fer_batch.report.formatting import format_count
 from fer_batch.storage import content_digest, is_url, status
 from fer_batch.stores import Status
 from fer_batch.suggestions import did_you_mean
@@ -26,6 +28,8 @@ from fer_batch.tables.digests import Digests
 from fer_batch.tables.parquet import read_batches, read_rows, read_schema
 from fer_batch.tables.parts import committed_parts
 from fer_batch.tables.schema import modified_time
+
+log = logging.getLogger(__name__)
 
 _ESCAPE = re.compile(rb"\\(\\|x[0-9a-f]{2})")
 _FRAMES = ["media_path", "sample_index", "timestamp_s", "width", "height"]
@@ -101,17 +105,23 @@ def read_sources(directory: Path, globs: Sequence[str], moved_to: str | None) ->
     Raises:
         UsageError: For a glob that matches no file, or tables of another version.
     """
-    digests = Digests(directory)
+    digests, failed = Digests(directory), list[str]()
     found = [
         replace(source, digest=digests.get(source.path))
         for part in committed_parts(directory)
-        for source in _sources_of_part(directory, part, moved_to)
+        for source in _sources_of_part(directory, part, moved_to, failed)
     ]
     for glob in globs:
-        if not any(_matches(source, [glob]) for source in found):
+        if not any(_matches(source.path, [glob]) for source in found):
+            if any(_matches(path, [glob]) for path in failed):
+                raise UsageError(
+                    f"{glob}: the run could not read it, so there is nothing to draw; see its row in media"
+                )
             hint = did_you_mean(glob, (source.path for source in found))
             raise UsageError(f"{glob}: matches no file in the media table of {directory}{hint}")
-    return [source for source in found if not globs or _matches(source, globs)]
+    if count := sum(not globs or _matches(path, globs) for path in failed):
+        log.info("%s that the run could not read left out", format_count(count, "file"))
+    return [source for source in found if not globs or _matches(source.path, globs)]
 
 
 def read_samples(directory: Path, source: Source, labels: Sequence[str]) -> Samples:
@@ -121,7 +131,8 @@ def read_samples(directory: Path, source: Source, labels: Sequence[str]) -> Samp
     return Samples(frames, faces, labels)
 
 
-def _sources_of_part(directory: Path, part: str, moved_to: str | None) -> Iterator[Source]:
+def _sources_of_part(directory: Path, part: str, moved_to: str | None, failed: list[str]) -> Iterator[Source]:
+    """The files of a part that were read. `failed` gets the paths of the others."""
     path = directory / "media" / part
     metadata = read_schema(path).metadata or {}
     if (version := metadata.get(b"fer_batch.schema_version", b"").decode()) != str(SCHEMA_VERSION):
@@ -136,6 +147,8 @@ def _sources_of_part(directory: Path, part: str, moved_to: str | None) -> Iterat
         for row in batch.to_pylist():
             if row["status"] == "done":
                 yield _source(row, part, fingerprint, roots, moved_to)
+            else:
+                failed.append(row["media_path"])
 
 
 def _source(row: dict[str, Any], part: str, fingerprint: str, roots: Mapping[str, str], moved_to: str | None) -> Source:
@@ -184,8 +197,8 @@ def _on_disk(folder: str, names: Sequence[str]) -> str:
     return folder
 
 
-def _matches(source: Source, globs: Sequence[str]) -> bool:
-    return source.path in globs or Globs(globs).match(source.path)
+def _matches(path: str, globs: Sequence[str]) -> bool:
+    return path in globs or Globs(globs).match(path)
 
 
 def _rows(directory: Path, table: str, source: Source, columns: Sequence[str]) -> pd.DataFrame:

@@ -30,9 +30,14 @@ from fer_batch.records import Code, MediaError, Stage
 def _nothing_to_draw(reader: FrameReader, options: DrawOptions) -> MediaError:
     """Why a video gave no frame to draw."""
     error, length = reader.no_frames_error(), reader.info(None).duration_s
-    if error.failure.code != Code.NO_FRAMES or length is None or length > options.start:
+    if error.failure.code != Code.NO_FRAMES:
         return error
-    message = f"it ends at {length:.1f} s, before --start {options.start:g}"
+    if length is not None and length <= options.start:
+        message = f"it ends at {length:.1f} s, before --start {options.start:g}"
+    elif options.end is not None:
+        message = f"it has no picture from --start {options.start:g} to --end {options.end:g}"
+    else:
+        return error
     return MediaError(Stage.DECODE, Code.NO_FRAMES, message)
 
 
@@ -127,7 +132,7 @@ class _Drawing:
 
     def _strip(self, width: int, height: int, length: float) -> Strip:
         """The strip of a video of `length` seconds, below pictures of that size."""
-        start, end = self.options.start, max(length, *self.samples.times[-1:])
+        start, end = self.options.start, max([length, *self.samples.times[-1:]])
         span = (start, end if self.options.end is None else min(end, self.options.end))
         return Strip(width, height, self.name, self.samples, span)
 

@@ -98,7 +98,7 @@ class SystemLock:
                 holder = os.pread(self._descriptor, 20, 0).decode() if hasattr(os, "pread") else ""
                 who = f"process {holder}" if holder else "another process"
                 raise UsageError(
-                    f"{self._folder}: another run is writing there ({who}); wait for it or stop it"
+                    f"{self._folder}: another process is writing there ({who}); wait for it or stop it"
                 ) from None
             log.warning("%s can't be locked (%s); see that no other run uses it", self._folder, error.strerror)
 
@@ -168,7 +168,7 @@ class HeartbeatLock:
 
     def _refuse(self, content: bytes | None) -> NoReturn:
         who = _holder_in(content) or "unknown process"
-        raise UsageError(f"{self._folder}: another run is writing there ({who}); wait for it or stop it")
+        raise UsageError(f"{self._folder}: another process is writing there ({who}); wait for it or stop it")
 
     def _send_heartbeats(self) -> None:
         while not self._released.wait(HEARTBEAT_S):

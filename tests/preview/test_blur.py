@@ -53,6 +53,16 @@ def test_face_that_is_missed_in_some_frames_is_blurred_there_too() -> None:
     assert changed == list(range(found_at - 6, found_at + 13))  # A quarter of a second before, half a second after.
 
 
+@pytest.mark.parametrize(("bytes_waiting", "before"), [(10**9, 15), (5 * 30_000, 4)])
+def test_frames_wait_for_a_quarter_of_a_second_as_far_as_memory_goes(
+    bytes_waiting: int, before: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fer_batch.preview.blur._MOST_WAITING", bytes_waiting)
+    frames = ((DrawnFrame(Fraction(i, 60), noise(), []), [BOX] if i == 30 else []) for i in range(60))
+    changed = [i for i, frame in enumerate(_blurred(frames)) if (frame.picture != noise()).any()]
+    assert changed == list(range(30 - before, 60))
+
+
 def test_face_is_not_blurred_beyond_a_cut() -> None:
     times = [Fraction(index, 25) for index in range(10)]
     frames = (

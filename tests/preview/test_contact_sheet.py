@@ -57,6 +57,8 @@ def test_run_without_a_clear_moment_has_no_sheet(
     steady_face = [(float(time), [shares_of(neutral=1.0)]) for time in range(30)]
     commit_part(tmp_path / "out", 1, to_tables([scored_file("a.mp4", steady_face)], EMOTIONS), {}, {"": "/data"})
     summarize(tmp_path / "out", 10.0)
+    (tmp_path / "sheet").mkdir()
+    (tmp_path / "sheet" / SHEET_FILE).write_bytes(b"of an earlier run")
     assert preview_moments(tmp_path / "out", tmp_path / "sheet")
     assert "no moment to show" in caplog.text
-    assert not (tmp_path / "sheet").exists()
+    assert not (tmp_path / "sheet" / SHEET_FILE).exists()

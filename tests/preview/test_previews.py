@@ -25,6 +25,8 @@ from fer_batch.preview import video
 from fer_batch.preview.drawing import track_colour
 from fer_batch.preview.options import DrawOptions
 from fer_batch.preview.previews import preview
+from fer_batch.tables.layout import LOCK_FILE
+from fer_batch.tables.lock import lock_folder
 from tests.helpers.command import fer_batch, in_process
 from tests.preview.conftest import FOOTAGE
 
@@ -33,8 +35,9 @@ NAMES = {f"{name}.preview.{'mp4' if name.endswith('mp4') else 'jpg'}" for name i
 
 
 def files(folder: Path) -> dict[str, int]:
-    """The files below a folder, with their times."""
-    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    """The files below a folder, with their times; without the lock's."""
+    paths = [path for path in folder.rglob("*") if path.is_file() and path.name != LOCK_FILE]
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in paths}
 
 
 def frames_of(path: Path) -> Iterator[tuple[float, np.ndarray]]:
@@ -160,9 +163,11 @@ def test_unknown_name_is_an_error_that_names_the_nearest(results: Path, tmp_path
         preview(results, tmp_path, ["clips/phon.mp4"], progress=False)
 
 
-@pytest.mark.parametrize("arguments", [["--end", "1", "--start", "2"], ["--moments", "--fps", "2"]])
-def test_options_that_do_not_fit_are_wrong_usage(results: Path, tmp_path: Path, arguments: list[str]) -> None:
-    done = CliRunner().invoke(app, ["preview", str(results), "--out", str(tmp_path / "out"), *arguments])
+@pytest.mark.parametrize(
+    "arguments", ["--end 1 --start 2", "--moments --fps 2", "--end inf", "--start nan", "--fps inf"]
+)
+def test_options_that_do_not_fit_are_wrong_usage(results: Path, tmp_path: Path, arguments: str) -> None:
+    done = CliRunner().invoke(app, ["preview", str(results), "--out", str(tmp_path / "out"), *arguments.split()])
     assert done.exit_code == 2
     assert not (tmp_path / "out").exists()
 
@@ -171,6 +176,33 @@ def test_folder_among_the_media_is_wrong_usage(results: Path, footage: Path) -> 
     done = CliRunner().invoke(app, ["preview", str(results), "--out", str(footage / "previews")])
     assert done.exit_code == 2
     assert "where a run would read it" in done.stderr
+
+
+def test_folder_among_the_results_is_wrong_usage(results: Path) -> None:
+    done = CliRunner().invoke(app, ["preview", str(results), "--out", str(results / "faces")])
+    assert done.exit_code == 2
+    assert "lies in the results" in done.stderr
+
+
+def test_one_preview_at_a_time_writes_into_a_folder(results: Path, tmp_path: Path) -> None:
+    with lock_folder(tmp_path / "out"):
+        done = in_process("preview", results, "photos/*", "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert "another process is writing there" in done.stderr
+
+
+def test_file_that_the_run_could_not_read_is_told(footage: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    shutil.copy2(footage / "photos/no_face.jpg", tmp_path / "in")
+    (tmp_path / "in/broken.mp4").write_bytes(b"\0\0\0\x18ftypisom" + bytes(30))
+    out = tmp_path / "out"
+    assert in_process("run", tmp_path / "in", "--out", out, "--workers", 1, "--no-report").returncode == 1
+    done = in_process("preview", out, "--out", tmp_path / "drawn")
+    assert done.returncode == 0
+    assert "1 file that the run could not read left out" in done.stderr
+    done = in_process("preview", out, "broken.mp4", "--out", tmp_path / "drawn")
+    assert done.returncode == 2
+    assert "broken.mp4: the run could not read it" in done.stderr
 
 
 def test_no_face_is_found_where_all_were_blurred(

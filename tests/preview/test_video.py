@@ -133,6 +133,16 @@ def test_video_without_frames_in_range_raises(clip: Path, make_samples: Callable
         draw(clip, make_samples([], [0.0]), DrawOptions(start=100.0))
 
 
+def test_range_without_a_picture_is_told_as_such(tmp_path: Path, make_samples: Callable[..., Samples]) -> None:
+    clip = make_video(tmp_path / "clip.mp4", [Fraction(0), Fraction(3), Fraction(4)])
+    with pytest.raises(MediaError, match=r"^it has no picture from --start 1 to --end 2$"):
+        draw(clip, make_samples([], [0.0]), DrawOptions(start=1.0, end=2.0))
+
+
+def test_video_without_samples_is_drawn(clip: Path, make_samples: Callable[..., Samples]) -> None:
+    assert len(draw(clip, make_samples([], []))[1]) == 30
+
+
 def test_image_is_drawn_upright_without_its_metadata(tmp_path: Path, make_samples: Callable[..., Samples]) -> None:
     source = make_turned(tmp_path / "a.jpg", 6)
     target = tmp_path / "drawn.jpg"

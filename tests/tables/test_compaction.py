@@ -66,7 +66,7 @@ def test_fewer_parts_with_the_same_rows(fill: Callable[..., Path], tmp_path: Pat
     with lock_folder(out) as lock:
         assert compact(out, rows_per_part=8) == (7, 4)  # Four rows of faces and frames each.
         lock.check()
-        with pytest.raises(UsageError, match="another run is writing there"), lock_folder(out):
+        with pytest.raises(UsageError, match="another process is writing there"), lock_folder(out):
             pass
     assert contents(out) == before
     assert [path.name for path in part_paths(out, "media")] == [f"part-{n:06}.parquet" for n in (8, 9, 10, 11)]

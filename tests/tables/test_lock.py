@@ -35,7 +35,7 @@ def test_a_second_holder_is_refused_by_name_until_the_first_is_dead(tmp_path: Pa
     process = holder(tmp_path)
     try:
         with (
-            pytest.raises(UsageError, match=rf"another run is writing there \(process {process.pid}\)"),
+            pytest.raises(UsageError, match=rf"another process is writing there \(process {process.pid}\)"),
             SystemLock(tmp_path),
         ):
             pass
