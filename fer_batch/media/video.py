@@ -269,7 +269,7 @@ class VideoReader:
                 packet = next(packets)
             except StopIteration:
                 return
-            except FFmpegError as error:
+            except (FFmpegError, IndexError) as error:  # PyAV's IndexError: damage made up another stream.
                 errors += 1
                 if errors == MAX_READ_ERRORS:
                     self.stats.give_up(str(error))

@@ -324,6 +324,24 @@ def test_errors_without_end_are_given_up(tmp_path: Path) -> None:
     assert reader.no_frames_error().failure.code == Code.INVALID_DATA
 
 
+class UnknownStream(Wrapped):
+    """Its fifth packet is of a stream that damage made up: PyAV raises IndexError, which ends its generator."""
+
+    def demux(self, stream: Any) -> Any:
+        self.tries += 1
+        for count, packet in enumerate(self._container.demux(stream), 1):
+            if self.tries == 1 and count == 5:
+                raise IndexError("list index out of range")
+            yield packet
+
+
+def test_a_packet_of_an_unknown_stream_costs_no_more_than_itself(tmp_path: Path) -> None:
+    with VideoReader(str(make_video(tmp_path / "a.mkv", steady(25, 25), codec="ffv1"))) as reader:
+        reader._container = UnknownStream(reader._container)  # type: ignore[assignment]
+        assert len(list(reader.frames())) == 24
+        assert reader.stats.errors == 1
+
+
 class Circular(Wrapped):
     """It begins again where it ends."""
 
