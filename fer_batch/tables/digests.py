@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fer_batch.errors import UsageError
 from fer_batch.records import Media
 from fer_batch.storage import content_digest
 from fer_batch.tables.layout import DIGESTS_FILE
@@ -70,6 +71,6 @@ def _has_digest(file: Media, digest: str | None) -> bool:
 def _read(file: Path) -> pa.Table:
     try:
         table = read_table(file)
-    except (OSError, pa.ArrowInvalid):  # None there, or not one of ours.
+    except (OSError, UsageError):  # None there, or not one of ours.
         return _SCHEMA.empty_table()
     return table if table.schema.equals(_SCHEMA) else _SCHEMA.empty_table()

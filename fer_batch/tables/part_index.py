@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from fer_batch.errors import UsageError
 from fer_batch.stores import Status
 from fer_batch.tables.commit import provenance_json
 from fer_batch.tables.layout import INDEX_FILE
@@ -98,7 +99,7 @@ def _stamps(out: Path, numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], N
 def _read_index(out: Path) -> pa.Table:
     try:
         table = read_table(out / INDEX_FILE)
-    except (OSError, pa.ArrowInvalid):  # None there, or not one of ours.
+    except (OSError, UsageError):  # None there, or not one of ours.
         return _SCHEMA.empty_table()
     return table if table.schema.equals(_SCHEMA) else _SCHEMA.empty_table()
 
