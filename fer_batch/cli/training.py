@@ -12,19 +12,32 @@ import typer
 from fer_batch.cli.exit_status import endings
 from fer_batch.config import DetectorConfig
 
+_OF_RECIPE = "[default: the recipe's]"
+RecipeFile = Annotated[Path | None, typer.Option(metavar="FILE", help="Recipe as JSON; options override it.")]
+Epochs = Annotated[int | None, typer.Option(min=1, metavar="N", help=f"Passes over the data.  {_OF_RECIPE}")]
+LearningRate = Annotated[
+    float | None, typer.Option(min=0.0, metavar="RATE", help=f"The highest of the schedule.  {_OF_RECIPE}")
+]
+Seed = Annotated[int | None, typer.Option(min=0, metavar="N", help=f"Of all that is random.  {_OF_RECIPE}")]
+JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the metrics there too, as JSON.")]
+
 
 def train(
-    data: Annotated[Path, typer.Argument(help="A .parquet or fer2013.csv, or a folder of train/<emotion>/*.jpg.")],
-    out: Annotated[Path, typer.Option(help="Model folder to write.", show_default=False)],
-    recipe: Annotated[Path | None, typer.Option(help="Recipe as JSON; options below override it.")] = None,
-    architecture: Annotated[str | None, typer.Option(help="Network.  [default: compact-resnet]")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1)] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1)] = None,
-    learning_rate: Annotated[float | None, typer.Option(min=0.0)] = None,
-    seed: Annotated[int | None, typer.Option(min=0)] = None,
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="A .parquet or fer2013.csv, or a folder of train/<emotion>/*.jpg.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Model folder to write.", show_default=False)],
+    recipe: RecipeFile = None,
+    architecture: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Network.  [default: compact-resnet]")
+    ] = None,
+    epochs: Epochs = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, metavar="N", help=f"Faces in a step.  {_OF_RECIPE}")] = None,
+    learning_rate: LearningRate = None,
+    seed: Seed = None,
     merge_disgust: Annotated[bool, typer.Option("--merge-disgust", help="Six classes: disgust joins angry.")] = False,
-    name: Annotated[str, typer.Option(help="The model's name.")] = "emotion",
-    version: Annotated[str, typer.Option(help="The model's version.")] = "1",
+    name: Annotated[str, typer.Option(metavar="NAME", help="The model's name.")] = "emotion",
+    version: Annotated[str, typer.Option(metavar="TEXT", help="The model's version.")] = "1",
 ) -> None:
     """Train an emotion model; the same command resumes from the last epoch's checkpoint."""
     with endings():
@@ -47,11 +60,15 @@ def train(
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="Model folder, or the name of an embedded model.")],
-    data: Annotated[Path, typer.Argument(help="Labelled faces, as for train.")],
-    usage: Annotated[str, typer.Option(help="The split of DATA to evaluate on.")] = "PublicTest",
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the metrics there too, as JSON.")] = None,
-    card: Annotated[Path | None, typer.Option(help="Write a model card there, with its pictures beside it.")] = None,
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Model folder, or the name of an embedded model.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Labelled faces, as for train.")],
+    usage: Annotated[str, typer.Option(metavar="NAME", help="The split of DATA to evaluate on.")] = "PublicTest",
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the metrics there too, as JSON.")
+    ] = None,
+    card: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a model card and its pictures there.")
+    ] = None,
 ) -> None:
     """Evaluate a model on labelled faces: accuracy, calibration and metrics per class."""
     with endings():
@@ -76,8 +93,8 @@ def evaluate(
 
 
 def quantize(
-    model: Annotated[str, typer.Argument(help="Folder made by train or train-detector.")],
-    data: Annotated[Path, typer.Argument(help="The data it was trained on.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Folder made by train or train-detector.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="The data it was trained on.")],
 ) -> None:
     """Quantize a model to INT8, as training does where the package onnx is installed; a detector also gets its default
     threshold again."""
@@ -109,14 +126,16 @@ def quantize(
 
 
 def train_detector(
-    data: Annotated[Path, typer.Argument(help="A .parquet of photographs with boxes, landmarks and scores.")],
-    out: Annotated[Path, typer.Option(help="Detector folder to make.", show_default=False)],
-    recipe: Annotated[Path | None, typer.Option(help="Recipe as JSON; options below override it.")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1)] = None,
-    learning_rate: Annotated[float | None, typer.Option(min=0.0)] = None,
-    seed: Annotated[int | None, typer.Option(min=0)] = None,
-    name: Annotated[str, typer.Option(help="The detector's name.")] = "face_detector",
-    version: Annotated[str, typer.Option(help="The detector's version.")] = "1",
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="A .parquet of photographs with boxes, landmarks and scores.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Detector folder to write.", show_default=False)],
+    recipe: RecipeFile = None,
+    epochs: Epochs = None,
+    learning_rate: LearningRate = None,
+    seed: Seed = None,
+    name: Annotated[str, typer.Option(metavar="NAME", help="The detector's name.")] = "face_detector",
+    version: Annotated[str, typer.Option(metavar="TEXT", help="The detector's version.")] = "1",
 ) -> None:
     """Train a face detector; the same command resumes from the last epoch's checkpoint."""
     with endings():
@@ -141,18 +160,23 @@ def train_detector(
 
 
 def evaluate_detector(
-    detector: Annotated[str, typer.Argument(help="embedded, haar, yunet, or a folder made by train-detector.")],
-    data: Annotated[
-        Path, typer.Argument(help="A .parquet as for train-detector, or a WIDER FACE style .txt or .json.")
+    detector: Annotated[
+        str, typer.Argument(metavar="DETECTOR", help="embedded, haar, yunet, or a folder of train-detector.")
     ],
-    detector_model: Annotated[Path | None, typer.Option(help="Model file of the detector.")] = None,
-    longest_side: Annotated[int, typer.Option(min=32, help="Pictures are reduced to it, never enlarged.")] = (
-        DetectorConfig.longest_side
-    ),
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the metrics there too, as JSON.")] = None,
-    card: Annotated[Path | None, typer.Option(help="Write the detector's card there.")] = None,
+    data: Annotated[
+        Path,
+        typer.Argument(metavar="DATA", help="A .parquet as for train-detector, or a .txt or .json like WIDER FACE's."),
+    ],
+    detector_model: Annotated[Path | None, typer.Option(metavar="FILE", help="Model file of the detector.")] = None,
+    longest_side: Annotated[
+        int, typer.Option(min=32, metavar="PX", help="Pictures are reduced to it, never enlarged.")
+    ] = (DetectorConfig.longest_side),
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the metrics there too, as JSON.")
+    ] = None,
+    card: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the detector's card there.")] = None,
     beside: Annotated[
-        list[Path] | None, typer.Option(help="Figures written by --json to set beside, in the card.")
+        list[Path] | None, typer.Option(metavar="FILE", help="Figures written by --json to set beside, in the card.")
     ] = None,
 ) -> None:
     """Average precision, landmark error and false faces of a detector on labelled photographs."""
