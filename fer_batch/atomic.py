@@ -58,8 +58,12 @@ def naming_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno is not None and error.filename is None:
+        if error.errno is None or error.filename is not None:
+            raise
+        try:
             error.filename = str(path)
+        except AttributeError:  # That of PyAV's errors can't be set.
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 
 

@@ -9,6 +9,7 @@ import os
 import stat
 from pathlib import Path
 
+import av
 import pytest
 
 from fer_batch.atomic import _report_no_flush, remove_temporary_files, write_atomic, write_json
@@ -36,6 +37,15 @@ def test_a_writer_that_raises_leaves_nothing(tmp_path: Path, error: type[BaseExc
 def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"No space left on device: '.*part-1\.parquet'"):
         write_atomic(tmp_path / "part-1.parquet", lambda temporary: Path("/dev/full").write_bytes(b"all"))
+
+
+def test_an_error_of_ffmpeg_is_told_with_the_name_of_the_file(tmp_path: Path) -> None:
+    def write(_: Path) -> None:
+        raise av.error.OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match=r"No space left on device: '.*clip\.mp4'") as raised:
+        write_atomic(tmp_path / "clip.mp4", write)
+    assert raised.value.errno == errno.ENOSPC
 
 
 def test_a_writer_that_raises_leaves_what_was_there(tmp_path: Path) -> None:
