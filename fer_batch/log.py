@@ -18,10 +18,13 @@ from fer_batch.errors import UsageError
 log = logging.getLogger(__name__)
 
 
-def one_line(text: str) -> str:
-    """The text on one line, without control characters that a terminal would obey: file names may hold anything."""
+def one_line(text: str, keep: str = "") -> str:
+    """The text on one line, without control characters that a terminal would obey: file names may hold anything.
+    `keep`: characters that are not printable and stay as they are, for a text that no terminal shows."""
     text = " ".join(text.split())
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+    return "".join(
+        c if c.isprintable() or c in keep else c.encode("unicode_escape", "backslashreplace").decode() for c in text
+    )
 
 
 def survive_closed_stderr() -> None:

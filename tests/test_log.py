@@ -20,6 +20,11 @@ def test_nothing_is_left_that_a_terminal_obeys() -> None:
     assert one_line("größe 猫.jpg") == "größe 猫.jpg"
 
 
+def test_joiners_stay_only_where_they_are_asked_for() -> None:
+    assert one_line("a\u200cb\u202e") == r"a\u200cb\u202e"
+    assert one_line("a\u200cb\u202e", keep="\u200c") == "a\u200cb" + r"\u202e"
+
+
 def test_names_reach_neither_the_terminal_nor_the_log_raw(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     set_up_logging(log_file=tmp_path / "log")
     logging.getLogger("fer_batch.x").warning("%s: bad", WILD, extra={"fields": {"media_path": WILD}})

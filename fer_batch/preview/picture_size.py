@@ -31,4 +31,5 @@ def resized(picture: NDArray[np.uint8], size: tuple[int, int] | None = None) -> 
 
 def _drawn_size(width: int, height: int) -> tuple[int, int]:
     scale = min(max(1, ceil(_LEAST_WIDTH / width)), _LONGEST_SIDE / max(width, height))
-    return max(1, round(width * scale)), max(1, round(height * scale))
+    # Two at least: videos are written with even sides.
+    return max(2, round(width * scale)), max(2, round(height * scale))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import unicodedata
+from bisect import bisect_right
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +18,8 @@ from fer_batch.log import one_line
 
 #: A colour as OpenCV orders it: blue, green, red, 0..255.
 Colour = tuple[int, int, int]
+#: What changes the letters around it and is not seen itself: joiners, as in Persian and Hindi, variation selectors.
+_INVISIBLE = "\u200c\u200d\ufe0e\ufe0f"
 #: A character that no font has: what is drawn for it is the font's sign for a missing one.
 _MISSING = "\U0010fffe"
 _PROBE_SIZE = 24
@@ -24,6 +28,8 @@ _SUFFIXES = (".ttf", ".ttc", ".otf")
 _PREFERRED = ("dejavusans.", "notosans-regular", "notosanscjk-regular", "arial unicode", "segoeui.", "arial.")
 #: Texts kept as masks. Labels change with the samples; a few hundred are in use at a time.
 _CACHED = 1024
+#: Letters of fonts that are remembered: those of a long name in each of a thousand fonts, which all lack some.
+_TESTED = 1 << 18
 
 
 def draw_text(canvas: NDArray[np.uint8], text: str, x: int, y: int, size: int, colour: Colour) -> None:
@@ -39,42 +45,45 @@ def draw_text(canvas: NDArray[np.uint8], text: str, x: int, y: int, size: int, c
     """
     mask = _mask(text, size)
     top, left = max(y, 0), max(x, 0)
-    part = mask[top - y : canvas.shape[0] - y, left - x : canvas.shape[1] - x]
+    # Ends below zero, of text beyond the lower and right edges, would count from the mask's own ends.
+    part = mask[top - y : max(0, canvas.shape[0] - y), left - x : max(0, canvas.shape[1] - x)]
     if part.size == 0:
         return
     under = canvas[top : top + part.shape[0], left : left + part.shape[1]]
     under[:] = under + (np.array(colour, np.float32) - under) * part[:, :, None]
 
 
+@lru_cache(_CACHED)
 def text_width(text: str, size: int) -> int:
     """Width of a line of text, in pixels, at a line height of `size` pixels."""
-    return int(_mask(text, size).shape[1])
+    font, text = _set(text, size)
+    left, _, right, _ = font.getbbox(text, anchor="ls")
+    return max(1, round(font.getlength(text)), int(right - min(left, 0)))
 
 
 def fitted(text: str, size: int, width: int) -> str:
     """The text, or, where it is wider than `width` pixels, its beginning and end around an ellipsis."""
     if text_width(text, size) <= width:
         return text
-    for kept in range(len(text) - 1, 1, -1):
-        short = f"{text[: kept // 2]}…{text[len(text) - (kept - kept // 2) :]}"
-        if text_width(short, size) <= width:
-            return short
-    return "…"
+
+    def shortened(kept: int) -> str:
+        return f"{text[: kept // 2]}…{text[len(text) - (kept - kept // 2) :]}"
+
+    lengths = range(2, len(text))
+    fitting = bisect_right(lengths, width, key=lambda kept: text_width(shortened(kept), size))
+    return shortened(lengths[fitting - 1]) if fitting else "…"
 
 
 @lru_cache(_CACHED)
 def _mask(text: str, size: int) -> NDArray[np.float32]:
     """How much of each pixel letters cover, float32 (size, width), 0..1."""
-    text = one_line(text)
-    path = _font_for(text)
-    # A line holds ascenders and descenders: letters are about three quarters of its height.
-    font = _font(path, max(6, round(0.75 * size)))
-    text = "".join(char if _covers(path, char) else _escaped(char) for char in text)
+    width = text_width(text, size)
+    font, text = _set(text, size)
     ascent, descent = font.getmetrics()
     mask, (left, top) = font.getmask2(text, mode="L", anchor="ls")
     drawn = np.asarray(mask, np.float32).reshape(mask.size[::-1]) / 255
     column = max(0, left)
-    line = np.zeros((size, max(1, round(font.getlength(text)), column + drawn.shape[1])), np.float32)
+    line = np.zeros((size, width), np.float32)
     # The baseline, such that ascenders and descenders lie in the middle of the line.
     row = round((size + ascent - descent) / 2) + top
     inside = drawn[max(0, -row) : size - row]
@@ -82,14 +91,25 @@ def _mask(text: str, size: int) -> NDArray[np.float32]:
     return line
 
 
+def _set(text: str, size: int) -> tuple[ImageFont.FreeTypeFont, str]:
+    """The font in which a line of `size` pixels is set, and the text with what the font lacks escaped."""
+    # Composed letters, as the names of macOS are not: fonts may have no accents on their own.
+    text = one_line(unicodedata.normalize("NFC", text), keep=_INVISIBLE)
+    path = _font_for(frozenset(text))
+    # A line holds ascenders and descenders: letters are about three quarters of its height.
+    font = _font(path, max(6, round(0.75 * size)))
+    if font.layout_engine == ImageFont.Layout.BASIC:  # It would draw signs for missing letters.
+        text = text.translate(dict.fromkeys(map(ord, _INVISIBLE)))
+    return font, "".join(char if _covers(path, char) else _escaped(char) for char in text)
+
+
 def _escaped(char: str) -> str:
     return char.encode("ascii", "backslashreplace").decode()
 
 
 @lru_cache(64)
-def _font_for(text: str) -> Path | None:
-    """The first font that covers a text; else the one that covers most of it. None for Pillow's own."""
-    characters = {char for char in text if not char.isspace()}
+def _font_for(characters: frozenset[str]) -> Path | None:
+    """The first font that has all characters; else the one that has most of them. None for Pillow's own."""
     best, most = None, -1
     for path in (*_fonts(), None):
         covered = sum(_covers(path, char) for char in characters)
@@ -113,15 +133,23 @@ def _fonts() -> tuple[Path, ...]:
 
 def _font_folders() -> Iterator[Path]:
     """Where fonts are kept, by system."""
-    home = Path.home()
     if sys.platform == "win32":
         yield Path(os.environ.get("WINDIR", r"C:\Windows")) / "Fonts"
     elif sys.platform == "darwin":
-        yield from (home / "Library/Fonts", Path("/Library/Fonts"), Path("/System/Library/Fonts"))
+        yield from (*_in_home("Library/Fonts"), Path("/Library/Fonts"), Path("/System/Library/Fonts"))
     else:
+        data = os.environ.get("XDG_DATA_HOME")
         shared = os.environ.get("XDG_DATA_DIRS") or "/usr/local/share:/usr/share"
-        data = os.environ.get("XDG_DATA_HOME") or home / ".local/share"
-        yield from (home / ".fonts", *(Path(folder) / "fonts" for folder in (data, *shared.split(":"))))
+        yield from (*_in_home(".fonts"), *([Path(data, "fonts")] if data else _in_home(".local/share/fonts")))
+        yield from (Path(folder, "fonts") for folder in shared.split(":"))
+
+
+def _in_home(folder: str) -> list[Path]:
+    """A folder of the user's; none where the user has no home, as containers may run under any number."""
+    try:
+        return [Path.home() / folder]
+    except RuntimeError:
+        return []
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -130,24 +158,29 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 @lru_cache(256)
-def _font(path: Path | None, size: int) -> ImageFont.FreeTypeFont:
-    font = ImageFont.load_default(size) if path is None else ImageFont.truetype(path, size)
+def _font(path: Path | None, size: int, layout: ImageFont.Layout | None = None) -> ImageFont.FreeTypeFont:
+    font = ImageFont.load_default(size) if path is None else ImageFont.truetype(path, size, layout_engine=layout)
     assert isinstance(font, ImageFont.FreeTypeFont)  # Pillow's wheels hold FreeType.
     return font
 
 
-@lru_cache(4096)
+@lru_cache(_TESTED)
 def _covers(path: Path | None, char: str) -> bool:
     """Whether a font has a letter: it draws something else for it than for one that no font has."""
-    if char.isspace():
+    if char.isspace() or char in _INVISIBLE:
         return True
     try:
-        font = _font(path, _PROBE_SIZE)
-        return _drawn(font, char) != _drawn(font, _MISSING)
+        return _drawn(path, char) != _drawn_for_missing(path)
     except OSError:  # No font that FreeType reads.
         return False
 
 
-def _drawn(font: ImageFont.FreeTypeFont, char: str) -> tuple[tuple[int, int], bytes]:
-    mask = font.getmask(char)
+@lru_cache(_CACHED)
+def _drawn_for_missing(path: Path | None) -> tuple[tuple[int, int], bytes]:
+    return _drawn(path, _MISSING)
+
+
+def _drawn(path: Path | None, char: str) -> tuple[tuple[int, int], bytes]:
+    # Without shaping, which puts a dotted circle before an accent on its own and leaves some characters out.
+    mask = _font(path, _PROBE_SIZE, ImageFont.Layout.BASIC).getmask(char)
     return mask.size, bytes(mask)

@@ -119,6 +119,15 @@ def test_small_picture_is_enlarged_so_that_text_can_be_read(
     assert pictures[0].shape[1] == 320
 
 
+def test_video_of_one_column_is_drawn_two_columns_wide(tmp_path: Path, make_samples: Callable[..., Samples]) -> None:
+    column = np.full((4000, 1), 100, np.uint8)
+    clip = make_video(
+        tmp_path / "column.mkv", steady(1, 2), shown=[column] * 2, size=(1, 4000), codec="rawvideo", pixel_format="gray"
+    )
+    _, pictures = draw(clip, make_samples([], [0.0]))
+    assert pictures[0].shape[1] == 2
+
+
 def test_damaged_video_is_drawn_as_far_as_it_goes(tmp_path: Path, make_samples: Callable[..., Samples]) -> None:
     clip = cut(make_video(tmp_path / "clip.mkv", steady(10, 100)), 0.5)
     target = tmp_path / "drawn.mp4"
