@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import cos, radians, sin
+from math import cos, isnan, radians, sin
 
 import cv2
 import numpy as np
@@ -66,6 +66,8 @@ def draw_faces(picture: NDArray[np.uint8], faces: Sequence[DrawnFace], arrows: b
     taken = list(boxes)
     for face, box in zip(faces, boxes, strict=True):
         lines = _label(face) if arrows else [*_label(face), *_direction(face)]
+        if not lines:
+            continue
         place = _free_place(box, _label_size(lines, size), taken, width, height)
         taken.append(place)
         _draw_label(picture, lines, place, size, track_colour(face.track))
@@ -107,14 +109,14 @@ def _draw_direction(
 
 def _label(face: DrawnFace) -> list[str]:
     number = [] if face.track is None else [f"#{face.track}"]
-    return number + [f"{name} {100 * probability:.0f}%" for name, probability in face.expressions]
+    return number + [f"{name} {100 * share:.0f}%" for name, share in face.expressions if not isnan(share)]
 
 
 def _direction(face: DrawnFace) -> list[str]:
     if face.angles is None:
         return []
     yaw, pitch, _ = face.angles
-    return [f"yaw {yaw:.0f}° pitch {pitch:.0f}°".replace("-", "−")]
+    return [f"yaw {round(yaw)}° pitch {round(pitch)}°".replace("-", "−")]
 
 
 def _label_size(lines: Sequence[str], size: int) -> tuple[int, int]:

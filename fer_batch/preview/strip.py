@@ -68,12 +68,15 @@ class Strip:
             if not self._moving and not isnan(values[measure]):
                 self._draw_bar(strip, row, values[measure])
         if self._moving:
-            text = f"{format_tenths(time)} / {format_tenths(self._span[1])}"
+            text = self._clock(time)
             left = strip.shape[1] - self._pad - text_width(text, self._size)
             draw_text(strip, text, left, self._pad, self._size, _LETTERS)
             x = round(self._column(time))
             cv2.line(strip, (x, self._top(0)), (x, self._top(len(MEASURES)) - 1), _CURSOR, max(1, self._size // 10))
         return strip
+
+    def _clock(self, time: float) -> str:
+        return f"{format_tenths(time)} / {format_tenths(self._span[1])}"
 
     def _top(self, row: int) -> int:
         return self._pad + self._row * (1 + row)
@@ -84,17 +87,13 @@ class Strip:
 
     def _height_of(self, row: int, measure: str, value: float) -> int:
         """The line of pixels of a value: the measure's range fills the row."""
-        minimum, maximum = RANGES.get(measure, (0.0, 1.0))
-        share = (value - minimum) / (maximum - minimum)
-        return round(self._top(row) + 1 + (1 - share) * (self._row - 4))
+        return round(self._top(row) + 1 + (1 - _share(measure, value)) * (self._row - 4))
 
     def _draw_ground(self, width: int, name: str) -> NDArray[np.uint8]:
         ground = np.full((self.height, width, 3), _GROUND, np.uint8)
         room = width - 2 * self._pad
         if self._moving:
-            room -= 2 * self._pad + text_width(
-                f"{format_tenths(self._span[1])} / {format_tenths(self._span[1])}", self._size
-            )
+            room -= 2 * self._pad + text_width(self._clock(self._span[1]), self._size)
         name = fitted(name, self._size, room)
         draw_text(ground, name, self._pad, self._pad, self._size, _LETTERS)
         note = _NOTE if self._moving else _NOTE_OF_IMAGES
@@ -134,10 +133,13 @@ class Strip:
 
     def _draw_bar(self, strip: NDArray[np.uint8], row: int, value: float) -> None:
         """The value of an image, as a bar from zero on."""
-        minimum, maximum = RANGES.get(MEASURES[row], (0.0, 1.0))
-        zero, end = (
-            round(self._left + (self._right - self._left) * (edge - minimum) / (maximum - minimum))
-            for edge in (0.0, value)
-        )
+        shares = (_share(MEASURES[row], edge) for edge in (0.0, value))
+        zero, end = (round(self._left + (self._right - self._left) * share) for share in shares)
         bottom = self._top(row) + self._row - 2
         cv2.rectangle(strip, (min(zero, end), self._top(row)), (max(zero, end), bottom), _COLOURS[row], cv2.FILLED)
+
+
+def _share(measure: str, value: float) -> float:
+    """Where a value lies in the range of its measure, 0..1."""
+    minimum, maximum = RANGES.get(measure, (0.0, 1.0))
+    return (value - minimum) / (maximum - minimum)
