@@ -6,14 +6,14 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from fer_batch.log import one_line
 from fer_batch.media.video import open_video
-from fer_batch.preview.image import draw_picture
-from fer_batch.preview.picture_size import sized
+from fer_batch.preview.drawing import draw_faces
+from fer_batch.preview.image import blur_faces
+from fer_batch.preview.picture_size import resized, sized
 from fer_batch.preview.samples import Samples
 from fer_batch.preview.sources import Source, read_samples
 from fer_batch.preview.text import Colour, draw_text, fitted
@@ -75,7 +75,8 @@ def contact_sheet(
 
 
 def _picture(source: Source, samples: Samples, moment: Moment, blurred: bool) -> tuple[NDArray[np.uint8], float]:
-    """The sampled frame of a moment in which its measure was strongest, with its faces, and its second."""
+    """The sampled frame of a moment in which its measure was strongest, in the size of its tile, with its faces, and
+    its second."""
     inside = np.flatnonzero((samples.times >= moment.start) & (samples.times < moment.end))
     sign = 1 if moment.direction == "high" else -1
     values = np.nan_to_num(sign * samples.values[moment.estimate.name][inside], nan=-np.inf)
@@ -85,18 +86,26 @@ def _picture(source: Source, samples: Samples, moment: Moment, blurred: bool) ->
         if shown is None:
             raise reader.no_frames_error()
         picture = sized(shown)
-    draw_picture(picture, samples.faces_at(time), blurred)
+    faces = samples.faces_at(time)
+    if blurred:  # Before it is reduced: small faces are found too.
+        blur_faces(picture, faces)
+    picture = _in_tile(picture)
+    draw_faces(picture, faces, arrows=not blurred)  # Letters keep their size.
     return picture, time
 
 
-def _tile(picture: NDArray[np.uint8], time: float, moment: Moment) -> NDArray[np.uint8]:
-    """A picture, that of a time in seconds, fitted into a tile above what it shows."""
-    tile = np.full((_HEIGHT + 3 * _LINE, _WIDTH, 3), _GROUND, np.uint8)
+def _in_tile(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture, as large as it can be within a tile."""
     scale = min(_WIDTH / picture.shape[1], _HEIGHT / picture.shape[0])
-    width, height = (max(1, round(scale * side)) for side in (picture.shape[1], picture.shape[0]))
+    return resized(picture, (max(1, round(scale * picture.shape[1])), max(1, round(scale * picture.shape[0]))))
+
+
+def _tile(picture: NDArray[np.uint8], time: float, moment: Moment) -> NDArray[np.uint8]:
+    """A picture, that of a time in seconds, in the middle of a tile, above what it shows."""
+    tile = np.full((_HEIGHT + 3 * _LINE, _WIDTH, 3), _GROUND, np.uint8)
+    height, width = picture.shape[:2]
     left, top = (_WIDTH - width) // 2, (_HEIGHT - height) // 2
-    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    tile[top : top + height, left : left + width] = cv2.resize(picture, (width, height), interpolation=interpolation)
+    tile[top : top + height, left : left + width] = picture
     estimate = moment.estimate
     lines = (
         f"{moment.what} {estimate.text}",

@@ -27,7 +27,10 @@ def draw_image(file: str, name: str, samples: Samples, options: DrawOptions, tar
     _, frame, _ = read_image(file, colour=True)
     assert frame.bgr is not None
     picture = resized(frame.bgr)
-    draw_picture(picture, samples.faces_at(0.0), options.blur)
+    faces = samples.faces_at(0.0)
+    if options.blur:
+        blur_faces(picture, faces)
+    draw_faces(picture, faces, arrows=not options.blur)
     strip = Strip(picture.shape[1], picture.shape[0], name, samples, (0.0, 0.0))
     canvas = np.vstack([picture, strip.draw(0.0)])
     if options.blur:
@@ -36,12 +39,10 @@ def draw_image(file: str, name: str, samples: Samples, options: DrawOptions, tar
     return Drawn()
 
 
-def draw_picture(picture: NDArray[np.uint8], faces: list[DrawnFace], blurred: bool) -> None:
-    """Draw faces into one picture, uint8 (h, w, 3), BGR, blurred or not."""
-    if blurred:
-        boxes: list[Box] = [box for _, box in face_finders()[0].find(picture)]
-        blur(picture, [*boxes, *(face.box for face in faces)])
-    draw_faces(picture, faces, arrows=not blurred)
+def blur_faces(picture: NDArray[np.uint8], faces: list[DrawnFace]) -> None:
+    """Blur the faces of the tables in one picture, uint8 (h, w, 3), BGR, in place, and those that are found in it."""
+    boxes: list[Box] = [box for _, box in face_finders()[0].find(picture)]
+    blur(picture, [*boxes, *(face.box for face in faces)])
 
 
 def write_jpeg(picture: NDArray[np.uint8], target: Path, signature: str = "") -> None:
