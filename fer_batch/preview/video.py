@@ -128,7 +128,8 @@ class _Drawing:
                     advance(float(frame.time - before))
                     before = frame.time
             failure = reader.partial_failure(read_to_end=end is None)
-            return None if failure is None else failure.message
+            losses = [None if failure is None else failure.message, None if sound is None else sound.lost]
+            return "; ".join(filter(None, losses)) or None
 
     def _strip(self, width: int, height: int, length: float) -> Strip:
         """The strip of a video of `length` seconds, below pictures of that size."""
