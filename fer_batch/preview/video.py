@@ -127,6 +127,7 @@ class _Drawing:
                     writer.write(canvas, frame.time - start)
                     advance(float(frame.time - before))
                     before = frame.time
+                writer.end_at(_shown_until(reader, before) - start, None if end is None else end - start)
             failure = reader.partial_failure(read_to_end=end is None)
             losses = [None if failure is None else failure.message, None if sound is None else sound.lost]
             return "; ".join(filter(None, losses)) or None
@@ -136,6 +137,13 @@ class _Drawing:
         start, end = self.options.start, max([length, *self.samples.times[-1:]])
         span = (start, end if self.options.end is None else min(end, self.options.end))
         return Strip(width, height, self.name, self.samples, span)
+
+
+def _shown_until(reader: FrameReader, last: Fraction) -> Fraction:
+    """Second until which the frame at `last` is shown: to the end of what was read, else the end that the container
+    states, which a file that was cut off does not reach; else `last`."""
+    ends = (reader.stats.end, Fraction(reader.info(None).duration_s or 0))
+    return next((end for end in ends if end is not None and end > last), last)
 
 
 def _frames(

@@ -11,6 +11,7 @@ import numpy as np
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from fer_batch.media.base import Packet
 from fer_batch.preview.sound import Sound
 from fer_batch.storage import for_ffmpeg
 
@@ -19,6 +20,8 @@ ENCODERS = ("libx264", "mpeg4")
 _OPTIONS = {"libx264": {"preset": "veryfast", "crf": "21"}, "mpeg4": {"qmin": "3", "qmax": "5"}}
 #: Resolution of time stamps. MPEG-4 Part 2 allows no finer one than 1/65535 s.
 _TICK = Fraction(1, 60_000)
+#: Seconds that a frame is shown where it is the only one, and nothing tells how long.
+_ONLY_LASTS = Fraction(1, 25)
 #: The file's tag for what it is made of.
 _TAG = "comment"
 
@@ -63,7 +66,8 @@ class VideoWriter:
         self._sound = sound
         if sound is not None:
             sound.attach(self._output)
-        self._last = -1
+        self._last, self._lasts = -1, round(_ONLY_LASTS / _TICK)
+        self._held: list[Packet] = []
 
     def __enter__(self) -> VideoWriter:
         return self
@@ -73,7 +77,7 @@ class VideoWriter:
             if error is None:
                 if self._sound is not None:
                     self._sound.write_until(None)
-                self._output.mux(self._stream.encode(None))
+                self._write_rest()
         finally:
             self._output.close()
 
@@ -85,6 +89,30 @@ class VideoWriter:
         # The frame shares the picture's memory, which the conversion reads before this returns.
         whole = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(picture[:height, :width]), format="bgr24")
         frame = whole.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
-        frame.pts = self._last = max(round(time / _TICK), self._last + 1)
-        frame.time_base = _TICK
-        self._output.mux(self._stream.encode(frame))
+        pts = max(round(time / _TICK), self._last + 1)
+        if self._last >= 0:
+            self._lasts = pts - self._last
+        frame.pts, frame.time_base = pts, _TICK
+        self._last = pts
+        packets = [*self._held, *self._stream.encode(frame)]
+        self._output.mux(packets[:-1])
+        self._held = packets[-1:]
+
+    def end_at(self, time: Fraction, limit: Fraction | None) -> None:
+        """Say when the last frame, which has been written, ends; without it, it is shown as long as the one before.
+
+        Args:
+            time: Its end in seconds; where that is no later than its beginning, it is shown as long as the one before.
+            limit: Second at which it ends at the latest; None for no limit.
+        """
+        if (lasts := round(time / _TICK) - self._last) > 0:
+            self._lasts = lasts
+        if limit is not None:
+            self._lasts = max(1, min(self._lasts, round(limit / _TICK) - self._last))
+
+    def _write_rest(self) -> None:
+        """Write what the encoder holds back. The length of the last frame is that of the last packet in the file."""
+        packets = [*self._held, *self._stream.encode(None)]
+        for packet in packets:  # Of the others, the next packet tells the length.
+            packet.duration = self._lasts
+        self._output.mux(packets)

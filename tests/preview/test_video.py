@@ -128,6 +128,17 @@ def test_video_of_one_column_is_drawn_two_columns_wide(tmp_path: Path, make_samp
     assert pictures[0].shape[1] == 2
 
 
+@pytest.mark.parametrize(("options", "length"), [(DrawOptions(), 4), (DrawOptions(end=3.0), 3)])
+def test_last_picture_of_slides_is_shown_as_long_as_the_source_says(
+    tmp_path: Path, options: DrawOptions, length: float, make_samples: Callable[..., Samples]
+) -> None:
+    target = tmp_path / "drawn.mp4"
+    slides = make_moving(tmp_path / "slides.gif", [2000, 2000])
+    draw_video(str(slides), "slides", make_samples([], [0.0]), options, target, "", lambda _: None)
+    with open_video(str(target)) as reader:
+        assert reader.info(None).duration_s == pytest.approx(length, abs=1e-3)
+
+
 def test_damaged_video_is_drawn_as_far_as_it_goes(tmp_path: Path, make_samples: Callable[..., Samples]) -> None:
     clip = cut(make_video(tmp_path / "clip.mkv", steady(10, 100)), 0.5)
     target = tmp_path / "drawn.mp4"
