@@ -43,9 +43,17 @@ def sound_packets(container: Any, sound: Any) -> Iterator[Packet]:
 
 
 def _demux(container: Any, *streams: Any) -> Iterator[Packet]:
-    try:
-        yield from container.demux(*streams)
-    except IndexError:  # PyAV's, behind the last packet, where streams turned up that the beginning did not announce.
+    """Packets as the demuxer gives them, read on behind those of a stream that damage made up: there, and at the end of
+    such a file, PyAV raises IndexError, which ends its generator."""
+    reading = True
+    while reading:
+        reading = False
+        try:
+            for packet in container.demux(*streams):
+                reading = reading or packet.size > 0
+                yield packet
+        except IndexError:
+            continue
         return
 
 

@@ -266,7 +266,7 @@ class Stamped:
     """A packet as far as its time counts."""
 
     time_base = Fraction(1)
-    stream = SimpleNamespace(index=0)
+    size = 1
 
     def __init__(self, pts: int) -> None:
         self.pts = pts
@@ -282,3 +282,14 @@ def test_packets_far_ahead_of_their_neighbours_are_left_out_and_gaps_are_kept(
 ) -> None:
     container = SimpleNamespace(format=SimpleNamespace(name="mov"), demux=lambda _: map(Stamped, given))
     assert [packet.pts for packet in sound_packets(container, None)] == kept
+
+
+def test_sound_is_read_on_behind_a_packet_of_an_unknown_stream_to_its_end() -> None:
+    remaining = iter(range(10))
+
+    def demux(_: object) -> Iterator[Stamped]:
+        yield from map(Stamped, islice(remaining, 4))
+        raise IndexError("list index out of range")
+
+    container = SimpleNamespace(format=SimpleNamespace(name="mov"), demux=demux)
+    assert [packet.pts for packet in sound_packets(container, None)] == list(range(10))
