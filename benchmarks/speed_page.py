@@ -16,7 +16,7 @@ def table(figures: dict[str, Any]) -> str:
     lines = [
         f"## {figures['title']}",
         "",
-        f"{figures['machine']}; {figures['date']}; {len(rounds)} rounds; ratios: median (least to most).",
+        f"{figures['machine']}; {figures['date']}; {len(rounds)} round{'s' * (len(rounds) > 1)}; ratios: median (least to most).",
         "",
         f"| | {figures['unit']} a second | wall, s | ratio, for a unit | processor, s | ratio, for a unit | found |",
         "| --- | --- | --- | --- | --- | --- | --- |",

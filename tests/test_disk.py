@@ -116,7 +116,7 @@ def make_folder(tmp_path: Path) -> Path:
     folder = tmp_path / "in"
     folder.mkdir()
     shutil.copy(SAMPLES / "photos" / "astronaut.jpg", folder)
-    make_video(folder / "a.mp4", steady(25, 100), size=(320, 240))
+    make_video(folder / "a.mp4", steady(25, 300), size=(320, 240))
     for name in "bcd":
         shutil.copy(folder / "a.mp4", folder / f"{name}.mp4")
     return folder
