@@ -13,10 +13,11 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "development" / "speed.
 def table(figures: dict[str, Any]) -> str:
     """A scenario as Markdown."""
     names, rounds = list(figures["amounts"]), figures["rounds"]
+    count = f"{len(rounds)} round{'s' * (len(rounds) > 1)}"
     lines = [
         f"## {figures['title']}",
         "",
-        f"{figures['machine']}; {figures['date']}; {len(rounds)} round{'s' * (len(rounds) > 1)}; ratios: median (least to most).",
+        f"{figures['machine']}; {figures['date']}; {count}; ratios: median (least to most).",
         "",
         f"| | {figures['unit']} a second | wall, s | ratio, for a unit | processor, s | ratio, for a unit | found |",
         "| --- | --- | --- | --- | --- | --- | --- |",
