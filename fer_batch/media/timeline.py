@@ -11,9 +11,9 @@ from fer_batch.media.base import ReadStats
 #: PyAV's packet, of a kind of stream that its stubs name.
 Packet = Any
 #: Seconds by which time stamps may run backwards, in decode order, before another recording counts as begun.
-_JUMP_S = 1
+JUMP_S = 1
 #: Seconds by which a single time stamp may be ahead of both its neighbours before it counts as damaged.
-_OUTLIER_S = 10
+OUTLIER_S = 10
 #: Seconds by which time stamps may run ahead before some of the stream counts as missing.
 _GAP_S = 2
 #: Packets kept while the group of pictures that holds the start is looked for; encoders rarely make longer groups.
@@ -33,7 +33,7 @@ def continuous(packets: Iterable[Packet], tick: Fraction, stats: ReadStats) -> I
         tick: Seconds per unit of the time stamps.
         stats: Counts joins and gaps.
     """
-    jump, outlier, gap = int(_JUMP_S / tick), int(_OUTLIER_S / tick), int(_GAP_S / tick)
+    jump, outlier, gap = int(JUMP_S / tick), int(OUTLIER_S / tick), int(_GAP_S / tick)
     offset, latest, step = 0, None, 0
     for packet, following in _with_following(packets):
         stamp = _stamp(packet)

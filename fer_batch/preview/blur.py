@@ -87,7 +87,7 @@ class VideoBlur:
             insort(self._shown, (time, box))
 
     def hide_shown(self, canvas: NDArray[np.uint8], time: Fraction) -> None:
-        """Blur what `add_shown` was told of the film around a time, over all that is drawn: that may be what the
+        """Blur what `add_shown` was given of the film around a time, over all that is drawn: that may be what the
         detector takes for a face."""
         begin = bisect_left(self._shown, (time - _AFTER_S,))
         end = bisect_left(self._shown, (time + _BEFORE_S,))

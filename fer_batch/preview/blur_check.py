@@ -18,7 +18,7 @@ from fer_batch.report.formatting import format_count
 
 #: A film or picture in which a face is still found is drawn again, with that blurred too, until it is drawn so often.
 MOST_DRAWINGS = 3
-#: What is found from this share of the detector's threshold on is told, and blurred if it is drawn again.
+#: What is found from this share of the detector's threshold on is reported, and blurred if it is drawn again.
 _POSSIBLE_SHARE = 0.5
 
 

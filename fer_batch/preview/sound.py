@@ -14,7 +14,8 @@ from av.error import FFmpegError
 
 from fer_batch.media.base import Packet
 from fer_batch.media.container import WITHOUT_INDEX
-from fer_batch.preview.sound_packets import JUMP_S, sound_packets
+from fer_batch.media.timeline import JUMP_S
+from fer_batch.preview.sound_packets import sound_packets
 from fer_batch.storage import for_ffmpeg
 
 #: What MP4 can hold and players know.

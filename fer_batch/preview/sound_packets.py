@@ -9,14 +9,10 @@ from typing import Any
 
 from fer_batch.media.base import Packet, ReadStats
 from fer_batch.media.container import WITHOUT_INDEX, choose_stream, tick_of
-from fer_batch.media.timeline import continuous
+from fer_batch.media.timeline import JUMP_S, OUTLIER_S, continuous
 
-#: Seconds by which the sound's time stamps may run back before another recording counts as begun, as for the pictures.
-JUMP_S = 1
 #: Packets of sound kept while the pictures of their recording are looked for.
 _MAX_WAITING = 512
-#: Seconds by which time stamps may be ahead of those before and behind them before they count as damaged.
-_OUTLIER_S = 10
 #: So many packets in a row that are ahead are right: the sound was off for a while.
 _CONFIRMED = 50
 
@@ -63,10 +59,10 @@ def _without_outliers(packets: Iterator[Packet]) -> Iterator[Packet]:
     ahead: list[Packet] = []
     for packet in packets:
         time = packet.pts * packet.time_base
-        if latest is not None and time > latest + _OUTLIER_S and len(ahead) < _CONFIRMED:
+        if latest is not None and time > latest + OUTLIER_S and len(ahead) < _CONFIRMED:
             ahead.append(packet)
             continue
-        if latest is not None and time > latest + _OUTLIER_S:
+        if latest is not None and time > latest + OUTLIER_S:
             yield from ahead
         ahead = []
         latest = time
@@ -100,7 +96,7 @@ def _in_step(container: Any, sound: Any, video: Any) -> Iterator[Packet]:
                     if shift == of_pictures and len(waiting) < _MAX_WAITING:
                         break  # The pictures of the recording that this packet belongs to are still to come.
                     shift = of_pictures
-                if latest is None or time + shift <= latest + _OUTLIER_S:
+                if latest is None or time + shift <= latest + OUTLIER_S:
                     latest = time + shift
                 packet.pts += round(shift / packet.time_base)
             yield waiting.popleft()
